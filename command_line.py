@@ -1,0 +1,116 @@
+"""How every script meets a person: options from its docstring, errors in one line, files written whole.
+
+The ground floor of the house: every script stands on it, it stands on the standard library alone.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a fault of ours
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose description is a module's docstring as written, and whose errors are one line.
+
+    Example: `parser = Parser(__doc__)`.
+    """
+
+    def __init__(self, doc, **options):
+        super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message):
+        """Print the message in one line on stderr and exit with status 2."""
+        self.exit(2, f"{self.prog}: {one_line(message)} (see --help)\n")
+
+
+def number(kind=float, low=None, high=None):
+    """An argparse type: a finite number of `kind` within [low, high], both ends included, None for no end."""
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}") from None
+        if not (value == value and abs(value) != float("inf")) or (low is not None and value < low) or (
+                high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
+        return value
+
+    expected = {int: "a whole number", float: "a number"}[kind]
+    if low is not None and high is not None:
+        expected += f" from {low} to {high}"
+    elif low is not None:
+        expected += f" of at least {low}"
+    elif high is not None:
+        expected += f" of at most {high}"
+    return parse
+
+
+def one_line(error):
+    """The text of an error, without line breaks; an OSError as `file: reason`."""
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def run(main):
+    """Call `main()` as a command: a person's error is one line on stderr and status 2, Ctrl-C is status 130.
+
+    A dictionary or anything else that main returns is for callers from Python; an int is the exit status.
+    SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
+    """
+    name = Path(sys.argv[0]).name
+    try:
+        result = main()
+    except KeyboardInterrupt:
+        _leave(f"\n{name}: stopped", 130)
+    except BrokenPipeError:  # `script | head`: the reader has seen enough
+        sys.stdout = open(os.devnull, "w")
+        sys.exit(0)
+    except USER_ERRORS as error:
+        if os.environ.get("SEQUENCEUR_DEBUG"):
+            raise
+        _leave(f"{name}: {one_line(error)}", 2)
+    sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
+
+
+def _leave(message, status):
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary path beside `path`, which takes its name only if the block ends well: whole or not at all.
+
+    The temporary name keeps the suffix, for writers that choose a format by it. Makes the folder where it is missing.
+    Raises OSError, naming `path`, where nothing can be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a file name, found a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}.", dir=path.parent)
+    except OSError as error:
+        raise OSError(f"{path}: cannot write here ({error.strerror})") from error
+    os.close(handle)
+    temporary = Path(temporary)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
