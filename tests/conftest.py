@@ -1,0 +1,25 @@
+"""What every test shares: the project on the import path, and the data beside it where there is some."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data: $SEQUENCEUR_DATA, else ../shared/data; skips where neither is there."""
+    for folder in (os.environ.get("SEQUENCEUR_DATA"), ROOT.parent / "shared" / "data"):
+        if folder and Path(folder).is_dir():
+            return Path(folder)
+    pytest.skip("needs real data: set SEQUENCEUR_DATA to its folder, or place it at ../shared/data")
