@@ -1,0 +1,436 @@
+"""Turn drum MIDI into activation matrices: who strikes, at which of the 64 steps of a 4/4 bar, how hard; and back.
+
+    python Midi_To_Activation_Matrix.py                              # shows Dataset_Drum_Groove_Midi/HOUSE1.mid
+    python Midi_To_Activation_Matrix.py my_groove.mid                # shows your file; --plot FILE.png without a screen
+    python Midi_To_Activation_Matrix.py my_midi_folder -o my_bars    # converts a folder: one .npy a file, and a report
+    python Midi_To_Activation_Matrix.py my_groove.mid --notation my_groove.musicxml    # a drum staff, for MuseScore
+"""
+
+import csv
+import re
+import struct
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from command_line import one_line, replacing
+
+HERE = Path(__file__).resolve().parent
+INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  # the rows of every activation matrix
+KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
+STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
+MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file that claims more is broken, and would fill the memory
+
+# General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
+# (22 and 26: the edge of the hi-hat; 58: the rim of the third tom). Any other pitch is Percu, and counted as unmapped.
+PITCHES = {
+    KICK: (36, 35),
+    SNARE: (38, 37, 40),  # 37: side stick
+    CLAP: (39,),
+    OPEN_HAT: (46, 26),
+    CLOSED_HAT: (42, 22, 44),  # 44: pedal
+    TOM: (45, 41, 43, 47, 48, 50, 58),
+    CYMBAL: (51, 49, 52, 53, 55, 57, 59),  # rides first: they strike most often
+    PERCUSSION: (56, 54, *range(60, 82)),  # cowbell, tambourine, hand drums, shakers, woods, triangles
+}
+PITCH_TO_INSTRUMENT = {pitch: row for row, pitches in PITCHES.items() for pitch in pitches}
+INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # what write_midi writes
+ROW_OF_PITCH = np.array([PITCH_TO_INSTRUMENT.get(pitch, PERCUSSION) for pitch in range(128)])
+IS_MAPPED = np.array([pitch in PITCH_TO_INSTRUMENT for pitch in range(128)])
+
+DRUM_CHANNEL = 10  # of General MIDI, counted from 1
+DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|conga|bongo|tamb", re.I)
+TICKS_PER_QUARTER = 480  # of the files we write
+END_TEXT = "end of track, seen by Midi_To_Activation_Matrix"
+MIDI_SUFFIXES = (".mid", ".midi")
+NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")
+
+
+# -- From MIDI to bars ------------------------------------------------------------------------------------------------
+
+def read_bars(path, channel=None, bars="all"):
+    """Read the 4/4 bars of a drum part.
+
+    Arguments:
+        path: a Standard MIDI file of type 0 or 1, or a drum part in MusicXML, ABC or Humdrum.
+        channel: the MIDI channel to read, 1 to 16; None finds the drums (see `_drum_hits`).
+        bars: "all", or "first" for the first one only.
+    Returns:
+        uint8, (bars, 8, 64): velocities 1 to 127, 0 where nothing is struck. A hit goes to the nearest step of its
+        time in ticks, so one that is early enough goes to the bar before; of two in one cell the louder stays.
+        A silent bar counts where a hit follows, or where it is complete before the track ends.
+    Raises:
+        OSError where the file cannot be read; ValueError, with the reason, where it gives no bar.
+    """
+    return read_with_facts(path, channel, bars)[0]
+
+
+def read_with_facts(path, channel=None, bars="all"):
+    """As `read_bars`, and the facts for the data report.
+
+    Returns:
+        (bars, facts), where facts is a dict: "distances_ms" float (hits,), between each hit and its step;
+        "unmapped", a Counter of pitches; "left_out", a Counter of why bars were left out.
+    """
+    path = Path(path)
+    if bars not in ("all", "first"):
+        raise ValueError(f"bars: expected 'all' or 'first', found {bars!r}")
+    if channel is not None and channel not in range(1, 17):
+        raise ValueError(f"channel: expected 1 to 16, found {channel}")
+    data = path.read_bytes()
+    try:
+        matrices, facts = _bars_of_hits(*_read_midi(data, channel))
+    except ValueError as error:
+        raise ValueError(f"{path}: {one_line(error)}") from None
+    return (matrices[:1] if bars == "first" else matrices), facts
+
+
+def _read_midi(data, channel):
+    """Read the drums of a Standard MIDI file, given its bytes.
+
+    symusic does it, at a twentieth of a millisecond a file. Three things it forgets matter here: where tracks end,
+    the numbers of the channels, and hits that are struck again before their note-off. So each track is given a marker
+    at its end, and one tick later a note-off for every drum: a note that only those ended says that hits may be lost.
+    Then, and where channel 10 is silent or another one is asked for, `_read_track` reads, slower and completely.
+
+    Returns:
+        (hits int (3, n): ticks, pitches, velocities; end of the last track in ticks; ticks per quarter note;
+        meters [(tick, numerator, denominator)]; tempos [(tick, bpm)]).
+    """
+    from symusic import Score
+
+    ticks_per_quarter, tracks = _split_into_tracks(data)
+    closed = [track[:-len(END_OF_TRACK)] + CLOSING for track in tracks]
+    try:
+        score = Score.from_midi(struct.pack(">4sIHHH", b"MThd", 6, 1, len(tracks), ticks_per_quarter)
+                                + b"".join(struct.pack(">4sI", b"MTrk", len(track)) + track for track in closed))
+    except RuntimeError as error:
+        raise ValueError(f"broken MIDI file ({one_line(error).removeprefix('MiniMidi: ')})") from None
+    ends = [marker.time for marker in score.markers if marker.text == END_TEXT] or [score.end()]
+    notes = [track.notes.numpy() for track in score.tracks if track.is_drum and len(track.notes)]
+    if notes and channel in (None, DRUM_CHANNEL):
+        hits = np.stack([np.concatenate([note[key] for note in notes]) for key in ("time", "pitch", "velocity")])
+        stops = hits[0] + np.concatenate([note["duration"] for note in notes])
+        complete = not np.isin(stops, [end + 1 for end in ends]).any()
+    if not (notes and channel in (None, DRUM_CHANNEL) and complete):
+        hits = _drum_hits([part for track in tracks for part in _read_track(track)], channel)
+    if hits.size and hits[0].min() < 0:
+        raise ValueError("broken MIDI file (its times go beyond 2^31 ticks)")
+    meters = [(meter.time, meter.numerator, meter.denominator) for meter in score.time_signatures]
+    tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
+    return hits.astype(np.int64), max(ends), ticks_per_quarter, meters, tempos
+
+
+END_OF_TRACK = b"\xff\x2f\x00"
+CLOSING = (b"\xff\x06" + bytes([len(END_TEXT)]) + END_TEXT.encode()  # a marker, in place of the end of track
+           + b"\x01\x89" + b"\x00".join(bytes([pitch, 0]) for pitch in range(128))  # a tick later, every drum off
+           + b"\x00" + END_OF_TRACK)
+
+
+def _split_into_tracks(data):
+    """Check the header of a Standard MIDI file. Returns (ticks per quarter note, [bytes of the events of a track])."""
+    if not data:
+        raise ValueError("empty file (0 bytes)")
+    start = data.find(b"MThd", 0, 256)  # some programs put a header of their own before it
+    if start < 0 or len(data) < start + 14:
+        raise ValueError("not a MIDI file (it has no MThd header)")
+    header_length, kind, promised, division = struct.unpack_from(">IHHH", data, start + 4)
+    if kind > 1:
+        raise ValueError(f"expected MIDI type 0 or 1, found type {kind}")
+    if division & 0x8000:
+        raise ValueError("its time is in SMPTE frames, expected ticks per quarter note")
+    if division == 0:
+        raise ValueError("broken MIDI file (0 ticks per quarter note)")
+    tracks, position = [], start + 8 + header_length
+    while len(tracks) < promised and position + 8 <= len(data):
+        name, length = struct.unpack_from(">4sI", data, position)
+        position += 8 + length
+        if position > len(data):
+            raise ValueError(f"broken MIDI file (a track is cut off, {position - len(data)} bytes are missing)")
+        if name == b"MTrk":
+            track = data[position - length:position]
+            tracks.append(track if track.endswith(END_OF_TRACK) else track + b"\x00" + END_OF_TRACK)
+    if len(tracks) < promised:
+        raise ValueError(f"broken MIDI file (its header promises {promised} tracks, {len(tracks)} are there)")
+    return division, tracks
+
+
+def _read_track(track):
+    """Read every note-on of a track, given its bytes. Returns [(name, channel 1 to 16, hits int (3, n))], a channel each.
+
+    The name is the track's, and None where the track has several channels, as in files of type 0.
+    """
+    hits = {}  # by channel
+    name, position, tick, status = "", 0, 0, 0
+    try:
+        while True:
+            delta, position = _variable_length(track, position)
+            tick += delta
+            if track[position] >= 0x80:
+                event = track[position]
+                position += 1
+            else:
+                event = status  # running status
+            if event == 0xff:
+                length, start = _variable_length(track, position + 1)
+                if track[position] == 0x2f:
+                    break
+                if track[position] == 0x03 and not name:
+                    name = track[start:start + length].decode("latin-1").strip()
+                position = start + length
+            elif event in (0xf0, 0xf7):
+                length, start = _variable_length(track, position)
+                position = start + length
+            elif event >= 0xf0:
+                position += {0xf1: 1, 0xf2: 2, 0xf3: 1}.get(event, 0)
+            else:
+                status = event
+                if event & 0xf0 == 0x90 and track[position + 1]:
+                    hits.setdefault(event & 0x0f, []).append((tick, track[position], track[position + 1]))
+                position += 1 if event & 0xf0 in (0xc0, 0xd0) else 2
+    except IndexError:
+        pass  # the track ends in the middle of an event: what was read stands
+    if not hits:
+        return [(name, None, np.zeros((3, 0), int))]
+    return [(name if len(hits) == 1 else None, channel + 1, np.array(notes).T) for channel, notes in hits.items()]
+
+
+def _variable_length(data, position):
+    """Read one of MIDI's variable-length numbers. Returns (number, position after it)."""
+    number = 0
+    while True:
+        byte = data[position]
+        position += 1
+        number = number << 7 | byte & 0x7f
+        if byte < 0x80:
+            return number, position
+
+
+def _drum_hits(parts, channel):
+    """Choose the drums among the parts of a file, [(name, channel, hits)]. Returns their hits, int (3, n).
+
+    The channel asked for; else channel 10; else the tracks whose name speaks of drums and that mostly strike the
+    pitches of a kit (35 to 59); else the parts that use drums as drummers do (`_uses_drums`), whatever they are called.
+    """
+    struck = [part for part in parts if part[2].size]
+    if not struck and channel is None and any(name and DRUM_NAMES.search(name) for name, *_ in parts):
+        return np.zeros((3, 0), int)  # a drum track in which nothing is struck: silent bars
+    if not struck:
+        raise ValueError("empty (no notes)")
+    if channel is not None:
+        drums = [hits for _, number, hits in struck if number == channel]
+        if not drums:
+            channels = ", ".join(str(number) for number in sorted({number for _, number, _ in struck}))
+            raise ValueError(f"no notes on channel {channel}; there are on {channels}")
+    else:
+        drums = ([hits for _, number, hits in struck if number == DRUM_CHANNEL]
+                 or [hits for name, _, hits in struck if name and DRUM_NAMES.search(name) and _in_kit(hits) >= 0.5]
+                 or [hits for _, _, hits in struck if _uses_drums(hits)])
+        if not drums:
+            raise ValueError("no drums (channel 10 is silent, no track names or uses drums; --channel N takes one)")
+    return np.concatenate(drums, axis=1)
+
+
+def _in_kit(hits):
+    """The share of hits whose pitch is in a drum kit: 35 to 59 of General MIDI."""
+    return np.mean((hits[1] >= 35) & (hits[1] <= 59))
+
+
+def _uses_drums(hits):
+    """Whether a part without a name is drums: a kick, a snare or hi-hat, and hardly a pitch but the commonest drums'."""
+    pitches = set(hits[1].tolist())
+    common = np.isin(hits[1], (35, 36, 38, 40, 42, 44, 46, 49, 51)).mean()
+    return bool({35, 36} & pitches) and bool({38, 40, 42, 44, 46} & pitches) and common >= 0.8
+
+
+def _bars_of_hits(hits, end, ticks_per_quarter, meters, tempos):
+    """Place hits on the steps of 4/4 bars. Returns (bars uint8 (n, 8, 64), facts), as `read_with_facts`.
+
+    A bar begins at tick 0 and at each change of meter. Bars in another meter are left out, and so is a 4/4 bar that
+    a change of meter cuts short.
+    """
+    ticks, pitches, velocities = hits
+    bar_ticks = 4 * ticks_per_quarter
+    stretches = [(0, "4/4")]  # what MIDI means where it says nothing
+    for tick, numerator, denominator in sorted(meters, key=lambda meter: meter[0]):
+        meter = f"{numerator}/{denominator}"
+        if tick == stretches[-1][0]:
+            stretches.pop()
+        if not stretches or meter != stretches[-1][1]:
+            stretches.append((tick, meter))
+    starts = np.array([start for start, _ in stretches])
+    # in whole numbers: a step is ticks_per_quarter / 16 ticks, and half a step before a start rounds to it
+    stretch_of_hit = np.searchsorted(32 * starts, 32 * ticks + ticks_per_quarter, side="right") - 1
+    last = max(end, int(ticks.max(initial=-1)) + 1)
+    cells, distances, left_out, first_bar = [], [], Counter(), 0
+    for index, (start, meter) in enumerate(stretches):
+        stop = int(starts[index + 1]) if index + 1 < len(starts) else last
+        if meter != "4/4":
+            numerator, denominator = map(int, meter.split("/"))
+            left_out[meter] += max(1, -(-(stop - start) * denominator // (max(1, numerator) * bar_ticks)))
+            continue
+        inside = stretch_of_hit == index
+        steps = (32 * (ticks[inside] - start) + ticks_per_quarter) // (2 * ticks_per_quarter)
+        bars = max(0, stop - start) // bar_ticks
+        if index + 1 == len(stretches):
+            bars = max(bars, int(steps.max(initial=-1)) // STEPS_PER_BAR + 1)
+        elif (stop - start) % bar_ticks:
+            left_out["4/4, cut short by a change of meter"] += 1
+        if first_bar + bars > MAX_BARS:
+            raise ValueError(f"expected at most {MAX_BARS} bars, found {first_bar + bars}")
+        kept = steps < bars * STEPS_PER_BAR
+        where = np.flatnonzero(inside)[kept]
+        cells.append((first_bar + steps[kept] // STEPS_PER_BAR, steps[kept] % STEPS_PER_BAR, where))
+        distances.append(np.abs(ticks[where] - start - steps[kept] * ticks_per_quarter / 16))
+        first_bar += bars
+    if not first_bar:
+        raise ValueError(f"no bar in 4/4 ({_counted(left_out)})" if left_out else "empty (no hits, no complete bar)")
+    bar, step, where = (np.concatenate(column) for column in zip(*cells))
+    matrices = np.zeros((first_bar, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)
+    np.maximum.at(matrices, (bar, ROW_OF_PITCH[pitches[where]], step), velocities[where].astype(np.uint8))
+    tempo_ticks, bpms = np.array([(0, 120.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
+    bpm = bpms[np.searchsorted(tempo_ticks, ticks[where], side="right") - 1]
+    distances_ms = np.concatenate(distances) * 60_000 / (bpm * ticks_per_quarter)
+    unmapped = pitches[where][~IS_MAPPED[pitches[where]]]
+    return matrices, {"distances_ms": distances_ms, "unmapped": Counter(unmapped.tolist()), "left_out": left_out}
+
+
+def _counted(counter):
+    """A Counter in words: `3 in 6/8, 1 in 3/4`."""
+    return ", ".join(f"{count} in {key}" for key, count in counter.most_common())
+
+
+# -- From bars to MIDI ------------------------------------------------------------------------------------------------
+
+def write_midi(bars, path, bpm=120):
+    """Write bars as a Standard MIDI file (type 0, channel 10, 480 ticks per quarter note), which ends with the loop.
+
+    Arguments:
+        bars: (n, 8, 64) or (8, 64), whole velocities 0 to 127. `read_bars` gives them back.
+        path: the file to write, whole or not at all.
+        bpm: quarter notes a minute, 4 to 60,000.
+    """
+    bars = check_bars(bars)
+    if not 4 <= bpm <= 60_000:
+        raise ValueError(f"bpm: expected 4 to 60000, found {bpm}")
+    step_ticks = TICKS_PER_QUARTER * 4 // STEPS_PER_BAR
+    events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
+              (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4
+    for bar, row, step in np.argwhere(bars).tolist():
+        tick, pitch = (bar * STEPS_PER_BAR + step) * step_ticks, INSTRUMENT_TO_PITCH[row]
+        events.append((tick, bytes([0x90 | DRUM_CHANNEL - 1, pitch, bars[bar, row, step]])))
+        events.append((tick + step_ticks // 2, bytes([0x80 | DRUM_CHANNEL - 1, pitch, 0])))  # before the next step
+    events.sort(key=lambda event: event[0])
+    events.append((len(bars) * STEPS_PER_BAR * step_ticks, END_OF_TRACK))
+    track, now = b"", 0
+    for tick, event in events:
+        track += _as_variable_length(tick - now) + event
+        now = tick
+    with replacing(path) as temporary:
+        temporary.write_bytes(struct.pack(">4sIHHH", b"MThd", 6, 0, 1, TICKS_PER_QUARTER)
+                              + struct.pack(">4sI", b"MTrk", len(track)) + track)
+
+
+def _as_variable_length(number):
+    """A number in MIDI's variable-length form: 7 bits a byte, the high bit set on all but the last."""
+    data = bytes([number & 0x7f])
+    while number := number >> 7:
+        data = bytes([number & 0x7f | 0x80]) + data
+    return data
+
+
+def check_bars(bars):
+    """Return bars as uint8 (n, 8, 64). Takes (8, 64) too; ValueError unless whole velocities 0 to 127."""
+    bars = np.asarray(bars)
+    if bars.ndim == 2:
+        bars = bars[None]
+    if bars.ndim != 3 or bars.shape[1:] != (len(INSTRUMENTS), STEPS_PER_BAR) or not len(bars):
+        raise ValueError(f"bars: expected the shape (bars, 8, 64) or (8, 64), found {bars.shape}")
+    if not np.issubdtype(bars.dtype, np.number) or np.iscomplexobj(bars):
+        raise ValueError(f"bars: expected whole velocities 0 to 127, found the type {bars.dtype}")
+    if not ((bars >= 0) & (bars <= 127) & (bars == np.floor(bars))).all():
+        raise ValueError(f"bars: expected whole velocities 0 to 127, found {bars.min()} to {bars.max()}")
+    return bars.astype(np.uint8)
+
+
+# -- Folders of bars --------------------------------------------------------------------------------------------------
+
+def load_patterns(source, minimum_hits=0):
+    """Load every bar of a folder, or of one file: matrices (.npy) and MIDI.
+
+    Arguments:
+        source: a folder, walked whole and in order, or a file. A matrix is uint8 (n, 8, 64), or the classic form:
+            (8, 64) or (n, 8, 64) of 0.0 and 1.0, whose hits get the velocity 100.
+        minimum_hits: leave out bars with fewer hits; 0 keeps silent bars too, as a loop needs them.
+    Returns:
+        (bars uint8 (n, 8, 64), names [str] * n: the file each bar came from, relative to the folder, less its suffix).
+        A file that cannot be used is told on stderr, in a line; ValueError where nothing is left.
+    """
+    source = Path(source)
+    files = [source]
+    if source.is_dir():
+        files = sorted(file for file in source.rglob("*") if file.suffix.lower() in (".npy", *MIDI_SUFFIXES)
+                       and file.is_file())
+    bars, names = [np.zeros((0, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)], []
+    for file in files:
+        try:
+            found = _load_matrix(file) if file.suffix.lower() == ".npy" else read_bars(file)
+        except (ValueError, OSError) as error:
+            if not source.is_dir():
+                raise
+            print(f"left out: {one_line(error)}", file=sys.stderr)
+            continue
+        found = found[np.count_nonzero(found, axis=(1, 2)) >= minimum_hits]
+        name = file.relative_to(source) if source.is_dir() else Path(file.name)
+        bars.append(found)
+        names += [name.with_suffix("").as_posix()] * len(found)
+    if not names:
+        raise ValueError(f"{source}: expected matrices (.npy) or MIDI files with drums, found no bar in {len(files)} files")
+    return np.concatenate(bars), names
+
+
+def _load_matrix(path):
+    """Load a matrix, uint8 (n, 8, 64), or the classic 0.0 and 1.0. ValueError, naming the file, for anything else."""
+    try:
+        bars = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected a NumPy matrix ({one_line(error)})") from None
+    try:
+        if np.issubdtype(bars.dtype, np.floating) and np.isin(bars, (0, 1)).all():
+            bars = 100 * bars
+        return check_bars(bars)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def style_of(name):
+    """The style that a file's name tells: "HOUSE1" -> "HOUSE", "drummer1/session1/1_jazz-funk_80_beat_4-4" -> "jazz"."""
+    words = re.search(r"[^\W\d_]+", str(name).replace("\\", "/").rsplit("/", 1)[-1])
+    return words[0] if words else ""
+
+
+def groove_split(folder):
+    """Load the Groove MIDI Dataset by its published split.
+
+    Beats and fills in 4/4 by `info.csv`, and of these the bars with at least 2 hits: 17,291 bars to train, 2,161 to
+    validate, 2,195 to test.
+
+    Returns:
+        dict: split name -> (bars uint8 (n, 8, 64), names [str] * n, styles [str] * n).
+    """
+    folder = Path(folder)
+    splits = {}
+    with open(folder / "info.csv", newline="") as table:
+        for row in csv.DictReader(table):
+            if row["time_signature"] != "4-4":
+                continue
+            bars, names, styles = splits.setdefault(row["split"], ([], [], []))
+            found = read_bars(folder / row["midi_filename"])
+            found = found[np.count_nonzero(found, axis=(1, 2)) >= 2]
+            name = row["midi_filename"].rsplit(".", 1)[0]
+            bars.append(found)
+            names += [name] * len(found)
+            styles += [style_of(name)] * len(found)
+    return {split: (np.concatenate(bars), names, styles) for split, (bars, names, styles) in splits.items()}
