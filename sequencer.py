@@ -303,13 +303,17 @@ class Player:
     """A kit on the sound card: one stream, opened by the first `play` (or `open`) and kept until `close`.
 
     Raises AudioUnavailable, an OSError of one line, from `open` and `play` where there is no PortAudio or no device.
+    `underruns` counts the blocks that came too late for the device; `latency` is the buffer in seconds that guards against them.
     """
 
-    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, latency=0.03):
+    SETTLE = 0.02  # seconds of silence after opening: PulseAudio swallows some of what a new stream plays first
+
+    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, latency=0.04):
         self.sequencer = Sequencer(kit, sample_rate, bpm)
         self.sample_rate, self.latency = sample_rate, latency
         self.underruns = 0
         self._stream = None
+        self._settling = 0  # samples of silence still to give
         self._sent = (0.0, 0)  # when the last block is heard, on the stream's clock in seconds, and its first sample
 
     def open(self):
@@ -323,6 +327,7 @@ class Player:
             raise AudioUnavailable(f"no sound: PortAudio is not installed ({_one_line(error)})") from error
         try:
             device = sounddevice.query_devices(kind="output")
+            self._settling = int(self.SETTLE * self.sample_rate)
             self._stream = sounddevice.OutputStream(
                 samplerate=self.sample_rate, channels=min(2, device["max_output_channels"]), dtype="float32",
                 latency=self.latency, callback=self._callback)
@@ -360,6 +365,10 @@ class Player:
             stream.close(ignore_errors=True)
 
     def _callback(self, out, frames, time, status):
+        if self._settling > 0:
+            self._settling -= frames
+            out[:] = 0
+            return
         if status.output_underflow:
             self.underruns += 1
         self._sent = (time.outputBufferDacTime, self.sequencer.clock)
