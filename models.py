@@ -1,0 +1,342 @@
+"""The variational autoencoders: tensors to tensors; no files, no devices, no printing.
+
+A VAE explains an example x by a code z: z ~ N(0, I), x ~ p(x | z), and learns an encoder q(z | x) = N(mean, variance)
+beside the decoder by raising the evidence lower bound (Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 3)
+
+    log p(x)  >=  E_q [log p(x | z)]  -  KL(q(z | x) || N(0, I)).
+
+Every model is built from plain numbers, which it keeps in `config`: `MODELS[name](**config)` builds it again.
+All likelihoods are per example, shape (B,), in nats.
+"""
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
+
+
+def mlp(sizes, activation=nn.SiLU):
+    """Linear layers of the given sizes with the activation between them, none after the last."""
+    layers = []
+    for size_in, size_out in zip(sizes[:-1], sizes[1:]):
+        layers += [nn.Linear(size_in, size_out), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def gaussian_kl(mean, log_variance):
+    """KL(N(mean, variance) || N(0, I)) in nats (Kingma and Welling 2014, appendix B).  (B, latent) -> (B,)"""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+
+
+def bernoulli_log_likelihood(cells, logits):
+    """log p(cells) of 0/1 cells under independent Bernoulli variables given by their logits.  (..., C) -> (...)"""
+    return (cells * logits - F.softplus(logits)).sum(-1)
+
+
+def logistic_log_likelihood(value, mean, log_scale):
+    """log of the mass that a logistic distribution puts on the integers 1..127, elementwise, so never above 0.
+
+    The discretised logistic of Salimans et al. 2017 (PixelCNN++, eq. 2): each integer owns the bin around it, the two
+    ends own the tails, so the 127 masses sum to 1.
+    """
+    scale = torch.exp(-log_scale)
+    upper, lower = (value + 0.5 - mean) * scale, (value - 0.5 - mean) * scale
+    # log(sigmoid(u) - sigmoid(l)) = log sigmoid(u) + log sigmoid(-l) + log(1 - exp(l - u)): stable in both tails.
+    middle = F.logsigmoid(upper) + F.logsigmoid(-lower) + torch.log(-torch.expm1(lower - upper))
+    return torch.where(value <= 1, F.logsigmoid(upper), torch.where(value >= 127, F.logsigmoid(-lower), middle))
+
+
+class VAE(nn.Module):
+    """What all our VAEs share: the bounds and the prior. A subclass gives `encode`, `log_likelihood`, `decode_sample`."""
+
+    def __init__(self, **config):
+        super().__init__()
+        self.config = config
+        self.latent = config["latent"]
+        if self.latent < 1:
+            raise ValueError(f"latent: expected at least 1 dimension, found {self.latent}")
+
+    def encode(self, x, **condition):
+        """The code's mean and log-variance: (B, *shape) -> (B, latent), (B, latent)."""
+        raise NotImplementedError
+
+    def log_likelihood(self, x, z, **condition):
+        """log p(x | z) in nats: (B, *shape), (B, latent) -> (B,)."""
+        raise NotImplementedError
+
+    def decode_sample(self, z, generator=None, **condition):
+        """Draw x from p(x | z): (B, latent) -> (B, *shape)."""
+        raise NotImplementedError
+
+    def side_log_likelihood(self, x, z, **condition):
+        """What else is learned beside the bound, in nats: (B,); zero unless a model says otherwise."""
+        return z.new_zeros(len(z))
+
+    def elbo(self, x, eps=None, **condition):
+        """The two terms of the evidence lower bound, log_px - kl, each (B,) in nats.
+
+        log_px is log p(x | z) at z = mean + deviation * eps (the reparametrisation, Kingma and Welling 2014, eq. 10);
+        eps (B, latent) is standard normal: given, or drawn where None; zeros read the mean's code.
+        """
+        mean, log_variance = self.encode(x, **condition)
+        eps = torch.randn_like(mean) if eps is None else eps
+        z = mean + torch.exp(0.5 * log_variance) * eps
+        return self.log_likelihood(x, z, **condition), gaussian_kl(mean, log_variance)
+
+    def log_weights(self, x, eps, beta=1.0, **condition):
+        """log of p(x | z) (p(z) / q(z | x))^beta at k codes per example: eps (k, B, latent) -> (k, B)."""
+        mean, log_variance = self.encode(x, **condition)
+        z = mean + torch.exp(0.5 * log_variance) * eps
+        log_prior_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)
+        log_px = torch.stack([self.log_likelihood(x, codes, **condition) for codes in z])
+        return log_px + beta * log_prior_ratio
+
+    @torch.no_grad()
+    def log_marginal(self, x, k=500, generator=None, **condition):
+        """The importance-weighted bound on log p(x) with k codes (Burda et al. 2016, eq. 8), in nats: (B, ...) -> (B,).
+
+        It grows with k, in expectation, towards log p(x).
+        """
+        if k < 1:
+            raise ValueError(f"k: expected at least 1 sample, found {k}")
+        device = next(self.parameters()).device
+        total = torch.full((len(x),), -math.inf, device=device)
+        for _ in range(k):  # one code at a time: memory stays that of one batch
+            eps = torch.randn(1, len(x), self.latent, generator=generator, device=device)
+            total = torch.logaddexp(total, self.log_weights(x, eps, **condition)[0])
+        return total - math.log(k)
+
+    @torch.no_grad()
+    def sample(self, n, generator=None, **condition):
+        """n examples drawn from the model: z from the prior, x from p(x | z).  -> (n, *shape)"""
+        z = torch.randn(n, self.latent, generator=generator).to(next(self.parameters()).device)
+        return self.decode_sample(z, generator, **condition)
+
+
+class IndependentDecoder(nn.Module):
+    """p(x | z) with every cell on its own: one pass gives all cells' logits.  z (B, latent) -> (B, cells)"""
+
+    def __init__(self, shape, latent, hidden, activation):
+        super().__init__()
+        self.net = mlp([latent, *reversed(hidden), math.prod(shape)], activation)
+
+    def logits(self, cells, z):
+        """Logits of all cells; `cells` is not looked at."""
+        return self.net(z)
+
+    def draw(self, z, noise, bias):
+        """The cells whose logit + bias + noise is above 0; with logistic noise, a draw from p(x | z)."""
+        return (self.net(z) + bias + noise > 0).float()
+
+
+class CausalDecoder(nn.Module):
+    """p(bar | z) with every cell given all that was played before it: a drummer knows what he has just played.
+
+    The bar is read step by step, the rows of a step from the kick down. A GRU carries what was played up to the last
+    sixteenth (a block of 4 steps x 8 rows = 32 cells); inside a block a masked layer lets each cell see only the
+    cells before it (Germain et al. 2015, "MADE", eq. 12-13). Shapes below: B bars, T = 16 blocks, C = 32 cells.
+    """
+
+    def __init__(self, shape, latent, width, block=4):
+        super().__init__()
+        rows, steps = shape
+        if steps % block:
+            raise ValueError(f"shape: expected steps in whole blocks of {block}, found {steps}")
+        self.shape, self.blocks, self.cells = tuple(shape), steps // block, rows * block
+        units = 8 * self.cells  # of the masked layer: eight for each cell
+        self.code = nn.Sequential(nn.Linear(latent, 128), nn.SiLU(), nn.Linear(128, 64))
+        self.place = nn.Parameter(0.1 * torch.randn(self.blocks, 32))  # where in the bar a block stands
+        self.past = nn.Linear(self.cells, 128)
+        self.memory = nn.GRU(128 + 32 + 64, width, batch_first=True)
+        self.context = nn.Linear(width + 32 + 64, units)
+        self.within = nn.Linear(self.cells, units, bias=False)
+        self.out = nn.Linear(units, self.cells)
+        self.direct = nn.Linear(self.cells, self.cells, bias=False)
+        order = torch.arange(self.cells)
+        degree = torch.arange(units) % self.cells  # a unit of degree d sees the cells before d, and cell i sees d <= i
+        self.register_buffer("within_mask", (order[None] < degree[:, None]).float(), persistent=False)
+        self.register_buffer("out_mask", (degree[None] <= order[:, None]).float(), persistent=False)
+        self.register_buffer("direct_mask", (order[None] < order[:, None]).float(), persistent=False)
+
+    def to_blocks(self, cells):
+        """(B, rows * steps), row by row as a matrix is stored -> (B, T, C), step by step."""
+        return cells.view(-1, *self.shape).transpose(1, 2).reshape(-1, self.blocks, self.cells)
+
+    def from_blocks(self, blocks):
+        """The way back: (B, T, C) -> (B, rows * steps)."""
+        rows, steps = self.shape
+        return blocks.reshape(-1, steps, rows).transpose(1, 2).reshape(-1, rows * steps)
+
+    def surroundings(self, z):
+        """What every block of a bar knows before a note is played: its place and the code.  -> (B, T, 96)"""
+        place = self.place.expand(len(z), -1, -1)
+        return torch.cat([place, self.code(z)[:, None].expand(-1, self.blocks, -1)], -1)
+
+    def block_logits(self, block, context):
+        """Logits of the cells of a block given the cells before each: (..., C), (..., units) -> (..., C)."""
+        units = F.silu(context + F.linear(block, self.within.weight * self.within_mask))
+        logits = F.linear(units, self.out.weight * self.out_mask, self.out.bias)
+        return logits + F.linear(block, self.direct.weight * self.direct_mask)
+
+    def logits(self, cells, z):
+        """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells)."""
+        blocks, around = self.to_blocks(cells), self.surroundings(z)                  # (B, T, C), (B, T, 96)
+        before = self.past(F.pad(blocks, (0, 0, 1, 0))[:, :-1])                       # (B, T, 128)
+        memory, _ = self.memory(torch.cat([before, around], -1))                      # (B, T, width)
+        context = self.context(torch.cat([memory, around], -1))                       # (B, T, units)
+        return self.from_blocks(self.block_logits(blocks, context))                   # (B, cells)
+
+    def draw(self, z, noise, bias):
+        """The bar in which a cell is struck where its logit, given the cells before it, + bias + noise is above 0.
+
+        With logistic noise this is an exact draw from p(bar | z). All cells of a block are guessed at once and the
+        guess repeated until it stands: the answer of cell-by-cell drawing, reached in a few passes instead of 32
+        (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
+        """
+        noise, around = self.to_blocks(noise + bias), self.surroundings(z)
+        block, memory, drawn = z.new_zeros(len(z), self.cells), None, []
+        for t in range(self.blocks):
+            now = torch.cat([self.past(block), around[:, t]], -1)                     # (B, 224)
+            out, memory = self.memory(now[:, None], memory)
+            context = self.context(torch.cat([out[:, 0], around[:, t]], -1))          # (B, units)
+            block = torch.zeros_like(block)
+            for _ in range(self.cells + 1):  # cell i is right after i + 1 passes at the latest
+                guess = (self.block_logits(block, context) + noise[:, t] > 0).float()
+                if torch.equal(guess, block):
+                    break
+                block = guess
+            drawn.append(block)
+        return self.from_blocks(torch.stack(drawn, 1))
+
+
+class BernoulliVAE(VAE):
+    """A VAE of 0/1 cells: drum bars (8, 64), or binary pictures; any value above 0 is a hit.
+
+    shape: of one example. latent: dimensions of the code. hidden: sizes of the encoder's layers, used in reverse by
+    an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells, or
+    "causal" (bars only), where `width` is the size of its memory. velocities: also learn how hard each hit is
+    struck, 1 to 127, given the hits and the code; this is learned beside the bound, which stays one on the hits.
+    """
+
+    def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=192, velocities=False,
+                 activation="SiLU"):
+        super().__init__(shape=tuple(shape), latent=latent, hidden=tuple(hidden), decoder=decoder, width=width,
+                         velocities=velocities, activation=activation)
+        self.shape, cells = tuple(shape), math.prod(shape)
+        make = getattr(nn, activation)
+        self.encoder = mlp([cells, *hidden, 2 * latent], make)
+        if decoder == "independent":
+            self.decoder = IndependentDecoder(shape, latent, hidden, make)
+        elif decoder == "causal":
+            self.decoder = CausalDecoder(shape, latent, width)
+        else:
+            raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
+        self.velocity_net = mlp([cells + latent, 160, 160, 2 * cells]) if velocities else None
+
+    def cells(self, x):
+        """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
+        return (x > 0).flatten(1).float()
+
+    def encode(self, x):
+        """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
+        mean, log_variance = self.encoder(self.cells(x)).chunk(2, -1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
+    def log_likelihood(self, x, z):
+        """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
+        cells = self.cells(x)
+        return bernoulli_log_likelihood(cells, self.decoder.logits(cells, z))
+
+    # --- velocities ---
+
+    def velocity_parameters(self, cells, z):
+        """Mean and log-scale of each cell's velocity given all hits and the code: (B, cells) each."""
+        mean, log_scale = self.velocity_net(torch.cat([cells, z], -1)).chunk(2, -1)
+        return 64 + 64 * torch.tanh(mean), 2 + 2 * torch.tanh(log_scale)  # within -1..129, and 1..e^4: bounded
+
+    def side_log_likelihood(self, x, z):
+        """log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.  -> (B,)"""
+        if self.velocity_net is None:
+            return z.new_zeros(len(z))
+        cells = self.cells(x)
+        mean, log_scale = self.velocity_parameters(cells, z.detach())
+        return (cells * logistic_log_likelihood(x.flatten(1).float().clamp(1, 127), mean, log_scale)).sum(-1)
+
+    # --- drawing ---
+
+    def with_velocities(self, cells, z, noise):
+        """Velocities for given hits, as uint8 bars; logistic noise (B, cells), 0 for the typical velocity."""
+        if self.velocity_net is None:
+            velocity = torch.full_like(cells, 100)
+        else:
+            mean, log_scale = self.velocity_parameters(cells, z)
+            velocity = (mean + torch.exp(log_scale) * noise).round().clamp(1, 127)
+        return (cells * velocity).to(torch.uint8).view(-1, *self.shape)
+
+    def decode_sample(self, z, generator=None):
+        """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8 velocities."""
+        noise = logistic_noise((2, len(z), math.prod(self.shape)), generator).to(z.device)
+        cells = self.decoder.draw(z, noise[0], z.new_zeros(len(z), 1))
+        return self.with_velocities(cells, z, noise[1])
+
+    @torch.no_grad()
+    def draw(self, z, hits=None, seed=0, temperature=1.0):
+        """The bar that stands at each point of the latent space: (B, latent) -> (B, *shape) uint8 velocities.
+
+        A draw from p(x | z) whose noise is the same at every point, given by the seed: a point has one bar, and near
+        points have near bars. temperature scales the noise, 0 is the likeliest choice at each cell. hits: the exact
+        number of hits wanted; all logits are shifted together, as little as reaches it.
+        """
+        cells_count = math.prod(self.shape)
+        if hits is not None and not 0 <= hits <= cells_count:
+            raise ValueError(f"hits: expected 0 to {cells_count}, found {hits}")
+        if z.ndim != 2 or z.shape[1] != self.latent or not torch.isfinite(z).all():
+            raise ValueError(f"z: expected finite points of shape (B, {self.latent}), found {tuple(z.shape)}")
+        noise = temperature * logistic_noise((2, 1, cells_count), torch.Generator().manual_seed(seed or 0)).to(z.device)
+        noise = noise.expand(-1, len(z), -1)
+        if hits is None:
+            cells = self.decoder.draw(z, noise[0], z.new_zeros(len(z), 1))
+        else:
+            cells = torch.cat([self._draw_exactly(hits, point[None], noise[0, :1]) for point in z])
+        return self.with_velocities(cells, z, noise[1])
+
+    def _draw_exactly(self, hits, point, noise):
+        """One bar (1, cells) with just so many hits: shift all logits by a common bias, the smallest that does it."""
+        low, high = -16.0, 16.0
+        for _ in range(3):  # each round narrows the range of the bias 16 times
+            bias = torch.linspace(low, high, 17, device=point.device)[:, None]
+            bars = self.decoder.draw(point.expand(17, -1), noise.expand(17, -1), bias)
+            counts = bars.sum(-1)
+            exact = (counts == hits).nonzero()[:, 0]
+            if len(exact):
+                return bars[exact[bias[exact, 0].abs().argmin()]][None]
+            above = int((counts > hits).nonzero()[0]) if (counts > hits).any() else 16
+            low, high = bias[max(above - 1, 0), 0].item(), bias[max(above, 1), 0].item()
+        # No bias gives it (several hits come and go together): the likeliest cells are added, or the least likely taken.
+        bar = bars[(counts - hits).abs().argmin()][None]
+        margin = self.decoder.logits(bar, point) + noise
+        excess = int(bar.sum().item()) - hits
+        if excess > 0:
+            bar[0, margin[0].masked_fill(bar[0] == 0, math.inf).argsort()[:excess]] = 0.0
+        elif excess < 0:
+            bar[0, margin[0].masked_fill(bar[0] == 1, -math.inf).argsort(descending=True)[:-excess]] = 1.0
+        return bar
+
+    @torch.no_grad()
+    def hits(self, z, draws=16):
+        """The mean number of hits at each point over some draws: (B, latent) -> (B,)."""
+        generator = torch.Generator().manual_seed(0)
+        bars = self.decode_sample(z.repeat_interleave(draws, 0), generator)
+        return (bars > 0).flatten(1).sum(-1).view(len(z), draws).float().mean(-1)
+
+
+def logistic_noise(shape, generator=None):
+    """Standard logistic variables: logit + noise > 0 with probability sigmoid(logit)."""
+    uniform = torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
+    return torch.log(uniform) - torch.log1p(-uniform)
+
+
+MODELS = {model.__name__: model for model in (BernoulliVAE,)}
