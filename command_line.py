@@ -5,6 +5,7 @@ The ground floor of the house: every script stands on it, it stands on the stand
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -29,17 +30,6 @@ class Parser(argparse.ArgumentParser):
 
 def number(kind=float, low=None, high=None):
     """An argparse type: a finite number of `kind` within [low, high], both ends included, None for no end."""
-
-    def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}") from None
-        if not (value == value and abs(value) != float("inf")) or (low is not None and value < low) or (
-                high is not None and value > high):
-            raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
-        return value
-
     expected = {int: "a whole number", float: "a number"}[kind]
     if low is not None and high is not None:
         expected += f" from {low} to {high}"
@@ -47,6 +37,16 @@ def number(kind=float, low=None, high=None):
         expected += f" of at least {low}"
     elif high is not None:
         expected += f" of at most {high}"
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if (not -math.inf < value < math.inf or low is not None and value < low or high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+        return value
+
     return parse
 
 
@@ -55,8 +55,8 @@ def one_line(error):
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
-        text = str(error) or type(error).__name__
-    return " ".join(text.split())
+        text = str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 def run(main):
@@ -68,15 +68,21 @@ def run(main):
     name = Path(sys.argv[0]).name
     try:
         result = main()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         _leave(f"\n{name}: stopped", 130)
-    except BrokenPipeError:  # `script | head`: the reader has seen enough
-        sys.stdout = open(os.devnull, "w")
+    except BrokenPipeError:  # `script | head`: the reader has seen enough, also of what Python flushes at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except USER_ERRORS as error:
         if os.environ.get("SEQUENCEUR_DEBUG"):
             raise
         _leave(f"{name}: {one_line(error)}", 2)
+    except ModuleNotFoundError as error:
+        if os.environ.get("SEQUENCEUR_DEBUG"):
+            raise
+        _leave(f"{name}: this Python has no module {error.name}; run it with .venv/bin/python (make play makes it), or "
+               "pip install -r requirements.txt", 2)
     sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
 
 
@@ -90,11 +96,17 @@ def replacing(path):
     """Give a temporary path beside `path`, which takes its name only if the block ends well: whole or not at all.
 
     The temporary name keeps the suffix, for writers that choose a format by it. Makes the folder where it is missing.
-    Raises OSError, naming `path`, where nothing can be written.
+    A link is followed; a device or pipe (/dev/null) is written as it is. Raises OSError, naming `path`, where nothing
+    can be written or the disk is full.
     """
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a file name, found a folder")
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    if path.is_symlink():
+        path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}.", dir=path.parent)
@@ -106,6 +118,10 @@ def replacing(path):
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno and error.filename in (None, temporary, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
