@@ -50,8 +50,8 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     """Read the eight one-shots of a folder: a list of eight float32 arrays, mono at `sample_rate`, in the order of the rows.
 
     Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif), in any format, rate and number of channels that
-    libsndfile reads. Where all eight struck together would pass CEILING, one gain for the whole kit brings them there: the
-    balance stays, and few patterns need a gain of their own. Raises ValueError, or OSError, naming the folder or the file.
+    libsndfile reads. One gain for the whole kit makes room for hits that add: it brings the root of the sum of the squared peaks
+    to CEILING, where that is above. The balance stays, and few patterns need a gain of their own. Raises ValueError, or OSError, naming the folder or the file.
     """
     from audio2nsgt import load_audio
 
@@ -72,10 +72,7 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
             names = ", ".join(path.name for path in found[name.lower()])
             raise ValueError(f"{folder}: expected one sound for {name}, found {names}")
     kit = [load_audio(found[name.lower()][0], sample_rate)[0] for name in INSTRUMENTS]
-    together = np.zeros(max(map(len, kit)), np.float32)
-    for sound in kit:
-        together[:len(sound)] += sound
-    gain = _gain(np.abs(together).max())
+    gain = _gain(np.sqrt(sum(_peak(sound) ** 2 for sound in kit)))
     return [sound if gain == 1 else (gain * sound).astype(np.float32) for sound in kit]
 
 

@@ -1,0 +1,296 @@
+"""Synthesise drum sounds: the default kit, or a collection of drum machines, as labelled one-shots by class.
+
+python dataset_audio/make_sounds.py                       # 2,000 sounds of 50 machines, in dataset_audio/<class>/
+python dataset_audio/make_sounds.py -n 400 -o data/sounds --seed 7
+python dataset_audio/make_sounds.py --kit                 # the eight of the default kit, in dataset_audio/kit/
+
+Every sound is mono at 44.1 kHz, strikes at its first sample and ends in silence. A sound's seed is made of --seed, its machine,
+class and number, so the same command gives the same bytes, and a longer list begins with the shorter one.
+
+How it is built: a few circuits (a swept shell, filtered noise, six squares, clap bursts) make the voices; a voice is a function
+of musical parameters; a FAMILY is a voice with a range for each parameter, after one kind of machine; a machine picks a family for
+each class, a place in its ranges, and a sound of its own for everything (converter, drive, tone, room).
+
+Modelled on known circuits and instruments:
+    [bass drum] K. J. Werner, J. S. Abel, J. O. Smith: A physically-informed, circuit-bendable, digital model of the Roland
+        TR-808 bass drum circuit. DAFx 2014: a bridged-T resonator whose pitch starts high and sighs down.
+    [cymbal] K. J. Werner, J. S. Abel, J. O. Smith: The TR-808 cymbal: a physically-informed, circuit-bendable, digital model.
+        ICMC 2014: six inharmonic square oscillators through band-pass filters, each band with its own decay.
+    [membrane] N. H. Fletcher, T. D. Rossing: The Physics of Musical Instruments. Springer 1998: the modes of a circular membrane.
+    [fm] J. M. Chowning: The synthesis of complex audio spectra by means of frequency modulation. JAES 21(7), 1973.
+    [blep] V. Valimaki, A. Huovilainen: Antialiasing oscillators in subtractive synthesis. IEEE Signal Processing Magazine 24(2), 2007.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # this script stands in a folder of the project
+
+from audio2nsgt import save_audio  # noqa: E402
+from command_line import Parser, number, run  # noqa: E402
+from Midi_To_Activation_Matrix import INSTRUMENTS  # noqa: E402
+
+RATE = 44100
+LONGEST = 2.0  # seconds
+SQUARES_HZ = np.array([205.3, 304.4, 369.6, 522.7, 540.0, 800.0])  # the oscillators of the TR-808 [cymbal]
+MEMBRANE = np.array([1.594, 2.136, 2.296, 2.653, 2.918])  # the modes above the lowest, over its frequency [membrane]
+LOUDNESS_DB = {"Kick": -15, "Snare": -19, "Clap": -21, "HHO": -27, "HHC": -30, "Tom": -17, "Cymb": -26, "Percu": -23}
+PEAK = 0.45  # the loudest sample of any sound
+
+
+# Circuits: what the voices are built from ------------------------------------------------------------------------
+
+def axis(seconds):
+    """The moments of the samples of so many seconds, at most LONGEST: float64 (n,), in seconds."""
+    return np.arange(round(min(seconds, LONGEST) * RATE)) / RATE
+
+
+def decay(t, seconds):
+    """An exponential that has fallen by 60 dB after `seconds`."""
+    return 10 ** (-3 * t / seconds)
+
+
+def filtered(samples, *stages):
+    """Samples (n,) through second-order filters, each ("low" | "high" | "band", hz, q) or ("shelf", hz, gain): float64 (n,).
+
+    The stages are the bilinear transforms of the analogue filters, so they are causal: nothing sounds before the strike.
+    The whole one-shot is filtered at once, in the frequency domain, with room behind it for the ringing.
+    """
+    size = 1 << (len(samples) + 2048).bit_length()
+    # s = j tan(pi f / rate) is the analogue frequency that the bilinear transform maps to f; the last is infinite
+    s = 1j * np.tan(np.pi * np.minimum(np.arange(size // 2 + 1) / size, 0.5 - 1e-9))
+    spectrum = np.fft.rfft(samples, size)
+    for kind, hz, q in stages:
+        x = s / np.tan(np.pi * min(hz, 0.49 * RATE) / RATE)
+        if kind == "shelf":
+            spectrum *= (q * x + 1) / (x + 1)  # above hz, times q
+        else:
+            spectrum *= {"low": 1, "band": x / q, "high": x * x}[kind] / (x * x + x / q + 1)
+    return np.fft.irfft(spectrum, size)[:len(samples)]
+
+
+def noise(rng, count, clock_hz=RATE):
+    """White noise; below the full rate, the digital kind: a random bit held for each tick of a clock."""
+    if clock_hz >= RATE:
+        return rng.standard_normal(count)
+    ticks = (np.arange(count) * clock_hz / RATE).astype(int)
+    return rng.choice([-1.0, 1.0], ticks[-1] + 1)[ticks]
+
+
+def square(t, hz, start=0.0):
+    """A square wave from phase `start` in cycles, its edges rounded by a polynomial against aliasing [blep]."""
+    step = hz / RATE
+    up = (hz * t + start) % 1
+    down = (up + 0.5) % 1
+    return np.where(up < 0.5, 1.0, -1.0) + _edge(up, step) - _edge(down, step)
+
+
+def _edge(phase, step):
+    rounding = np.zeros_like(phase)
+    after, before = phase < step, phase > 1 - step
+    x = phase[after] / step
+    rounding[after] = 2 * x - x * x - 1
+    x = (phase[before] - 1) / step
+    rounding[before] = x * x + 2 * x + 1
+    return rounding
+
+
+def swept(t, hz, ratio, seconds):
+    """Cycles of an oscillator that starts at `ratio` times `hz` and falls towards it with time constant `seconds`."""
+    return hz * (t + (ratio - 1) * seconds * (1 - np.exp(-t / seconds)))
+
+
+def shell(t, cycles, seconds, bend=0.0, skin=0.0):
+    """A struck resonator: a sine (bend 0) to a triangle (bend 1) and, by `skin`, the upper modes of a membrane."""
+    tone = np.sin(2 * np.pi * cycles)
+    if bend:
+        tone += bend * (np.sin(10 * np.pi * cycles) / 25 - np.sin(6 * np.pi * cycles) / 9)
+    tone *= decay(t, seconds)
+    for ratio in MEMBRANE if skin else ():
+        tone += skin / ratio * np.sin(2 * np.pi * ratio * cycles) * decay(t, seconds / ratio ** 2)
+    return tone
+
+
+def click(t, hz):
+    """The trigger pulse of a voice: a millisecond, rounded at hz."""
+    return filtered(np.exp(-t / 0.0005), ("low", hz, 0.7))
+
+
+def metal(rng, t, tune_ratio, spread, noisy, clock_hz=RATE):
+    """The source of hats and cymbals: six squares, detuned at random by `spread`, and noise by `noisy` (0 to 1)."""
+    source = sum(square(t, hz * tune_ratio * np.exp(spread * rng.standard_normal()), rng.random()) for hz in SQUARES_HZ)
+    return (1 - noisy) * source / 2.5 + noisy * noise(rng, len(t), clock_hz)
+
+
+def saturated(samples, drive):
+    """Samples at peak 1 through a soft clipper; drive 0 leaves them."""
+    samples = samples / max(np.abs(samples).max(), 1e-12)
+    return np.tanh(drive * samples) / np.tanh(drive) if drive > 0.05 else samples
+
+
+# Voices: (rng, parameters) -> samples (n,), at any level --------------------------------------------------------------
+
+def kick(rng, tune_hz, decay_seconds, sweep_ratio, sweep_seconds, bend, skin, tick, tick_hz, beater, drive):
+    """A bass drum: a swept shell, the tick of its trigger, the noise of a beater [bass drum, membrane]."""
+    t = axis(1.2 * decay_seconds + 0.05)
+    body = saturated(shell(t, swept(t, tune_hz, sweep_ratio, sweep_seconds), decay_seconds, bend, skin), drive)
+    hit = filtered(noise(rng, len(t)) * decay(t, 0.03), ("low", tick_hz, 0.7), ("high", 0.3 * tick_hz, 0.7))
+    return body + tick * click(t, tick_hz) + beater * hit
+
+
+def snare(rng, tune_hz, mode_ratio, decay_seconds, sweep_ratio, skin, shell_level, wires_seconds, low_hz, high_hz, clock_hz, drive):
+    """A snare drum: two shell modes and the noise of the wires, which decays in two parts."""
+    t = axis(1.2 * max(decay_seconds, wires_seconds) + 0.05)
+    modes = shell(t, swept(t, tune_hz, sweep_ratio, 0.012), decay_seconds, skin=skin)
+    modes += 0.6 * shell(t, swept(t, tune_hz * mode_ratio, sweep_ratio, 0.008), 0.6 * decay_seconds)
+    wires = noise(rng, len(t), clock_hz) * (0.6 * decay(t, 0.35 * wires_seconds) + 0.4 * decay(t, wires_seconds))
+    wires = filtered(wires, ("high", low_hz, 0.7), ("low", high_hz, 0.7))
+    return saturated(shell_level * modes / np.abs(modes).max() + (1 - shell_level) * wires / np.abs(wires).max(), drive)
+
+
+def clap(rng, centre_hz, width, bursts, spacing_seconds, burst_seconds, tail_seconds, tail, air, clock_hz, drive):
+    """Hands that do not quite meet: band-passed noise in a few short bursts, then a tail like a small room's."""
+    t = axis(0.05 + bursts * spacing_seconds + 1.2 * tail_seconds)
+    starts = np.arange(round(bursts)) * spacing_seconds * (1 + 0.15 * rng.standard_normal(round(bursts)))
+    since = [np.where(t >= start, t - start, np.inf) for start in np.maximum(starts, 0)]
+    envelope = np.maximum.reduce([np.exp(-moment / burst_seconds) for moment in since])
+    envelope = np.maximum(envelope, tail * np.where(np.isfinite(since[-1]), decay(np.minimum(since[-1], 9), tail_seconds), 0))
+    hands = noise(rng, len(t), clock_hz) * envelope
+    band = filtered(hands, ("band", centre_hz, 1 / width), ("high", 0.5 * centre_hz, 0.7))
+    return saturated(_unit(band) + air * _unit(filtered(hands, ("high", 2.5 * centre_hz, 0.7))), drive)
+
+
+def hat(rng, tune_ratio, spread, noisy, decay_seconds, low_hz, band_hz, band_q, snap, clock_hz):
+    """A hi-hat: the metal source high-passed, a band of it raised, with a snap at the start [cymbal]."""
+    t = axis(1.2 * decay_seconds + 0.02)
+    source = metal(rng, t, tune_ratio, spread, noisy, clock_hz)
+    bright = filtered(source, ("high", low_hz, 0.8), ("high", low_hz, 0.8))
+    bright = bright / bright.std() + 1.5 * _unit(filtered(source, ("band", band_hz, band_q), ("high", low_hz, 0.8)))
+    return bright * (decay(t, decay_seconds) + snap * decay(t, min(0.25 * decay_seconds, 0.05)))
+
+
+def cymbal(rng, tune_ratio, spread, noisy, decay_seconds, low_hz, high_hz, wash, strike, bell, clock_hz):
+    """A crash or a ride: three bands of the metal source, each with its own decay; the strike, and a bell [cymbal]."""
+    t = axis(1.2 * decay_seconds + 0.02)
+    source = metal(rng, t, tune_ratio, spread, noisy, clock_hz)
+    low = _unit(filtered(source, ("band", low_hz, 1.2), ("high", 0.4 * low_hz, 0.7))) * decay(t, decay_seconds)
+    middle = _unit(filtered(source, ("band", np.sqrt(low_hz * high_hz), 1.0), ("high", low_hz, 0.7))) * decay(t, 0.8 * decay_seconds)
+    top = _unit(filtered(source, ("high", high_hz, 0.7), ("high", 0.7 * high_hz, 0.7))) * decay(t, 0.5 * decay_seconds)
+    hit = _unit(filtered(noise(rng, len(t)), ("high", low_hz, 0.7))) * decay(t, 0.08)
+    partials = bell * sum(np.sin(2 * np.pi * low_hz * ratio * t) for ratio in (0.31, 0.47, 0.81, 1.13)) * decay(t, 0.7 * decay_seconds)
+    return low + 0.8 * middle + wash * top + strike * hit + partials
+
+
+def tom(rng, tune_hz, decay_seconds, sweep_ratio, sweep_seconds, bend, skin, tick, tick_hz, rumble, drive):
+    """A tom or a conga: a swept shell with a tick, and the low noise of its head."""
+    t = axis(1.2 * decay_seconds + 0.05)
+    body = saturated(shell(t, swept(t, tune_hz, sweep_ratio, sweep_seconds), decay_seconds, bend, skin), drive)
+    head = _unit(filtered(noise(rng, len(t)), ("low", 3 * tune_hz, 0.7), ("high", tune_hz, 0.7))) * decay(t, 0.6 * decay_seconds)
+    return body + rumble * 0.3 * head + tick * click(t, tick_hz)
+
+
+def cowbell(rng, tune_hz, interval_ratio, decay_seconds, ring, band_q):
+    """Two squares through a band-pass, with a hard start and a softer ring (the TR-808 tunes them to 540 and 800 Hz)."""
+    t = axis(1.2 * decay_seconds + 0.02)
+    pair = square(t, tune_hz, 0.0) + square(t, tune_hz * interval_ratio, 0.0)
+    tone = filtered(pair, ("band", tune_hz * 1.6, band_q), ("high", tune_hz, 0.7))
+    return tone * (decay(t, 0.06) + ring * decay(t, decay_seconds))
+
+
+def block(rng, tune_hz, mode_ratio, decay_seconds, second, knock, knock_hz):
+    """Clave, wood block, rim shot: two modes that die at once, and a knock of noise."""
+    t = axis(1.2 * decay_seconds + 0.02)
+    tone = np.sin(2 * np.pi * tune_hz * t) * decay(t, decay_seconds)
+    tone += second * np.sin(2 * np.pi * tune_hz * mode_ratio * t) * decay(t, 0.7 * decay_seconds)
+    return tone + knock * _unit(filtered(noise(rng, len(t)), ("high", knock_hz, 0.7))) * decay(t, 0.012)
+
+
+def shaker(rng, decay_seconds, low_hz, band_hz, band_q, jingle, tune_ratio, strokes, clock_hz):
+    """Maracas, cabasa, tambourine: high noise and, by `jingle`, high metal, in one stroke or two."""
+    t = axis(1.2 * decay_seconds + 0.08)
+    source = noise(rng, len(t), clock_hz) + 2 * jingle * metal(rng, t, tune_ratio, 0.1, 0.0)
+    bright = filtered(source, ("high", low_hz, 0.7), ("high", low_hz, 0.7)) + filtered(source, ("band", band_hz, band_q))
+    envelope = decay(t, decay_seconds)
+    if round(strokes) > 1:
+        again = t - 0.045
+        envelope = 0.5 * decay(t, 0.05) + np.where(again > 0, decay(np.maximum(again, 0), decay_seconds), 0)
+    return bright * envelope
+
+
+def bell(rng, tune_hz, mode_ratio, index, decay_seconds, sweep_ratio):
+    """Agogo, triangle, electronic blip: frequency modulation whose index falls with the sound [fm]."""
+    t = axis(1.2 * decay_seconds + 0.02)
+    cycles = swept(t, tune_hz, sweep_ratio, 0.03)
+    modulator = np.sin(2 * np.pi * mode_ratio * cycles)
+    return np.sin(2 * np.pi * cycles + index * decay(t, 0.6 * decay_seconds) * modulator) * decay(t, decay_seconds)
+
+
+def _unit(samples):
+    return samples / max(samples.std(), 1e-12)
+
+
+# From a voice to a one-shot ------------------------------------------------------------------------------------------
+
+def finished(samples, loudness_db):
+    """The one-shot of a voice: no DC, no long silence behind it, a smooth end, its level by class: float32 (n,).
+
+    Loudness is the RMS of the loudest 50 ms, in dB of full scale; a peak beyond PEAK takes the sound down with it.
+    """
+    samples = filtered(samples, ("high", 20.0, 0.7))
+    audible = np.flatnonzero(np.abs(samples) > 10 ** (-70 / 20) * np.abs(samples).max())
+    samples = samples[:audible[-1] + 1]
+    fade = min(len(samples) // 4, round(0.03 * RATE))
+    samples[-fade:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / fade)
+    gain = 10 ** (loudness_db / 20) / loudness(samples)
+    return (samples * min(gain, PEAK / np.abs(samples).max())).astype(np.float32)
+
+
+def loudness(samples):
+    """The RMS of the loudest 50 ms; a shorter sound counts as 50 ms."""
+    window = round(0.05 * RATE)
+    energy = np.concatenate([np.zeros(1), np.cumsum(np.square(samples, dtype=float))])
+    return np.sqrt((energy[window:] - energy[:-window]).max() / window if len(samples) > window else energy[-1] / window)
+
+
+KIT = {  # the voice of each row and its parameters: an analogue drum machine of about 1980
+    "Kick": (kick, dict(tune_hz=50, decay_seconds=0.75, sweep_ratio=4.0, sweep_seconds=0.011, bend=0.15, skin=0.0, tick=0.35,
+                        tick_hz=3000, beater=0.04, drive=0.7)),
+    "Snare": (snare, dict(tune_hz=182, mode_ratio=1.83, decay_seconds=0.24, sweep_ratio=1.35, skin=0.0, shell_level=0.42,
+                          wires_seconds=0.45, low_hz=1400, high_hz=11000, clock_hz=RATE, drive=1.2)),
+    "Clap": (clap, dict(centre_hz=1150, width=0.7, bursts=4, spacing_seconds=0.0105, burst_seconds=0.0045, tail_seconds=0.42,
+                        tail=0.55, air=0.18, clock_hz=RATE, drive=1.5)),
+    "HHO": (hat, dict(tune_ratio=1.0, spread=0.0, noisy=0.12, decay_seconds=0.85, low_hz=6000, band_hz=8200, band_q=2.0, snap=0.4,
+                      clock_hz=RATE)),
+    "HHC": (hat, dict(tune_ratio=1.0, spread=0.0, noisy=0.12, decay_seconds=0.13, low_hz=6000, band_hz=8800, band_q=2.0, snap=0.5,
+                      clock_hz=RATE)),
+    "Tom": (tom, dict(tune_hz=105, decay_seconds=0.65, sweep_ratio=1.6, sweep_seconds=0.035, bend=0.3, skin=0.05, tick=0.15,
+                      tick_hz=2500, rumble=0.12, drive=0.4)),
+    "Cymb": (cymbal, dict(tune_ratio=1.0, spread=0.0, noisy=0.25, decay_seconds=1.9, low_hz=3440, high_hz=7100, wash=1.2,
+                          strike=0.8, bell=0.05, clock_hz=RATE)),
+    "Percu": (cowbell, dict(tune_hz=540, interval_ratio=800 / 540, decay_seconds=0.4, ring=0.35, band_q=1.5)),
+}
+
+
+def make_kit():
+    """The eight sounds of the default kit, in the order of the rows: a list of (name, float32 (n,))."""
+    return [(name, finished(voice(np.random.default_rng(row), **parameters), LOUDNESS_DB[name]))
+            for row, (name, (voice, parameters)) in enumerate((name, KIT[name]) for name in INSTRUMENTS)]
+
+
+def main(argv=None):
+    parser = Parser(__doc__)
+    parser.add_argument("--kit", action="store_true", help="write the eight sounds of the default kit")
+    parser.add_argument("-o", "--output", type=Path, help="folder (default: beside this script)")
+    options = parser.parse_args(argv)
+    folder = options.output or HERE / "kit"
+    for name, samples in make_kit():
+        save_audio(folder / f"{name}.wav", samples, RATE)
+    print(f"{folder}: {len(INSTRUMENTS)} sounds")
+    return {"sounds": len(INSTRUMENTS)}
+
+
+if __name__ == "__main__":
+    run(main)
