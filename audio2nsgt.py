@@ -369,10 +369,25 @@ class NSGT:
         if not torch.isfinite(signal).all():
             raise ValueError(f"signal: expected finite samples, found {int((~torch.isfinite(signal)).sum())} that are not")
         batch = signal.reshape(-1, self.Ls)
+        if not self.matrixform:
+            bands = [band for _, _, run in self._analyse(batch) for band in run.unbind(1)]
+            return [band.view(*signal.shape[:-1], -1) for band in bands]
+        result = batch.new_empty(len(batch), len(self.frames), int(self.frames[0]), dtype=self._zero.dtype)
+        # on a processor, a few sounds at a time stay in its cache
+        size = max(1, 2**19 // result[0].numel()) if self.device.type == "cpu" else len(batch)
+        for first in range(0, len(batch), size):
+            for start, stop, run in self._analyse(batch[first:first + size]):
+                result[first:first + size, start:stop] = run
+        return result.view(*signal.shape[:-1], *result.shape[1:])
+
+    def _analyse(self, batch):
+        """Give (start, stop, coefficients of those bands (B, stop - start, frames)) of a batch (B, samples), run by run."""
+        import torch
+
         spectrum = torch.fft.rfft(batch) if self.real else torch.fft.fft(batch)  # X (B, bins)
         if len(self._beyond):
             spectrum = torch.cat((spectrum, spectrum.index_select(1, self._beyond).conj()), 1)
-        bands = []
+        start = 0
         for count, below, frames, table, source, window, _ in self._runs:
             cut = spectrum.index_select(1, source) * window  # X[b_k + j] g_k[j] / M_k  (B, count * width)
             cut = cut.view(len(batch) * count, -1)  # (B * count, width)
@@ -383,10 +398,8 @@ class NSGT:
                 run = torch.fft.ifft(buffer, norm="forward")
             else:
                 run = cut @ table
-            bands.append(run.view(len(batch), count, frames))
-        if self.matrixform:
-            return torch.cat(bands, 1).view(*signal.shape[:-1], len(self.frames), -1)
-        return [band.view(*signal.shape[:-1], -1) for run in bands for band in run.unbind(1)]
+            yield start, start + count, run.view(len(batch), count, frames)
+            start += count
 
     def backward(self, coefficients):
         """The signal of coefficients: exactly the one they came from (reducedform=0), else a least-squares one.
