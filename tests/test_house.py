@@ -1,0 +1,311 @@
+"""The house rules: floors, silence at import, help at once, requirements with reasons, commands that exist."""
+
+import ast
+import functools
+import importlib.metadata
+import os
+import re
+import resource
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+IGNORED = {".git", ".venv", "runs", "data", "results", "__pycache__", ".pytest_cache", ".hypothesis"}
+
+# A room imports only from floors below its own. A new room needs its line here.
+FLOORS = {
+    0: {"command_line"},
+    1: {"notation"},
+    2: {"models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
+    3: {"training", "sequencer", "griffin_lim", "drum_map", "browser"},
+    4: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
+}
+FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained"}  # their scripts: top floor
+NOT_AT_IMPORT = {"tkinter", "matplotlib.pyplot", "sounddevice"}
+
+
+def all_files():
+    """Every file of the project, ignored folders left out."""
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = sorted(set(folders) - IGNORED)
+        yield from (Path(folder) / file for file in sorted(files))
+
+
+FILES = list(all_files())
+PYTHON = [path for path in FILES if path.suffix == ".py"]
+MODULES = [path for path in PYTHON if path.parent == ROOT]
+TESTS = [path for path in PYTHON if path.parent == ROOT / "tests"]
+ROOMS = [path for path in PYTHON if path not in TESTS]  # every module and script, benchmarks too
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+each_room = pytest.mark.parametrize("path", ROOMS, ids=name_of)
+
+
+@functools.cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(path):
+    """The first names of all that a file imports, inside functions too."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}:{node.lineno}: a relative import; the house is flat"
+            yield node.module.split(".")[0]
+
+
+def is_script(path):
+    return any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree(path).body)
+
+
+SCRIPTS = [path for path in ROOMS if is_script(path)]
+each_script = pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+
+
+# Floors and folders.
+
+@each_module
+def test_every_room_has_a_floor(path):
+    assert path.stem in FLOOR, f"{path.name} is new: give it a floor in tests/test_house.py, by what it may import"
+
+
+@each_room
+def test_a_room_imports_only_from_floors_below(path):
+    if path.parent == ROOT:
+        own = FLOOR.get(path.stem, max(FLOORS))
+    else:
+        assert path.parent.name in SCRIPT_FOLDERS, f"{name_of(path)}: not a folder for scripts"
+        own = max(FLOORS) + 1
+    for module in set(imports(path)) & {module.stem for module in MODULES}:
+        assert FLOOR.get(module, max(FLOORS)) < own, f"{name_of(path)} imports {module}, which is not on a floor below"
+
+
+def test_no_folder_shadows_a_module_or_hides_one():
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    assert not folders & {module.stem for module in MODULES}
+    assert not folders & {"models", "src", "utils", "config"}
+
+
+# Import and help.
+
+IMPORT_ALL = """
+import importlib.util, sys
+from pathlib import Path
+for path in sys.argv[2:]:
+    sys.path[:1] = [str(Path(path).parent)] if Path(path).parent == Path(sys.argv[1]) else [sys.argv[1]]
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    for name in {names!r} & set(sys.modules):
+        sys.exit(path + " imports " + name + " at the top")
+"""
+
+
+def test_importing_any_module_prints_nothing_and_opens_neither_window_nor_sound(tmp_path):
+    code = IMPORT_ALL.replace("{names!r}", repr(NOT_AT_IMPORT))
+    process = subprocess.run([sys.executable, "-c", code, ROOT, *ROOMS], cwd=tmp_path, capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_a_module_does_nothing_but_define():
+    """At the top level of a room: no loop, no with, no bare call but sys.path's: import runs no experiment."""
+    for path in ROOMS:
+        for node in tree(path).body:
+            acts = isinstance(node, (ast.For, ast.While, ast.With)) or (
+                isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+                and not ast.unparse(node).startswith("sys.path."))
+            assert not acts, f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+
+
+@functools.cache
+def help_of(path):
+    """(exit status, what --help prints, stderr, processor seconds) of a script called from another folder."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = subprocess.run([sys.executable, path, "--help"], cwd="/", capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process.returncode, process.stdout, process.stderr, after.ru_utime - before.ru_utime
+
+
+@each_script
+def test_help_comes_at_once_and_shows_the_docstring(path, record_property):
+    status, text, errors, seconds = help_of(path)
+    record_property("seconds", seconds)
+    print(f"{name_of(path)} --help: {seconds:.2f} s")
+    assert (status, errors) == (0, "")
+    assert ast.get_docstring(tree(path)).strip() in text
+    assert seconds < 5, "an import belongs inside the function that needs it"
+
+
+@each_script
+def test_a_script_has_a_main_that_python_can_call_and_run_that_meets_the_person(path):
+    mains = [node for node in tree(path).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    assert mains, "no main"
+    assert [argument.arg for argument in mains[0].args.args] == ["argv"] and len(mains[0].args.defaults) == 1
+    last = ast.unparse(tree(path).body[-1])
+    assert last == "if __name__ == '__main__':\n    run(main)"
+
+
+@each_script
+def test_a_wrong_option_is_one_line_and_status_2(path):
+    process = subprocess.run([sys.executable, path, "--no-such-option"], cwd="/", capture_output=True, text=True)
+    assert process.returncode == 2
+    assert process.stderr.count("\n") == 1 and process.stderr.startswith(f"{path.name}: "), process.stderr
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_every_file_says_what_it_is_for(path):
+    assert (ast.get_docstring(tree(path)) or "").strip(), "no docstring"
+
+
+# Commands that documents name.
+
+COMMAND = re.compile(r"\b(?:python|torchrun)3?(?: -\S+)*(?:\.exe)? (?P<script>[\w/]+\.py)(?P<rest>[^\n`|>#]*)")
+
+
+def commands(text):
+    """(script, [options]) of every `python script.py ...` or `torchrun ... script.py ...` in a text; \\ joins lines."""
+    for command in COMMAND.finditer(re.sub(r"\\\n\s*", " ", text)):
+        yield command["script"], re.findall(r"(?<![\w-])(--[a-z][\w-]*|-[a-zA-Z])(?![\w-])", command["rest"])
+
+
+def test_commands_are_found_in_a_document():
+    text = ("Type `python a.py x --bpm 90 -o out` or\n"
+            "    torchrun --standalone --nproc_per_node=2 b/c.py \\\n        --epochs=3  # --no\n")
+    assert list(commands(text)) == [("a.py", ["--bpm", "-o"]), ("b/c.py", ["--epochs"])]
+
+
+DOCUMENTS = [path for path in FILES if path.suffix == ".md"] + ROOMS
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+
+
+@each_document
+def test_every_command_that_a_document_names_exists_with_its_options(document):
+    text = ast.get_docstring(tree(document)) or "" if document.suffix == ".py" else document.read_text(encoding="utf-8")
+    for script, options in commands(text):
+        path = ROOT / script
+        assert path.is_file(), f"{name_of(document)} names {script}, which is not there"
+        status, help_text, *_ = help_of(path)
+        assert status == 0
+        for option in options:
+            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_text), f"{script} has no option {option}"
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.suffix == ".md"], ids=name_of)
+def test_every_file_that_a_document_links_to_is_there(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (document.parent / target.split("#")[0]).exists(), f"{name_of(document)} links to {target}"
+
+
+def test_every_make_target_that_the_readme_names_is_there():
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("no README.md yet")
+    targets = set(re.findall(r"(?:`|^ *)make ([a-z]+)", readme.read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"play", "test"} <= targets <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+# Requirements.
+
+def requirements(file):
+    """{distribution: version} of a requirements file; each line checked for its pin and its reason."""
+    found = {}
+    for line in (ROOT / file).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") or line == "-r requirements.txt":
+            continue
+        match = re.fullmatch(r"([A-Za-z0-9_.-]+)==([0-9][\w.]*) +# (\S.{9,})", line)
+        assert match, f"{file}: expected name==version  # reason, found {line!r}"
+        found[match[1].lower().replace("_", "-")] = match[2]
+    return found
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_has_its_reason_and_is_what_runs_here(file):
+    pinned = requirements(file)
+    assert len(pinned) >= 5
+    for name, version in pinned.items():
+        assert importlib.metadata.version(name).split("+")[0] == version, f"{name}: another version is installed"
+
+
+def test_the_tests_requirements_stand_on_the_projects():
+    assert "-r requirements.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()
+    assert not requirements("requirements.txt").keys() & requirements("requirements-dev.txt").keys()
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name_of)
+def test_everything_imported_is_required(path):
+    pinned = set(requirements("requirements.txt"))
+    if path.parent.name in ("tests", "benchmarks"):
+        pinned |= set(requirements("requirements-dev.txt"))
+    ours = {other.stem for other in PYTHON if other.parent in (ROOT, path.parent)}
+    distributions = importlib.metadata.packages_distributions()
+    for module in set(imports(path)) - set(sys.stdlib_module_names) - ours:
+        names = {name.lower().replace("_", "-") for name in distributions.get(module, [])}
+        assert names & pinned, f"{name_of(path)} imports {module}, which no requirements file names"
+
+
+# What may not stand in any file.
+
+MACHINE = re.compile(rb"(?<![\w.])/(?:work|root|opt|Users|home)/[\w.-]+/|[A-Z]:\\\\?Users|(?<!\w)\.\./shared\b")
+MAY_NAME_THE_DATA = {"tests/conftest.py"}  # the documented fallback
+
+
+def test_no_file_names_a_machine_or_what_stands_beside_the_project():
+    for path in FILES:
+        if name_of(path) not in MAY_NAME_THE_DATA | {"tests/test_house.py"}:
+            found = MACHINE.search(path.read_bytes())
+            assert not found, f"{name_of(path)}: {found[0]}"
+
+
+def test_the_search_for_machine_paths_finds_them():
+    for text in (b"'/home/anna/kick.wav'", b"'../shared/data'", b"/Users/anna/x", b"C:\\Users\\anna", b"\0/root/a/b"):
+        assert MACHINE.search(text), text
+    for text in (b"https://example.org/home/page/x", b"/usr/bin/env", b"data/groove", b"shared by two processes"):
+        assert not MACHINE.search(text), text
+
+
+def test_no_file_is_large():
+    sizes = {name_of(path): path.stat().st_size for path in FILES}
+    assert not {name: size for name, size in sizes.items() if size > 4e6}, "no file over 4 MB"
+    assert sum(sizes.values()) < 40e6, "a clone stays under 40 MB"
+
+
+def test_no_file_carries_a_secret_or_a_merge_mark():
+    marks = re.compile(rb"^(?:<{7} |>{7} )|-----BEGIN [A-Z ]*PRIVATE KEY", re.MULTILINE)
+    for path in FILES:
+        assert not marks.search(path.read_bytes()), name_of(path)
+
+
+def test_lines_are_at_most_120_wide_and_end_cleanly():
+    for path in PYTHON:
+        text = path.read_text(encoding="utf-8")
+        assert text.endswith("\n") and not text.endswith("\n\n"), f"{name_of(path)}: one line break ends a file"
+    wrong = [f"{name_of(path)}:{number}" for path in PYTHON
+             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+             if len(line) > 120 or line != line.rstrip() or "\t" in line]
+    assert not wrong
+
+
+@pytest.mark.parametrize("script", [".ci/run", ".ci/setup"])
+def test_shell_scripts_are_sound(script):
+    shell = shlex.split((ROOT / script).read_text().splitlines()[0].removeprefix("#!"))
+    assert os.access(ROOT / script, os.X_OK)
+    assert subprocess.run([*shell, "-n", ROOT / script], capture_output=True).returncode == 0
+
+
+def test_the_licence_is_mit():
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
