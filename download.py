@@ -21,6 +21,7 @@ from command_line import Parser, run
 
 DATA = Path(__file__).parent / "data"
 TIMEOUT = 30  # seconds without a byte
+BLOCK = 1 << 14  # bytes written at a time, the most that a broken connection loses
 TRIES = 5  # for a connection that breaks, each of which must bring something
 
 # addresses: folders that hold the files, tried in turn; files: the checksum of each one's content, unpacked where it is
@@ -141,7 +142,6 @@ def download(url, path, checksum):
 def _resume(url, part):
     """Append to `part` what is missing of `url`; on a broken connection again, as long as each try brings something."""
     import requests
-    import urllib3
     from tqdm import tqdm
 
     progress = False
@@ -159,12 +159,12 @@ def _resume(url, part):
                 size = int(response.headers.get("Content-Length", 0)) + have
                 bar = tqdm(desc=part.stem, total=size or None, initial=have, unit="B", unit_scale=True, disable=None)
                 with bar, open(part, "ab" if have else "wb") as file:
-                    # The bytes as they are stored: some servers call a .gz file an encoding and would unpack it.
-                    for block in response.raw.stream(1 << 16, decode_content=False):
+                    response.raw.headers.pop("Content-Encoding", None)  # some call a .gz file that: do not unpack it
+                    for block in response.iter_content(BLOCK):
                         file.write(block)
                         bar.update(len(block))
             return
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except requests.RequestException as error:
             failure = error
         if _size(part) <= start:
             break
