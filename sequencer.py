@@ -95,31 +95,33 @@ def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
     module tells of. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
     """
     bars, kit = _check_bars(bars), _check_kit(kit)
-    dry, looped, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate))
-    samples = looped if loop else dry
-    return samples if gain == 1 else samples * np.float32(gain)
+    samples, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate), loop)
+    return samples if gain == 1 else np.multiply(samples, np.float32(gain), out=samples)
 
 
-def _mix(bars, kit, starts):
-    """One pass from silence with its tails, the pass that repeats (starts[-1],), and the gain that suits every pass."""
+def _mix(bars, kit, starts, loop=True):
+    """The samples as `render` gives them, before the gain; and the gain, which suits every pass, the first and the last too."""
     length = int(starts[-1])
     hits = _hits(bars)
     end = max([length] + [int(starts[step]) + len(kit[row]) for step, row, _ in hits])
-    passes = -(-end // length)
-    dry = np.zeros(passes * length, np.float32)
+    samples = np.zeros(end, np.float32)
     scaled = np.empty(max(map(len, kit)), np.float32)
     for step, row, velocity in hits:
         sound, start = kit[row], int(starts[step])
         np.multiply(sound, AMPLITUDE[velocity], out=scaled[:len(sound)])
-        dry[start:start + len(sound)] += scaled[:len(sound)]
-    looped = dry[:length].copy()
-    peak = _peak(dry)
-    for tail in dry.reshape(passes, length)[1:]:  # the second pass hears the first one's tail, the third two of them, ...
-        looped += tail
-        peak = max(peak, _peak(looped))
+        samples[start:start + len(sound)] += scaled[:len(sound)]
+    peak = _peak(samples)
+    head = samples[:min(length, end - length)].copy()  # as far as the tail reaches into the next pass
+    for start in range(length, end, length):  # the second pass hears the first one's tail, the third two of them, ...
+        tail = samples[start:start + length]
+        head[:len(tail)] += tail
+        peak = max(peak, _peak(head))
     if not np.isfinite(peak):
         raise ValueError("kit: expected finite samples, found nan or infinity")
-    return dry[:end], looped, _gain(peak)
+    if loop:
+        samples = samples[:length]
+        samples[:len(head)] = head
+    return samples, _gain(peak)
 
 
 def _hits(bars):
@@ -130,7 +132,7 @@ def _hits(bars):
 
 
 def _peak(samples):
-    return max(float(samples.max()), -float(samples.min()))
+    return max(float(samples.max()), -float(samples.min())) if len(samples) else 0.0
 
 
 def _gain(peak):
@@ -240,7 +242,7 @@ class Sequencer:
     def _prepare(self, bars):
         bars = _check_bars(bars)
         starts = step_starts(len(bars), self.bpm, self.sample_rate)
-        gain = _mix(bars, self.kit, starts)[2]
+        _, gain = _mix(bars, self.kit, starts)
         hits = [[] for _ in starts[1:]]
         for step, row, velocity in _hits(bars):
             hits[step].append((row, np.float32(gain * AMPLITUDE[velocity])))
