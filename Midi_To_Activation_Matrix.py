@@ -7,6 +7,7 @@
 """
 
 import csv
+import hashlib
 import re
 import struct
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from command_line import one_line, replacing
+from command_line import Parser, number, one_line, replacing, run
 
 HERE = Path(__file__).resolve().parent
 INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  # the rows of every activation matrix
@@ -43,9 +44,10 @@ IS_MAPPED = np.array([pitch in PITCH_TO_INSTRUMENT for pitch in range(128)])
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1
 DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|conga|bongo|tamb", re.I)
 TICKS_PER_QUARTER = 480  # of the files we write
+TEXT_BARS = 8  # shown in the terminal
 END_TEXT = "end of track, seen by Midi_To_Activation_Matrix"
 MIDI_SUFFIXES = (".mid", ".midi")
-NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")
+NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")  # what notation.py reads
 
 
 # -- From MIDI to bars ------------------------------------------------------------------------------------------------
@@ -72,19 +74,23 @@ def read_with_facts(path, channel=None, bars="all"):
 
     Returns:
         (bars, facts), where facts is a dict: "distances_ms" float (hits,), between each hit and its step;
-        "unmapped", a Counter of pitches; "left_out", a Counter of why bars were left out.
+        "unmapped", a Counter of pitches; "left_out", a Counter of why bars were left out; "bpm" at the first bar.
     """
     path = Path(path)
     if bars not in ("all", "first"):
         raise ValueError(f"bars: expected 'all' or 'first', found {bars!r}")
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
-    data = path.read_bytes()
     try:
-        matrices, facts = _bars_of_hits(*_read_midi(data, channel))
+        if path.suffix.lower() in NOTATION_SUFFIXES:
+            import notation
+            parts, *timing = notation.read_parts(path)
+            hits = _drum_hits(parts, channel)
+        else:
+            hits, *timing = _read_midi(path.read_bytes(), channel)
+        return _bars_of_hits(hits, *timing, first_only=bars == "first")
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
-    return (matrices[:1] if bars == "first" else matrices), facts
 
 
 def _read_midi(data, channel):
@@ -239,13 +245,20 @@ def _in_kit(hits):
 
 
 def _uses_drums(hits):
-    """Whether a part without a name is drums: a kick, a snare or hi-hat, and hardly a pitch but the commonest drums'."""
+    """Whether a part without a telling name is drums: a kick, with a snare or hi-hat, used as drummers do.
+
+    That is, some at once and at least 60 % of all hits on the nine commonest drums; or all of them, with kick, snare and
+    hi-hat. Bass lines live on the same pitches, but play one at a time and more than these. Measured: of 405 parts of
+    834 files found on the web that are not on channel 10, none is taken for drums; of 1,030 drum parts 61 % are known.
+    """
     pitches = set(hits[1].tolist())
     common = np.isin(hits[1], (35, 36, 38, 40, 42, 44, 46, 49, 51)).mean()
-    return bool({35, 36} & pitches) and bool({38, 40, 42, 44, 46} & pitches) and common >= 0.8
+    kick, snare, hat = {35, 36} & pitches, {38, 40} & pitches, {42, 44, 46} & pitches
+    together = len(np.unique(hits[0])) < hits.shape[1]
+    return bool(kick and (snare or hat) and together and common >= 0.6 or kick and snare and hat and common == 1)
 
 
-def _bars_of_hits(hits, end, ticks_per_quarter, meters, tempos):
+def _bars_of_hits(hits, end, ticks_per_quarter, meters, tempos, first_only=False):
     """Place hits on the steps of 4/4 bars. Returns (bars uint8 (n, 8, 64), facts), as `read_with_facts`.
 
     A bar begins at tick 0 and at each change of meter. Bars in another meter are left out, and so is a 4/4 bar that
@@ -264,7 +277,7 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters, tempos):
     # in whole numbers: a step is ticks_per_quarter / 16 ticks, and half a step before a start rounds to it
     stretch_of_hit = np.searchsorted(32 * starts, 32 * ticks + ticks_per_quarter, side="right") - 1
     last = max(end, int(ticks.max(initial=-1)) + 1)
-    cells, distances, left_out, first_bar = [], [], Counter(), 0
+    cells, left_out, first_bar = [], Counter(), 0
     for index, (start, meter) in enumerate(stretches):
         stop = int(starts[index + 1]) if index + 1 < len(starts) else last
         if meter != "4/4":
@@ -282,19 +295,30 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters, tempos):
             raise ValueError(f"expected at most {MAX_BARS} bars, found {first_bar + bars}")
         kept = steps < bars * STEPS_PER_BAR
         where = np.flatnonzero(inside)[kept]
-        cells.append((first_bar + steps[kept] // STEPS_PER_BAR, steps[kept] % STEPS_PER_BAR, where))
-        distances.append(np.abs(ticks[where] - start - steps[kept] * ticks_per_quarter / 16))
+        steps = steps[kept]
+        distance = np.abs(ticks[where] - start - steps * ticks_per_quarter / 16)
+        if bars and not first_bar:
+            first_tick = start
+        cells.append((first_bar + steps // STEPS_PER_BAR, steps % STEPS_PER_BAR, where, distance))
         first_bar += bars
     if not first_bar:
         raise ValueError(f"no bar in 4/4 ({_counted(left_out)})" if left_out else "empty (no hits, no complete bar)")
-    bar, step, where = (np.concatenate(column) for column in zip(*cells))
+    bar, step, where, distance = (np.concatenate(column) for column in zip(*cells))
+    if first_only:
+        first_bar = 1
+        bar, step, where, distance = (column[bar == 0] for column in (bar, step, where, distance))
     matrices = np.zeros((first_bar, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)
     np.maximum.at(matrices, (bar, ROW_OF_PITCH[pitches[where]], step), velocities[where].astype(np.uint8))
     tempo_ticks, bpms = np.array([(0, 120.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
-    bpm = bpms[np.searchsorted(tempo_ticks, ticks[where], side="right") - 1]
-    distances_ms = np.concatenate(distances) * 60_000 / (bpm * ticks_per_quarter)
+    bpms = np.where(np.isfinite(bpms) & (bpms > 0), bpms, 120.0)
+
+    def bpm_at(tick):
+        return bpms[np.searchsorted(tempo_ticks, tick, side="right") - 1]
+
+    distances_ms = distance * 60_000 / (bpm_at(ticks[where]) * ticks_per_quarter)
     unmapped = pitches[where][~IS_MAPPED[pitches[where]]]
-    return matrices, {"distances_ms": distances_ms, "unmapped": Counter(unmapped.tolist()), "left_out": left_out}
+    return matrices, {"distances_ms": distances_ms, "unmapped": Counter(unmapped.tolist()), "left_out": left_out,
+                      "bpm": float(bpm_at(first_tick))}
 
 
 def _counted(counter):
@@ -369,10 +393,7 @@ def load_patterns(source, minimum_hits=0):
         A file that cannot be used is told on stderr, in a line; ValueError where nothing is left.
     """
     source = Path(source)
-    files = [source]
-    if source.is_dir():
-        files = sorted(file for file in source.rglob("*") if file.suffix.lower() in (".npy", *MIDI_SUFFIXES)
-                       and file.is_file())
+    files = _files(source, (".npy", *MIDI_SUFFIXES))
     bars, names = [np.zeros((0, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)], []
     for file in files:
         try:
@@ -434,3 +455,221 @@ def groove_split(folder):
             names += [name] * len(found)
             styles += [style_of(name)] * len(found)
     return {split: (np.concatenate(bars), names, styles) for split, (bars, names, styles) in splits.items()}
+
+
+# -- Converting, and telling what was found ---------------------------------------------------------------------------
+
+def convert_folder(source, target, channel=None, bars="all", progress=False):
+    """Convert every MIDI and notation file of a folder (or one file) to a matrix in `target`, whose tree is the same.
+
+    Of two files that would get one name, as a.mid and a.MID, both keep their suffix: a.mid.npy and a.MID.npy. A file
+    that cannot be used does not stop the others. A file in whose 4/4 bars nothing is struck counts as empty.
+
+    Arguments:
+        channel, bars: as in `read_bars`.
+        progress: show a progress bar on stderr, where that is a terminal.
+    Returns:
+        the data report, a dict: "files" read, "converted", "bars" kept, "silent_bars" among them, "hits"; "skipped"
+        {file: reason}; "left_out" Counter of bars by reason; "unmapped" Counter of hits by pitch; "same_files" and
+        "same_bars": how many repeat an earlier one exactly, "same_hits": bars that do apart from the velocities;
+        "mean_ms", "largest_ms": distance between a hit and its step.
+    """
+    from tqdm import tqdm
+
+    source, target = Path(source), Path(target)
+    root = source if source.is_dir() else source.parent
+    files = _files(source, MIDI_SUFFIXES + NOTATION_SUFFIXES)
+    taken = Counter(file.with_suffix("") for file in files)
+    report = {"files": len(files), "converted": 0, "bars": 0, "silent_bars": 0, "hits": 0, "skipped": {},
+              "left_out": Counter(), "unmapped": Counter(), "same_files": 0, "same_bars": 0, "same_hits": 0,
+              "mean_ms": 0.0, "largest_ms": 0.0}
+    seen, total_ms = set(), 0.0
+    for file in tqdm(files, desc="convert", unit="file", disable=None if progress else True):
+        name = file.relative_to(root)
+        try:
+            matrices, facts = read_with_facts(file, channel, bars)
+            if not matrices.any():
+                raise ValueError(f"{file}: empty (nothing is struck in its 4/4 bars)")
+        except (ValueError, OSError) as error:
+            report["skipped"][name.as_posix()] = one_line(error).removeprefix(f"{file}: ")
+            continue
+        output = target / (name.with_suffix(".npy") if taken[file.with_suffix("")] == 1 else f"{name}.npy")
+        with replacing(output) as temporary, open(temporary, "wb") as stream:
+            np.save(stream, matrices)
+        report["converted"] += 1
+        report["bars"] += len(matrices)
+        report["hits"] += len(facts["distances_ms"])
+        report["silent_bars"] += int((~matrices.any(axis=(1, 2))).sum())
+        report["left_out"] += facts["left_out"]
+        report["unmapped"] += facts["unmapped"]
+        report["largest_ms"] = max(report["largest_ms"], float(facts["distances_ms"].max(initial=0)))
+        total_ms += float(facts["distances_ms"].sum())
+        report["same_files"] += _repeats([matrices], "file", seen)
+        report["same_bars"] += _repeats(matrices, "bar", seen)
+        report["same_hits"] += _repeats(matrices != 0, "hits", seen)
+    report["mean_ms"] = total_ms / max(1, report["hits"])
+    return report
+
+
+def _files(source, suffixes):
+    """The files with these suffixes in a folder, walked whole and in order; or the one file that `source` is."""
+    if not source.is_dir():
+        return [source]
+    return sorted(file for file in source.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+
+
+def _repeats(arrays, kind, seen):
+    """How many of these arrays were seen before, this kind; remembers them."""
+    repeats = 0
+    for array in arrays:
+        key = kind, hashlib.blake2b(array.tobytes(), digest_size=16).digest()
+        repeats += key in seen
+        seen.add(key)
+    return repeats
+
+
+def print_report(report):
+    """Print the data report of `convert_folder`."""
+    for name, reason in report["skipped"].items():
+        print(f"left out  {name}: {reason}")
+    print(f"{report['files']} files read, {report['converted']} converted, {len(report['skipped'])} left out")
+    print(f"{report['bars']} bars kept ({report['silent_bars']} of them silent), {report['hits']} hits")
+    if report["left_out"]:
+        print(f"bars left out of these files: {_counted(report['left_out'])}")
+    if report["unmapped"]:
+        pitches = ", ".join(f"{pitch} ({count})" for pitch, count in report["unmapped"].most_common())
+        print(f"{report['unmapped'].total()} hits on pitches that are not in the table, put to Percu: {pitches}")
+    print(f"repeats of earlier ones: {report['same_files']} files, {report['same_bars']} bars, "
+          f"{report['same_hits']} bars if velocities do not count")
+    print(f"distance between a hit and its step: {report['mean_ms']:.2f} ms on average, "
+          f"{report['largest_ms']:.2f} ms at most")
+
+
+# -- Showing ----------------------------------------------------------------------------------------------------------
+
+def as_text(bar):
+    """A bar, (8, 64), as lines of text: a row an instrument, `|` at the beats, `-` soft, `o` medium, `X` loud."""
+    lines = []
+    for name, row in zip(INSTRUMENTS, bar):
+        glyphs = "".join(".-oX"[0 if velocity == 0 else 1 + min(velocity // 43, 2)] for velocity in row.tolist())
+        beats = "|".join(glyphs[beat:beat + 16] for beat in range(0, STEPS_PER_BAR, 16))
+        lines.append(f"{name:>5} |{beats}|")
+    return "\n".join(lines)
+
+
+def draw(bars, title, figure, most=16):
+    """Draw bars, (n, 8, 64), at most the first `most`, into a matplotlib Figure: velocity as colour, beats as lines."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shown = bars[:most]
+    columns = 1 if len(shown) <= 4 else 2
+    rows = -(-len(shown) // columns)
+    width, height = (11, 17)[columns - 1], 0.5 + 1.5 * rows  # inches
+    figure.set_size_inches(width, height)
+    figure.set_facecolor("white")
+    colours = LinearSegmentedColormap.from_list("velocity", ["#a8cbe8", "#2f74b5", "#08203e"])
+    axes = figure.subplots(rows, columns, squeeze=False).T.ravel()  # down the first column, then the second
+    for number, (axis, bar) in enumerate(zip(axes, shown), start=1):
+        axis.set_facecolor("#f5f4f0")
+        for beat in (16, 48):
+            axis.axvspan(beat - 0.5, beat + 15.5, color="#ebe9e3", zorder=0)
+        image = axis.imshow(np.ma.masked_equal(bar, 0), cmap=colours, vmin=1, vmax=127, aspect="auto",
+                            interpolation="nearest", zorder=2)
+        axis.hlines(np.arange(0.5, 7), -0.5, 63.5, color="white", linewidth=1.2, zorder=3)
+        axis.vlines(np.arange(3.5, 63, 4), -0.5, 7.5, color="white", linewidth=0.7, zorder=1)
+        axis.vlines((15.5, 31.5, 47.5), -0.5, 7.5, color="#8b8a84", linewidth=0.9, zorder=4)
+        axis.set_yticks(range(len(INSTRUMENTS)), INSTRUMENTS)
+        axis.set_xticks(range(0, STEPS_PER_BAR, 16), [f"{number}.{beat}" for beat in (1, 2, 3, 4)], ha="left")
+        axis.tick_params(length=0, labelsize=8, colors="#44433f")
+        axis.spines[:].set_visible(False)
+    for axis in axes[len(shown):]:
+        axis.set_visible(False)
+    more = f", the first {len(shown)} of {len(bars)} bars" if len(bars) > len(shown) else ""
+    figure.text(0.1 / width, 1 - 0.1 / height, f"{title}{more}", fontsize=12, ha="left", va="top")
+    figure.tight_layout(rect=(0, 0, 1 - 0.7 / width, 1 - 0.35 / height))
+    scale = figure.add_axes((1 - 0.6 / width, 1 - 1.6 / height, 0.12 / width, 1.1 / height))
+    figure.colorbar(image, cax=scale, ticks=(1, 32, 64, 96, 127)).outline.set_visible(False)
+    scale.tick_params(length=0, labelsize=7, colors="#44433f")
+    scale.set_title("velocity", fontsize=7, color="#44433f")
+
+
+def show(bars, title):
+    """Draw bars in a window, and wait until it is closed. Returns False, at once, where there is no display."""
+    import matplotlib
+    from matplotlib import pyplot
+    from matplotlib.backends import BackendFilter, backend_registry
+
+    figure = pyplot.figure(title)  # now matplotlib has looked for a display
+    if matplotlib.get_backend().lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
+        pyplot.close(figure)
+        return False
+    draw(bars, title, figure)
+    pyplot.show()
+    return True
+
+
+def write_picture(bars, title, path):
+    """Draw bars into a picture file: PNG, SVG or PDF, by its suffix; ValueError for another."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    draw(bars, title, figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format=path.suffix[1:].lower() or "png")
+
+
+def show_file(path, channel=None, bars="all", plot=None, staff=None):
+    """Show a file's bars: as text, and in a window, or in the files that `plot` and `staff` name (see `main`).
+
+    Returns a dict: "bars" uint8 (n, 8, 64), "bpm" at the first of them, and the facts of `read_with_facts`.
+    """
+    if path.suffix.lower() == ".npy":
+        matrices, facts = _load_matrix(path), {"bpm": 120.0}
+        matrices = matrices[:1] if bars == "first" else matrices
+    else:
+        matrices, facts = read_with_facts(path, channel, bars)
+    for index, bar in enumerate(matrices[:TEXT_BARS], start=1):
+        print(f"{path.name}, bar {index} of {len(matrices)}\n{as_text(bar)}\n")
+    if len(matrices) > TEXT_BARS:
+        print(f"... and {len(matrices) - TEXT_BARS} bars more\n")
+    if staff:
+        import notation
+        notation.write_staff(matrices, staff, INSTRUMENT_TO_PITCH, facts["bpm"], title=path.stem)
+        print(f"wrote {staff}")
+    if plot:
+        write_picture(matrices, path.name, plot)
+        print(f"wrote {plot}")
+    if not (plot or staff or show(matrices, path.name)):
+        print("no display here: --plot FILE.png writes the figure")
+    return {"bars": matrices, **facts}
+
+
+def main(argv=None):
+    parser = Parser(__doc__)
+    parser.add_argument("source", nargs="?", type=Path, default=HERE / "Dataset_Drum_Groove_Midi" / "HOUSE1.mid",
+                        help="a MIDI file, MusicXML, ABC or Humdrum drum part, or matrix, to show; or a folder to convert")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
+                        help="where the matrices of a folder go (default: Dataset_Drum_Groove_Pattern), or of one file")
+    parser.add_argument("--bars", choices=("all", "first"), default="all", help="all bars (default), or the first only")
+    parser.add_argument("--channel", type=number(int, 1, 16), metavar="N",
+                        help="the MIDI channel of the drums, 1 to 16 (default: 10, else the tracks that name or use drums)")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a file's bars into a picture, not a window")
+    parser.add_argument("--notation", type=Path, metavar="FILE.musicxml", help="write a file's bars as a drum staff")
+    options = parser.parse_args(argv)
+    convert = options.source.is_dir() or options.output
+    if convert and (options.plot or options.notation):
+        parser.error("--plot and --notation show one file: they go with neither a folder nor -o")
+    if not convert:
+        return show_file(options.source, options.channel, options.bars, options.plot, options.notation)
+    options.source.stat()  # a file that is not there is an error, not a file left out
+    report = convert_folder(options.source, options.output or HERE / "Dataset_Drum_Groove_Pattern", options.channel,
+                            options.bars, progress=True)
+    print_report(report)
+    if not report["converted"]:
+        print(f"{options.source}: no file with a drum bar in 4/4", file=sys.stderr)
+        return 1
+    return report
+
+
+if __name__ == "__main__":
+    run(main)
