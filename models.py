@@ -26,6 +26,13 @@ def mlp(sizes, activation=nn.SiLU):
     return nn.Sequential(*layers[:-1])
 
 
+def drop(units, uniform, rate):
+    """Dropout with given uniform numbers, so that it is the same in any number of processes; None drops nothing."""
+    if uniform is None or rate == 0:
+        return units
+    return units * (uniform > rate).to(units.dtype) / (1 - rate)
+
+
 def gaussian_kl(mean, log_variance):
     """KL(N(mean, variance) || N(0, I)) in nats (Kingma and Welling 2014, appendix B).  (B, latent) -> (B,)"""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
@@ -50,7 +57,13 @@ def logistic_log_likelihood(value, mean, log_scale):
 
 
 class VAE(nn.Module):
-    """What all our VAEs share: the bounds and the prior. A subclass gives `encode`, `log_likelihood`, `decode_sample`."""
+    """What all our VAEs share: the bounds and the prior. A subclass gives `encode`, `log_likelihood`, `decode_sample`.
+
+    condition: what else encoder and decoder are given, tensors of B rows: a class, or `dropout`, the `dropout_units`
+    uniform numbers per example with which a training step drops units. Without it nothing is dropped.
+    """
+
+    dropout_units = 0
 
     def __init__(self, **config):
         super().__init__()
@@ -119,17 +132,20 @@ class VAE(nn.Module):
 class IndependentDecoder(nn.Module):
     """p(x | z) with every cell on its own: one pass gives all cells' logits.  z (B, latent) -> (B, cells)"""
 
-    def __init__(self, shape, latent, hidden, activation):
+    def __init__(self, shape, latent, hidden, activation, rate=0.0):
         super().__init__()
-        self.net = mlp([latent, *reversed(hidden), math.prod(shape)], activation)
+        sizes = [latent, *reversed(hidden)]
+        self.units = nn.Sequential(mlp(sizes, activation), activation())
+        self.out = nn.Linear(sizes[-1], math.prod(shape))
+        self.rate, self.dropout_units = rate, sizes[-1]
 
-    def logits(self, cells, z):
+    def logits(self, cells, z, dropout=None):
         """Logits of all cells; `cells` is not looked at."""
-        return self.net(z)
+        return self.out(drop(self.units(z), dropout, self.rate))
 
     def draw(self, z, noise, bias):
         """The cells whose logit + bias + noise is above 0; with logistic noise, a draw from p(x | z)."""
-        return (self.net(z) + bias + noise > 0).float()
+        return (self.logits(None, z) + bias + noise > 0).float()
 
 
 class CausalDecoder(nn.Module):
@@ -140,7 +156,7 @@ class CausalDecoder(nn.Module):
     cells before it (Germain et al. 2015, "MADE", eq. 12-13). Shapes below: B bars, T = 16 blocks, C = 32 cells.
     """
 
-    def __init__(self, shape, latent, width, block=4):
+    def __init__(self, shape, latent, width, rate=0.0, block=4):
         super().__init__()
         rows, steps = shape
         if steps % block:
@@ -155,6 +171,7 @@ class CausalDecoder(nn.Module):
         self.within = nn.Linear(self.cells, units, bias=False)
         self.out = nn.Linear(units, self.cells)
         self.direct = nn.Linear(self.cells, self.cells, bias=False)
+        self.rate, self.dropout_units = rate, 128 + width + units
         order = torch.arange(self.cells)
         degree = torch.arange(units) % self.cells  # a unit of degree d sees the cells before d, and cell i sees d <= i
         self.register_buffer("within_mask", (order[None] < degree[:, None]).float(), persistent=False)
@@ -175,19 +192,26 @@ class CausalDecoder(nn.Module):
         place = self.place.expand(len(z), -1, -1)
         return torch.cat([place, self.code(z)[:, None].expand(-1, self.blocks, -1)], -1)
 
-    def block_logits(self, block, context):
+    def block_logits(self, block, context, dropout=None):
         """Logits of the cells of a block given the cells before each: (..., C), (..., units) -> (..., C)."""
         units = F.silu(context + F.linear(block, self.within.weight * self.within_mask))
+        units = drop(units, dropout, self.rate)
         logits = F.linear(units, self.out.weight * self.out_mask, self.out.bias)
         return logits + F.linear(block, self.direct.weight * self.direct_mask)
 
-    def logits(self, cells, z):
-        """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells)."""
+    def logits(self, cells, z, dropout=None):
+        """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells).
+
+        Dropout takes a unit out of the whole bar (Gal and Ghahramani 2016): (B, dropout_units) uniform numbers.
+        """
+        sizes = (128, self.memory.hidden_size, self.context.out_features)
+        past, memory, units = (None,) * 3 if dropout is None else dropout[:, None].split(sizes, -1)
         blocks, around = self.to_blocks(cells), self.surroundings(z)                  # (B, T, C), (B, T, 96)
-        before = self.past(F.pad(blocks, (0, 0, 1, 0))[:, :-1])                       # (B, T, 128)
-        memory, _ = self.memory(torch.cat([before, around], -1))                      # (B, T, width)
-        context = self.context(torch.cat([memory, around], -1))                       # (B, T, units)
-        return self.from_blocks(self.block_logits(blocks, context))                   # (B, cells)
+        before = drop(self.past(F.pad(blocks, (0, 0, 1, 0))[:, :-1]), past, self.rate / 3)  # (B, T, 128)
+        state, _ = self.memory(torch.cat([before, around], -1))                       # (B, T, width)
+        state = drop(state, memory, self.rate)
+        context = self.context(torch.cat([state, around], -1))                        # (B, T, units)
+        return self.from_blocks(self.block_logits(blocks, context, units))            # (B, cells)
 
     def draw(self, z, noise, bias):
         """The bar in which a cell is struck where its logit, given the cells before it, + bias + noise is above 0.
@@ -219,36 +243,38 @@ class BernoulliVAE(VAE):
     an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells, or
     "causal" (bars only), where `width` is the size of its memory. velocities: also learn how hard each hit is
     struck, 1 to 127, given the hits and the code; this is learned beside the bound, which stays one on the hits.
+    dropout: share of the decoder's units that a training step drops.
     """
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=192, velocities=False,
-                 activation="SiLU"):
+                 dropout=0.0, activation="SiLU"):
         super().__init__(shape=tuple(shape), latent=latent, hidden=tuple(hidden), decoder=decoder, width=width,
-                         velocities=velocities, activation=activation)
+                         velocities=velocities, dropout=dropout, activation=activation)
         self.shape, cells = tuple(shape), math.prod(shape)
         make = getattr(nn, activation)
         self.encoder = mlp([cells, *hidden, 2 * latent], make)
         if decoder == "independent":
-            self.decoder = IndependentDecoder(shape, latent, hidden, make)
+            self.decoder = IndependentDecoder(shape, latent, hidden, make, dropout)
         elif decoder == "causal":
-            self.decoder = CausalDecoder(shape, latent, width)
+            self.decoder = CausalDecoder(shape, latent, width, dropout)
         else:
             raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
-        self.velocity_net = mlp([cells + latent, 160, 160, 2 * cells]) if velocities else None
+        self.dropout_units = self.decoder.dropout_units if dropout else 0
+        self.velocity_net = mlp([cells + latent, 128, 128, 2 * cells]) if velocities else None
 
     def cells(self, x):
         """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
         return (x > 0).flatten(1).float()
 
-    def encode(self, x):
+    def encode(self, x, dropout=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
         mean, log_variance = self.encoder(self.cells(x)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def log_likelihood(self, x, z):
+    def log_likelihood(self, x, z, dropout=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
         cells = self.cells(x)
-        return bernoulli_log_likelihood(cells, self.decoder.logits(cells, z))
+        return bernoulli_log_likelihood(cells, self.decoder.logits(cells, z, dropout))
 
     # --- velocities ---
 
@@ -257,7 +283,7 @@ class BernoulliVAE(VAE):
         mean, log_scale = self.velocity_net(torch.cat([cells, z], -1)).chunk(2, -1)
         return 64 + 64 * torch.tanh(mean), 2 + 2 * torch.tanh(log_scale)  # within -1..129, and 1..e^4: bounded
 
-    def side_log_likelihood(self, x, z):
+    def side_log_likelihood(self, x, z, dropout=None):
         """log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.  -> (B,)"""
         if self.velocity_net is None:
             return z.new_zeros(len(z))

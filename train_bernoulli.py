@@ -1,0 +1,103 @@
+"""Train a Bernoulli VAE on drum bars: it learns the map that one clicks.
+
+    python train_bernoulli.py                          # our own grooves, Dataset_Drum_Groove_Pattern
+    python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
+    python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
+    python train_bernoulli.py --data groove --latent 32 --free-bits 0
+    python train_bernoulli.py --data groove --run runs/mine --resume
+    torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
+
+The run folder it names holds best.pt (play it: python Activation_Matrix_To_Sound.py --model RUN/best.pt), log.jsonl,
+config.json, curves.png, latent.png and reconstructions.png; python evaluate.py RUN prints its numbers.
+"""
+
+from pathlib import Path
+
+from command_line import Parser, number, run
+from training_options import add_arguments
+
+HERE = Path(__file__).resolve().parent
+STEPS = 4000  # of a default training: a small collection is seen more often than a large one
+MOST_EPOCHS = 150
+
+
+def make_parser():
+    """The options of this script."""
+    parser = Parser(__doc__)
+    parser.add_argument("--data", default=str(HERE / "Dataset_Drum_Groove_Pattern"),
+                        help="groove, or a folder of matrices (.npy) or MIDI (default: Dataset_Drum_Groove_Pattern)")
+    group = parser.add_argument_group("model")
+    group.add_argument("--latent", type=number(int, 1), default=2, help="dimensions of the code (default 2)")
+    group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[256, 256],
+                       help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
+    group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
+                       help="does a cell know what was played before it? (default causal)")
+    group.add_argument("--width", type=number(int, 1), default=192, help="size of a causal decoder's memory (default 192)")
+    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3, help="share of units dropped (default 0.3)")
+    group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
+    add_arguments(parser, epochs=None, free_bits=4.0)
+    return parser
+
+
+def draw_pictures(model, splits, labels, label_names, history, run_folder):
+    """curves.png, latent.png and reconstructions.png of a run."""
+    import numpy as np
+    import torch
+
+    from figures import draw_bar_pairs, draw_curves, draw_latent
+    from Midi_To_Activation_Matrix import INSTRUMENTS
+    from training import codes_of
+
+    draw_curves(history, run_folder / "curves.png")
+    codes = {side: codes_of(model, torch.as_tensor(splits[side][0])) for side in ("train", "validation")}
+    draw_latent({side: (codes[side], labels[side]) for side in codes}, label_names, run_folder / "latent.png")
+    bars, names, _ = splits["validation"]
+    shown = np.random.default_rng(0).permutation(len(bars))[:10]
+    made = [model.draw(codes["validation"][i:i + 1], hits=int(np.count_nonzero(bars[i])))[0].numpy() for i in shown]
+    draw_bar_pairs(bars[shown], made, [names[i] for i in shown], INSTRUMENTS, run_folder / "reconstructions.png")
+
+
+def main(argv=None):
+    """Train, draw, and return {"run": folder, "history": one record an epoch}."""
+    arguments = make_parser().parse_args(argv)
+    import torch
+
+    import training
+    from models import BernoulliVAE
+
+    splits = training.load_bars(arguments.data, arguments.seed)
+    for side in ("train", "validation"):
+        if side not in splits:
+            raise ValueError(f"--data {arguments.data}: expected a {side} split, found {', '.join(splits)}")
+    bars = {side: torch.as_tensor(splits[side][0]) for side in ("train", "validation")}
+    label_names = sorted(set(splits["train"][2]) | set(splits["validation"][2]))
+    labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
+    if arguments.epochs is None:
+        arguments.epochs = max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / len(bars["train"]))))
+    torch.manual_seed(arguments.seed)
+    model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
+                         width=arguments.width, dropout=arguments.dropout, activation=arguments.activation)
+    folder = arguments.run or (HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
+    device = training.choose_device(arguments.device)
+    first = training.start_processes(device)[0] == 0
+    if first:
+        print(f"{len(bars['train'])} bars to train, {len(bars['validation'])} to validate, {len(label_names)} styles; "
+              f"{sum(parameter.numel() for parameter in model.parameters()):,} weights; run folder {folder}", flush=True)
+    history = training.fit(
+        model, bars["train"], bars["validation"], folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate, beta=arguments.beta, warmup=arguments.warmup,
+        free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed, device=arguments.device,
+        resume=arguments.resume, labels=labels["train"], label_names=label_names, unit="bars",
+        arguments={name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()})
+    if first:
+        draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)
+        best = max(history, key=lambda record: record["validation_elbo"])
+        print(f"best validation bound {best['validation_elbo']:.2f} nats a bar (KL {best['validation_kl']:.2f}) in epoch "
+              f"{best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
+              f"{folder}: python evaluate.py {folder}; python Activation_Matrix_To_Sound.py --model {folder / 'best.pt'}")
+    training.stop_processes()
+    return {"run": folder, "history": history}
+
+
+if __name__ == "__main__":
+    run(main)

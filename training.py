@@ -1,0 +1,378 @@
+"""Fit any VAE of `models.py`: the loop, its run folder, checkpoints, resuming, several processes.
+
+All randomness of an epoch (order, noise) comes from a generator seeded by (seed, epoch), so a resumed run repeats an
+uninterrupted one bit for bit. Every process draws the noise of the whole batch and takes its own rows, so several
+processes equal one to rounding. A loss that is not finite stops the run before the step and before any save.
+"""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+
+from command_line import replacing
+from models import MODELS, gaussian_kl
+from training_options import add_arguments  # noqa: F401, part of what a caller finds here
+
+def choose_device(name):
+    """The torch device of a name; "auto" is a GPU where there is one. Several processes take one GPU each."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name}: not usable here ({str(error).splitlines()[0]})") from None
+    return device
+
+
+def split_by_content(bars, names, fraction=0.1, seed=0):
+    """Training and validation indices of bars (n, ...), such that nothing heard in training is asked in validation.
+
+    Whole files go to one side: all bars that share a name, drawn by the seed until `fraction` of the bars is reached.
+    A validation bar whose hits also stand in training is left out of both. Raises ValueError with fewer than two files.
+    """
+    names = np.asarray(names)
+    files = np.unique(names)
+    if len(files) < 2:
+        raise ValueError(f"expected bars of at least 2 files to split into training and validation, found {len(files)}")
+    order = np.random.default_rng(seed).permutation(files)
+    counts = np.cumsum([np.count_nonzero(names == name) for name in order])
+    held_out = order[: max(1, min(len(order) - 1, int(np.searchsorted(counts, fraction * len(names))) + 1))]
+    aside = np.isin(names, held_out)
+    contents = [np.packbits(bar > 0).tobytes() for bar in bars]
+    known = {content for content, out in zip(contents, aside) if not out}
+    fresh = np.array([content not in known for content in contents])
+    train, validation = np.flatnonzero(~aside), np.flatnonzero(aside & fresh)
+    if not len(validation):
+        raise ValueError("every validation bar also stands in training: expected files that differ")
+    return train, validation
+
+
+def load_bars(data, seed=0):
+    """The drum bars of a training: a dictionary split -> (bars uint8 (n, 8, 64), names, styles), lists of n strings.
+
+    data: "groove" for the Groove MIDI Dataset with its published split, or a folder of matrices or MIDI, split by
+    `split_by_content`. Only bars with at least two hits count. Raises ValueError or OSError where there are none.
+    """
+    import Midi_To_Activation_Matrix as midi
+    if str(data) == "groove" and not Path(data).exists():
+        import download
+        return midi.groove_split(download.fetch("groove"))
+    if not Path(data).exists():
+        raise FileNotFoundError(f"{data}: no such folder or file; expected matrices (.npy), MIDI files, or the name groove")
+    if (Path(data) / "info.csv").exists():
+        return midi.groove_split(data)
+    bars, names = midi.load_patterns(data, minimum_hits=2)
+    styles = [midi.style_of(name) for name in names]
+    sides = dict(zip(("train", "validation"), split_by_content(bars, names, seed=seed)))
+    return {side: (bars[index], [names[i] for i in index], [styles[i] for i in index]) for side, index in sides.items()}
+
+
+# --- the run folder ---
+
+
+def new_run_folder(name):
+    """`runs/NAME` beside the scripts, or NAME-2, NAME-3, ... where that holds a run already."""
+    base = Path(__file__).parent / "runs" / name
+    folder, count = base, 1
+    while (folder / "checkpoint.pt").exists():
+        count += 1
+        folder = base.with_name(f"{name}-{count}")
+    return folder
+
+
+def save_checkpoint(path, model, **state):
+    """Write class name, config and weights, and whatever tensors and plain values `state` adds; whole or not at all."""
+    content = {"class": type(model).__name__, "config": model.config, "weights": model.state_dict(), **state}
+    if any(not torch.isfinite(value).all() for value in content["weights"].values()):
+        raise FloatingPointError(f"{path}: not written, the model has weights that are not finite")
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path):
+    """The dictionary that save_checkpoint wrote. Nothing in the file is run: tensors and plain values only.
+
+    `path` may be a run folder, which stands for its best.pt. Raises ValueError where it is not such a file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "best.pt"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here: a broken zip, a pickle with code in it, an empty file
+        reason = "it holds code, not only numbers" if "nsupported" in str(error) else "broken, or not a checkpoint"
+        raise ValueError(f"{path}: cannot be loaded: {reason}") from None
+    if not isinstance(content, dict) or not {"class", "config", "weights"} <= content.keys():
+        raise ValueError(f"{path}: expected a checkpoint of this project, found something else")
+    if content["class"] not in MODELS:
+        raise ValueError(f"{path}: expected a model of {', '.join(MODELS)}, found {content['class']!r}")
+    return content
+
+
+def build_model(content, path="checkpoint"):
+    """The model of a loaded checkpoint, in eval mode; its `map` holds the codes of the training data, or None."""
+    try:
+        model = MODELS[content["class"]](**content["config"])
+        model.load_state_dict({name: value.float() if value.is_floating_point() else value
+                               for name, value in content["weights"].items()})
+    except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
+                         f"{str(error).splitlines()[0]}") from None
+    if any(not torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise ValueError(f"{path}: holds weights that are not finite")
+    model.map = content.get("map")
+    if model.map is not None:
+        model.map = {**model.map, "codes": model.map["codes"].float()}
+    return model.eval()
+
+
+def load_model(path, device="cpu"):
+    """The model of a checkpoint file or run folder, ready to use: built from its config, in eval mode."""
+    return build_model(load_checkpoint(path), path).to(device)
+
+
+def versions():
+    """What a run was made with: Python, packages, machine, and the commit where this is a git checkout."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
+                                check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = None
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "machine": platform.machine(), "processors": os.cpu_count(), "commit": commit}
+
+
+def write_json(path, content):
+    """Write readable JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
+
+
+# --- several processes ---
+
+
+def start_processes(device):
+    """Join the processes that torchrun started; returns (rank, world size), (0, 1) for a single process."""
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def stop_processes():
+    """Leave the processes that torchrun started, where there are any."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def sum_gradients(model):
+    """Sum every gradient over the processes, as one flat vector; a missing gradient counts as zero."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+    distributed.all_reduce(flat)
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters])):
+        parameter.grad = part.view_as(parameter)
+
+
+# --- the loop ---
+
+
+def epoch_generator(seed, epoch):
+    """The generator of all that is random in an epoch: a function of (seed, epoch), never of history."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+
+
+def learning_rate_at(step, steps, peak):
+    """Linear rise over the first 100 steps (at most a tenth of them), then half a cosine down to 1 % of the peak."""
+    rise = max(1, min(100, steps // 10))
+    if step < rise:
+        return peak * (step + 1) / rise
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))))
+
+
+def loss_terms(model, x, eps, samples, beta, condition):
+    """Per-example terms of the loss, (B,): the log-likelihoods (raised) and the KL (lowered).
+
+    With several codes an example, the first is the importance-weighted bound, which holds the KL within it.
+    """
+    if samples > 1:
+        log_weights = model.log_weights(x, eps, beta, **condition)                   # (k, B)
+        bound = torch.logsumexp(log_weights, 0) - math.log(samples)
+        mean, log_variance = model.encode(x, **condition)
+        z = mean + torch.exp(0.5 * log_variance) * eps[0]
+        return bound, bound.new_zeros(len(x)), model.side_log_likelihood(x, z, **condition)
+    mean, log_variance = model.encode(x, **condition)
+    z = mean + torch.exp(0.5 * log_variance) * eps[0]
+    return (model.log_likelihood(x, z, **condition), gaussian_kl(mean, log_variance),
+            model.side_log_likelihood(x, z, **condition))
+
+
+@torch.no_grad()
+def validate(model, x, condition, seed, device, batch_size=512):
+    """Mean (log_px, kl, side log-likelihood) over examples, the noise fixed by the seed so that epochs compare."""
+    model.eval()
+    generator = epoch_generator(seed, 0)
+    totals = torch.zeros(3, dtype=torch.float64)
+    for start in range(0, len(x), batch_size):
+        batch = x[start:start + batch_size].to(device)
+        part = {name: value[start:start + batch_size].to(device) for name, value in condition.items()}
+        eps = torch.randn(1, len(batch), model.latent, generator=generator).to(device)
+        totals += torch.stack([term.double().sum().cpu() for term in loss_terms(model, batch, eps, 1, 1.0, part)])
+    model.train()
+    return (totals / len(x)).tolist()
+
+
+@torch.no_grad()
+def codes_of(model, x, condition=None, batch_size=1024):
+    """The encoder's means of all examples: (n, *shape) -> (n, latent) on the CPU."""
+    device = next(model.parameters()).device
+    condition = condition or {}
+    return torch.cat([
+        model.encode(x[i:i + batch_size].to(device), **{k: v[i:i + batch_size].to(device) for k, v in condition.items()})[0]
+        for i in range(0, len(x), batch_size)]).cpu()
+
+
+def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=0,
+        free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
+        validation_condition=None, labels=None, label_names=None, prepare=None, unit="examples", arguments=None):
+    """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by validation bound), log.jsonl, config.json.
+
+    train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
+    encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by. prepare(x,
+    generator): what is done to each training batch, such as drawing binary pixels anew. arguments: plain values kept
+    for the record. The rest are the options of `add_arguments`. Returns the history, a list of one dictionary an epoch.
+
+    Raises FloatingPointError, before any save, at a loss or gradient that is not finite.
+    """
+    if samples > 1 and free_bits > 0:
+        raise ValueError(f"--free-bits {free_bits:g} needs --samples 1: the bound of {samples} samples has no KL term")
+    run, device = Path(run), choose_device(device)
+    rank, world = start_processes(device)
+    train_condition, validation_condition = train_condition or {}, validation_condition or {}
+    recipe = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, beta=beta, warmup=warmup,
+                  free_bits=free_bits, samples=samples, seed=seed)
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
+    first_epoch, best, history = 1, -math.inf, []
+    if resume:
+        content = load_checkpoint(run / "checkpoint.pt")
+        if content["class"] != type(model).__name__ or content["config"] != model.config:
+            raise ValueError(f"{run}: its model is {content['class']} {content['config']}, not the one asked for")
+        changed = [name for name in recipe if content["recipe"][name] != recipe[name] and name != "epochs"]
+        if changed:
+            name = changed[0]
+            raise ValueError(f"--{name.replace('_', '-')} {recipe[name]}: {run} was started with "
+                             f"{content['recipe'][name]}; start a new run, or leave it as it was")
+        model.load_state_dict(content["weights"])
+        optimizer.load_state_dict(content["optimizer"])
+        first_epoch, best, history = content["epoch"] + 1, content["best"], content["history"]
+    elif (run / "checkpoint.pt").exists():
+        raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run leaves it in peace")
+    if rank == 0:
+        write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
+                                         "class": type(model).__name__, "config": model.config,
+                                         "examples": {"train": len(train), "validation": len(validation)},
+                                         "processes": world, "device": str(device), "versions": versions()})
+        write_log(run / "log.jsonl", history)
+    steps_an_epoch = math.ceil(len(train) / batch_size)
+    steps = epochs * steps_an_epoch
+    bar = progress_bar(len(train) * epochs, len(train) * (first_epoch - 1), unit, rank)
+    for epoch in range(first_epoch, epochs + 1):
+        started = time.perf_counter()
+        generator = epoch_generator(seed, epoch)
+        order = torch.randperm(len(train), generator=generator)
+        beta_now = beta * min(1.0, epoch / (warmup + 1))
+        sums = torch.zeros(3, dtype=torch.float64)
+        for step in range(steps_an_epoch):
+            chosen = order[step * batch_size:(step + 1) * batch_size]
+            eps = torch.randn(samples, len(chosen), model.latent, generator=generator)
+            x = train[chosen]
+            if prepare is not None:
+                x = prepare(x, generator)
+            mine = slice(rank, None, world)
+            x, eps = x[mine].to(device), eps[:, mine].to(device)
+            condition = {name: value[chosen][mine].to(device) for name, value in train_condition.items()}
+            if model.dropout_units:
+                uniform = torch.rand(len(chosen), model.dropout_units, generator=generator)
+                condition["dropout"] = uniform[mine].to(device)
+            log_px, kl, side = loss_terms(model, x, eps, samples, beta_now, condition)
+            now = torch.stack([log_px.detach().sum(), kl.detach().sum(), side.detach().sum()]).double()
+            if world > 1:
+                distributed.all_reduce(now)
+            kl_counts = float(now[1]) / len(chosen) > free_bits or free_bits == 0
+            loss = ((beta_now * kl if kl_counts else 0.0) - log_px - side).sum() / len(chosen)
+            value = float(beta_now * now[1] - now[0] - now[2]) / len(chosen)
+            if not math.isfinite(value):
+                raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the loss is {value}; "
+                                         f"what was saved before stands")
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at((epoch - 1) * steps_an_epoch + step, steps, learning_rate)
+            optimizer.zero_grad()
+            loss.backward()
+            if world > 1:
+                sum_gradients(model)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the gradient's norm is "
+                                         f"{norm.item()} at loss {value:.4g}; what was saved before stands")
+            optimizer.step()
+            sums += now.cpu()
+            bar.update(len(chosen))
+        seconds = time.perf_counter() - started
+        log_px, kl, side = (sums / len(train)).tolist()
+        val_px, val_kl, val_side = validate(model, validation, validation_condition, seed, device)
+        record = {"epoch": epoch, "train_log_px": log_px, "train_kl": kl, "train_elbo": log_px - kl,
+                  "train_side": side, "validation_log_px": val_px, "validation_kl": val_kl,
+                  "validation_elbo": val_px - val_kl, "validation_side": val_side, "beta": beta_now,
+                  "seconds": round(seconds, 3), "examples_per_second": round(len(train) / seconds, 1)}
+        if not math.isfinite(record["validation_elbo"]):
+            raise FloatingPointError(f"{run}: stopped after epoch {epoch}: the validation bound is "
+                                     f"{record['validation_elbo']}; what was saved before stands")
+        history.append(record)
+        bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {record['validation_elbo']:.2f} nats, KL {val_kl:.1f}")
+        if rank == 0:
+            # The side term has its own share of the weights: the best epoch is chosen by all that is learned.
+            score = record["validation_elbo"] + val_side
+            state = {"epoch": epoch, "recipe": recipe, "arguments": arguments or {}}
+            if score > best and beta_now == beta:
+                best = score
+                extra = {}
+                if labels is not None:
+                    extra["map"] = {"codes": codes_of(model, train, train_condition).half(),
+                                    "labels": torch.as_tensor(labels), "label_names": list(label_names)}
+                save_checkpoint(run / "best.pt", model, validation_elbo=record["validation_elbo"], **state, **extra)
+            save_checkpoint(run / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=best, history=history,
+                            **state)
+            write_log(run / "log.jsonl", history)
+    bar.close()
+    if world > 1:
+        distributed.barrier()
+    return history
+
+
+def write_log(path, history):
+    """One JSON line an epoch; written whole, so that a resumed run never has an epoch twice."""
+    with replacing(path) as temporary:
+        temporary.write_text("".join(json.dumps(record) + "\n" for record in history))
+
+
+def progress_bar(total, done, unit, rank):
+    """A tqdm bar with examples a second and the time left; silent in all processes but the first."""
+    from tqdm import tqdm
+    return tqdm(total=total, initial=done, unit=f" {unit}", unit_scale=True, disable=rank != 0, dynamic_ncols=True,
+                mininterval=0.5)
