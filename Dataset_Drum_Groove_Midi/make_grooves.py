@@ -1,7 +1,7 @@
 """Write our own drum grooves, from the step notation of grooves.txt, as MIDI files and as activation matrices.
 
-  python Dataset_Drum_Groove_Midi/make_grooves.py            # writes *.mid here, *.npy into Dataset_Drum_Groove_Pattern
-  python Dataset_Drum_Groove_Midi/make_grooves.py --check    # writes nothing; says which files differ from the source
+    python Dataset_Drum_Groove_Midi/make_grooves.py            # writes *.mid here, *.npy in Dataset_Drum_Groove_Pattern
+    python Dataset_Drum_Groove_Midi/make_grooves.py --check    # writes nothing; says which files differ from the source
 
 The head of grooves.txt explains the notation. The same source gives the same bytes on every machine: what is human
 about the timing is drawn from a generator seeded with the groove's name.
@@ -24,7 +24,8 @@ TICKS_PER_BAR = 4 * TICKS_PER_BEAT
 BEAT_DIVISIONS = (1, 2, 3, 4, 6, 8, 12, 16)  # steps that a beat may have; 3, 6 and 12 are triplets, which do not swing
 
 VELOCITY = {"X": 118, "x": 96, "o": 70, "g": 36, "f": 100, "F": 118, "d": 100, "z": 64}
-FLAM_MS, DRAG_MS, BUZZ_MS = 28, (62, 31), 42
+GRACE_MS = {"f": (28,), "F": (28,), "d": (62, 31)}  # grace notes so long before their stroke
+BUZZ_MS = 42  # between the strokes of a buzz roll
 
 # A line's name -> the General MIDI pitch that its plain strokes X x o g f F d z play.
 PITCH = {
@@ -52,14 +53,15 @@ STROKES = {
     "surdo": {"m": (43, 62)},
 }
 
-FEELS = {"machine": (0, 0), "tight": (2.5, 3), "human": (4.5, 5), "loose": (7, 7)}  # std of ms, std of velocity
-PLACEMENTS = {
+# How far strokes stray: standard deviations in ms, at 120 bpm or slower, and in MIDI velocity.
+FEELS = {"machine": (0, 0), "tight": (2.5, 3), "human": (4.5, 5), "loose": (7, 7)}
+PLACEMENTS = {  # where a line sits, in ms after the beat
     "laid-back": {"snare": 11, "rim": 11, "clap": 11, "hat": 3},
     "pushed": {"hat": -5, "ride": -5, "crash": -4},
 }
 
-RIDING_HAND = {"hat", "open", "ride", "bell"}  # the hand that keeps time...
-LEAVES_FOR = {"crash", "crash2", "china", "splash", "toms", "high", "mid", "low", "floor"}  # ... and what it leaves it for
+RIDING_HAND = {"hat", "open", "ride", "bell"}  # the hand that keeps time, and what it leaves the time for
+LEAVES_FOR = {"crash", "crash2", "china", "splash", "toms", "high", "mid", "low", "floor"}
 HANDS = RIDING_HAND | LEAVES_FOR | {"snare", "rim"}
 
 
@@ -160,7 +162,7 @@ def _options(words, fail):
         elif word in PLACEMENTS:
             options["offsets"] = {**PLACEMENTS[word], **options["offsets"]}
         else:
-            fail(f"expected a feel ({', '.join([*FEELS, *PLACEMENTS])}), swing8=66, swing16=56 or snare+12ms, found {word!r}")
+            fail(f"expected {', '.join([*FEELS, *PLACEMENTS])}, swing8=66, swing16=56 or snare+12ms, found {word!r}")
     return options
 
 
@@ -221,9 +223,10 @@ def _bars(pattern, groove, fail):
                          f"{', '.join(sorted(used))}")
         struck = {}
         for tick, pitch, *_ in hits:
-            if pitch in (42, 46):
-                if struck.setdefault(tick, pitch) != pitch:
-                    fail(f"{groove['name']}: beat {tick / TICKS_PER_BEAT + 1:g} has the hi-hat open and closed at once")
+            if pitch in (42, 44, 46) and (struck.setdefault(tick, pitch) == 46) != (pitch == 46):
+                fail(f"{groove['name']}: beat {tick / TICKS_PER_BEAT + 1:g} has the hi-hat open and closed at once")
+        if not hits:
+            fail(f"{groove['name']} has a bar without strokes")
         result.append(sorted(hits))
     return result
 
@@ -249,6 +252,7 @@ def render(groove):
     chance = random.Random(groove["name"])
     spread_ms, spread_velocity = FEELS[groove["feel"]]
     ticks_per_ms = TICKS_PER_BEAT * groove["bpm"] / 60_000
+    haste = min(1, 120 / groove["bpm"])  # who plays fast plays close to the beat
     end = len(groove["bars"]) * TICKS_PER_BAR
     notes, drift, moment = {}, 0.0, None
 
@@ -263,19 +267,13 @@ def render(groove):
             if spread_ms and tick != moment:
                 moment, drift = tick, 0.8 * drift + 0.6 * chance.gauss(0, 0.6)  # stationary, with std 0.6
             if spread_ms and instrument != "clave":
-                stray = drift + max(-2, min(2, chance.gauss(0, 0.8)))  # std 1 in all
-                tick += (stray * spread_ms + groove["offsets"].get(instrument, 0)) * ticks_per_ms
-                velocity += max(-2, min(2, chance.gauss(0, 1))) * spread_velocity * (0.5 + velocity / 127)
+                stray = drift + _within_two(chance.gauss(0, 0.8))  # std 1 in all
+                tick += (stray * spread_ms + groove["offsets"].get(instrument, 0)) * haste * ticks_per_ms
+                velocity += _within_two(chance.gauss(0, 1)) * spread_velocity * (0.5 + velocity / 127)
             add(tick, pitch, velocity)
-            if stroke in "fF" and instrument != "toms":
-                add_grace = ((FLAM_MS, 0.45),)
-            elif stroke == "d":
-                add_grace = tuple((before, 0.4) for before in DRAG_MS)
-            else:
-                add_grace = ()
-            for before, share in add_grace:
+            for before in GRACE_MS.get(stroke, ()):
                 if tick >= before * ticks_per_ms:  # none before the first beat
-                    add(tick - before * ticks_per_ms, pitch, velocity * share)
+                    add(tick - before * ticks_per_ms, pitch, velocity * 0.42)
             if stroke == "z":
                 strokes = max(2, round(step / ticks_per_ms / BUZZ_MS))
                 for k in range(1, strokes):
@@ -283,8 +281,12 @@ def render(groove):
     return sorted((tick, pitch, velocity) for (tick, pitch), velocity in notes.items())
 
 
+def _within_two(number):
+    return max(-2.0, min(2.0, number))
+
+
 def midi_bytes(groove):
-    """A groove as a Standard MIDI File of type 0: name, 4/4, tempo, notes on channel 10, its end at the last bar line."""
+    """A groove as a Standard MIDI File of type 0: name, 4/4, tempo, notes on channel 10, end at the last bar line."""
     events = []  # (tick, order, bytes)
     notes = render(groove)
     following = {}
@@ -320,7 +322,7 @@ def duplicate_bars(grooves):
 
 
 def main(argv=None):
-    """Write, or check, every file; return {"grooves", "styles", "bars", "changed"}, or 1 where --check finds a change."""
+    """Write, or check, every file. Returns {"grooves", "styles", "bars", "changed"}, or 1 if --check finds a change."""
     parser = Parser(__doc__)
     parser.add_argument("source", nargs="?", type=Path, default=HERE / "grooves.txt", help="the step notation to read")
     parser.add_argument("--midi", type=Path, default=HERE, help="folder of the MIDI files")
@@ -336,7 +338,7 @@ def main(argv=None):
     changed = []
 
     def save(path, data):
-        """Write data unless the file has it already; with --check only note the difference. False if it would change."""
+        """Write data where the file has other, or none; with --check only note it."""
         if path.is_file() and path.read_bytes() == data:
             return
         changed.append(path)
