@@ -24,6 +24,7 @@ from Midi_To_Activation_Matrix import INSTRUMENTS, STEPS_PER_BAR
 SAMPLE_RATE = 44100
 KIT = Path(__file__).parent / "dataset_audio" / "kit"
 CEILING = 0.95  # the peak of a loop that would be louder: -0.4 dB
+SOUND_SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
 
 
@@ -62,7 +63,7 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     _check_rate(sample_rate)
     found = {name.lower(): [] for name in INSTRUMENTS}
     for path in sorted(folder.iterdir()):
-        if path.stem.lower() in found and path.is_file():
+        if path.stem.lower() in found and path.suffix.lower() in SOUND_SUFFIXES and path.is_file():
             found[path.stem.lower()].append(path)
     missing = [name for name in INSTRUMENTS if not found[name.lower()]]
     if missing:
@@ -294,8 +295,8 @@ class Sequencer:
 def _soften(samples):
     """Bend what passes CEILING below 1, in place: only where the tails of one loud pattern meet the hits of the next."""
     loud = np.abs(samples) > CEILING
-    above = (np.abs(samples[loud]) - CEILING) / (1 - CEILING)
-    samples[loud] = np.sign(samples[loud]) * (CEILING + (1 - CEILING) * np.tanh(above))
+    room = 0.999 - CEILING
+    samples[loud] = np.sign(samples[loud]) * (CEILING + room * np.tanh((np.abs(samples[loud]) - CEILING) / room))
 
 
 class Player:

@@ -1,0 +1,144 @@
+"""The player on a real sound card's clock: what reached the monitor of a PulseAudio null sink is what was asked for, in time.
+
+A program of its own plays (so that PortAudio sees only the null sink); the test records the sink and compares.
+"""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+import sound_card
+from sequencer import load_kit, render
+
+PROGRAM = """
+    import json, sys, time
+    import numpy as np
+    sys.path.insert(0, {root!r})
+    from sequencer import Player, load_kit
+    generator = np.random.default_rng(3)
+    patterns = ((generator.random((12, 1, 8, 64)) < 0.06) * generator.integers(40, 128, (12, 1, 8, 64))).astype(np.uint8)
+    patterns[:, :, 0, ::16] = 127
+    player, log = Player(load_kit()), []
+
+    def now(event):
+        log.append((event, time.monotonic()))
+"""
+
+
+@pytest.fixture(scope="module")
+def card():
+    lacking = sound_card.missing()
+    if lacking:
+        pytest.skip(lacking)
+    try:
+        with sound_card.null_sink() as card:
+            yield card
+    except RuntimeError as error:
+        pytest.skip(f"no null sink on this machine: {error}")
+
+
+def play(card, root, acts):
+    """Run the acts in a program that plays to the card: (recording, the program's log as event -> moments)."""
+    program = textwrap.dedent(PROGRAM).format(root=str(root)) + textwrap.dedent(acts) + "\nprint(json.dumps(log))\n"
+    with card.recording() as recording:
+        done = subprocess.run([sys.executable, "-c", program], env=card.env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    log = {}
+    for event, value in json.loads(done.stdout.splitlines()[-1]):
+        log.setdefault(event, []).append(value)
+    return recording, log
+
+
+def patterns():
+    generator = np.random.default_rng(3)
+    bars = ((generator.random((12, 1, 8, 64)) < 0.06) * generator.integers(40, 128, (12, 1, 8, 64))).astype(np.uint8)
+    bars[:, :, 0, ::16] = 127
+    return bars
+
+
+def onset(samples, level=0.01):
+    return int(np.argmax(np.abs(samples) > level))
+
+
+def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
+    recording, log = play(card, root, """
+        player.open()  # as the window does once it stands: loading PortAudio can take a second on a busy machine
+        time.sleep(0.1)
+        now("asked")
+        player.play(patterns[0])
+        time.sleep(4.3)
+        log.append(("underruns", player.underruns))
+        player.close()
+    """)
+    samples = recording.samples()[:, 0]
+    start = onset(samples)
+    delay = recording.time_of(start) - log["asked"][0]
+    bars, kit = patterns()[0], load_kit()
+    loop = render(bars, kit, 120)
+    expected = np.concatenate([render(bars, kit, 120, loop=False)[:len(loop)], loop])
+    lag = onset(expected)
+    heard = samples[start - lag:start - lag + len(expected)]
+    print(f"asked to heard {1000 * delay:.0f} ms, largest difference {np.abs(heard - expected).max():.2g}")
+    np.testing.assert_allclose(heard, expected, atol=1e-4)  # every sample, at its place, for two loops
+    assert 0 < delay < 0.1
+    assert log["underruns"] == [0]
+
+
+def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
+    recording, log = play(card, root, """
+        for pattern in patterns:  # a click on the first beat, so that every pattern can be told in the recording
+            pattern[:] = 0
+            pattern[0, 4, ::2] = 100
+        player.play(patterns[0])
+        for k in range(1, 11):
+            time.sleep(0.23)
+            patterns[k][0, 0, ::16] = 10 * k  # a kick on the beat, louder each time
+            player.play(patterns[k])
+        time.sleep(1.0)
+        log.append(("underruns", player.underruns))
+        player.close()
+    """)
+    samples = recording.samples()[:, 0]
+    hat = load_kit()[4]
+    template = hat[:600] / np.sqrt(np.square(hat[:600]).sum())
+    high = np.diff(samples, 2)  # the kick goes, the hat stays
+    match = np.convolve(high, np.diff(template, 2)[::-1], "valid")
+    step = 44100 * 2 / 64
+    first = int(np.argmax(match > 0.5 * match.max()))
+    first += int(np.argmax(match[first:first + 200]))
+    count = int((np.flatnonzero(np.abs(samples) > 0.005)[-1] - first) / (2 * step))
+    assert count > 45  # 3.3 s with a hat every 62.5 ms
+    for k in range(count):  # each hat at its own sample: a gap anywhere would shift all that follow
+        expected = first + round(2 * k * step)
+        window = match[expected - 3:expected + 4]
+        assert window.max() > 0.6 * match[first], f"hat {k} is not where it belongs"
+        assert abs(int(window.argmax()) - 3) <= 1
+    assert log["underruns"] == [0]
+
+
+def test_position_follows_what_the_card_sounds(card, root):
+    recording, log = play(card, root, """
+        pattern = np.zeros((1, 8, 64), np.uint8)
+        pattern[0, 0, 0] = 127
+        player.set_bpm(240)
+        player.play(pattern)
+        last = None
+        for _ in range(500):
+            time.sleep(0.003)
+            place = player.position()
+            if place == (0, 0) and last != place:
+                now("step 0")
+            last = place
+        player.close()
+    """)
+    samples = recording.samples()[:, 0]
+    start, errors = onset(samples), []
+    for moment in log["step 0"][1:]:  # the step is seen within a poll, and heard within a few ms of its place
+        beat = round((moment - recording.time_of(start)) * 1.0)
+        errors.append(abs(moment - recording.time_of(start + 44100 * beat)))
+    print(f"step 0 seen {', '.join(f'{1000 * error:.0f}' for error in errors)} ms from heard")
+    assert errors and max(errors) < 0.06
