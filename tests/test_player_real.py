@@ -66,20 +66,19 @@ def onset(samples, level=0.01):
 
 def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
     recording, log = play(card, root, """
+        player.set_bpm(240)
         player.open()  # as the window does once it stands: loading PortAudio can take a second on a busy machine
         time.sleep(0.1)
         now("asked")
         player.play(patterns[0])
-        time.sleep(4.3)
+        time.sleep(2.3)
         log.append(("underruns", player.underruns))
         player.close()
     """)
     samples = recording.samples()[:, 0]
     start = onset(samples)
     delay = recording.time_of(start) - log["asked"][0]
-    bars, kit = patterns()[0], load_kit()
-    loop = render(bars, kit, 120)
-    expected = np.concatenate([render(bars, kit, 120, loop=False)[:len(loop)], loop])
+    expected = render(np.concatenate([patterns()[0]] * 2), load_kit(), 240, loop=False)[:2 * 44100]
     lag = onset(expected)
     heard = samples[start - lag:start - lag + len(expected)]
     print(f"asked to heard {1000 * delay:.0f} ms, largest difference {np.abs(heard - expected).max():.2g}")
@@ -95,7 +94,7 @@ def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
             pattern[0, 4, ::2] = 100
         player.play(patterns[0])
         for k in range(1, 11):
-            time.sleep(0.23)
+            time.sleep(0.11)
             patterns[k][0, 0, ::16] = 10 * k  # a kick on the beat, louder each time
             player.play(patterns[k])
         time.sleep(1.0)
@@ -111,7 +110,7 @@ def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
     first = int(np.argmax(match > 0.5 * match.max()))
     first += int(np.argmax(match[first:first + 200]))
     count = int((np.flatnonzero(np.abs(samples) > 0.005)[-1] - first) / (2 * step))
-    assert count > 45  # 3.3 s with a hat every 62.5 ms
+    assert count > 28  # 2.1 s with a hat every 62.5 ms
     for k in range(count):  # each hat at its own sample: a gap anywhere would shift all that follow
         expected = first + round(2 * k * step)
         window = match[expected - 3:expected + 4]
@@ -127,7 +126,7 @@ def test_position_follows_what_the_card_sounds(card, root):
         player.set_bpm(240)
         player.play(pattern)
         last = None
-        for _ in range(500):
+        for _ in range(400):
             time.sleep(0.003)
             place = player.position()
             if place == (0, 0) and last != place:
