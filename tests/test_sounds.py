@@ -1,0 +1,166 @@
+"""The synthesised sounds, listened to with numbers: attack, end, level, DC, and whether each is the drum that it claims to be."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from scipy import signal
+
+from Midi_To_Activation_Matrix import INSTRUMENTS
+from sequencer import KIT, load_kit
+
+
+@pytest.fixture(scope="module")
+def sounds(root):
+    """The module dataset_audio/make_sounds.py, which stands in a folder that is no package."""
+    sys.path.insert(0, str(root / "dataset_audio"))
+    try:
+        import make_sounds
+        return make_sounds
+    finally:
+        sys.path.remove(str(root / "dataset_audio"))
+
+
+@pytest.fixture(scope="module")
+def kit():
+    return dict(zip(INSTRUMENTS, load_kit()))
+
+
+def power(samples, size=1 << 17):
+    """Energy by frequency, one bin a third of a Hz: (energies, frequencies in Hz)."""
+    return np.abs(np.fft.rfft(samples, size)) ** 2, np.fft.rfftfreq(size, 1 / 44100)
+
+
+def share(samples, low, high):
+    """The share of a sound's energy from `low` to `high` Hz."""
+    energy, hz = power(samples)
+    return energy[(hz >= low) & (hz < high)].sum() / energy.sum()
+
+
+def centroid(samples):
+    energy, hz = power(samples)
+    return (energy * hz).sum() / energy.sum()
+
+
+def fallen(samples, decibels):
+    """Seconds until the level, in steps of 5 ms, stays so far below its loudest."""
+    steps = samples[:len(samples) // 220 * 220].reshape(-1, 220).std(axis=1)
+    return (np.flatnonzero(steps > steps.max() * 10 ** (-decibels / 20))[-1] + 1) * 220 / 44100
+
+
+def check_one_shot(name, samples, peak):
+    """What must be true of every one-shot: struck at once, silent at its end, no DC, below its peak."""
+    loudest = np.abs(samples).max()
+    assert np.isfinite(samples).all() and 0.01 < loudest <= peak + 1e-6, name
+    assert np.argmax(np.abs(samples) > 0.1 * loudest) <= 0.002 * 44100, f"{name}: late attack"
+    assert np.abs(samples[-20:]).max() < 1e-3 * loudest, f"{name}: cut off"
+    assert abs(samples.mean()) < 2e-3 * loudest, f"{name}: DC"
+
+
+def test_the_committed_kit_is_what_the_script_makes(sounds):
+    for name, samples in sounds.make_kit():
+        stored, rate = soundfile.read(KIT / f"{name}.wav", dtype="float32")
+        assert rate == 44100 and stored.ndim == 1 and soundfile.info(KIT / f"{name}.wav").subtype == "PCM_24"
+        np.testing.assert_allclose(stored, samples, atol=2.5 / 2 ** 23)
+    assert sum(path.stat().st_size for path in KIT.iterdir()) < 1e6
+
+
+def test_the_kit_is_written_with_the_same_bytes_each_time(tmp_path, root):
+    for folder in ("one", "two"):
+        subprocess.run([sys.executable, root / "dataset_audio" / "make_sounds.py", "--kit", "-o", folder], cwd=tmp_path, check=True,
+                       capture_output=True)
+    for name in INSTRUMENTS:
+        assert (tmp_path / "one" / f"{name}.wav").read_bytes() == (tmp_path / "two" / f"{name}.wav").read_bytes()
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_each_sound_of_the_kit_is_a_clean_one_shot(name, kit, sounds):
+    check_one_shot(name, kit[name].astype(float), sounds.PEAK)
+
+
+def test_the_kit_is_loud_by_class_and_needs_no_gain(kit, sounds):
+    for name, samples in kit.items():
+        assert 20 * np.log10(sounds.loudness(samples)) == pytest.approx(sounds.LOUDNESS_DB[name], abs=0.1)
+        np.testing.assert_array_equal(samples, soundfile.read(KIT / f"{name}.wav", dtype="float32")[0])
+
+
+def test_the_kick_is_low_and_its_pitch_falls(kit):
+    assert share(kit["Kick"], 30, 150) > 0.85
+    crossings = np.flatnonzero(np.diff(np.signbit(kit["Kick"][:20000])))
+    half_periods = np.diff(crossings)
+    assert half_periods[1] < 0.7 * half_periods[8]  # sweeps down ...
+    assert 44100 / 2 / half_periods[10:16].mean() == pytest.approx(50, rel=0.05)  # ... to its tune
+
+
+def test_the_snare_is_a_shell_and_wires(kit):
+    energy, hz = power(kit["Snare"])
+    assert 170 < hz[energy.argmax()] < 200 and share(kit["Snare"], 150, 400) > 0.2 and share(kit["Snare"], 1500, 12000) > 0.2
+    assert centroid(kit["Snare"][8000:]) > 2000  # the wires ring longer than the shell
+
+
+def test_the_clap_is_several_bursts_then_a_tail(kit):
+    envelope = np.convolve(np.abs(kit["Clap"]), np.ones(88) / 88, "same")
+    peaks, _ = signal.find_peaks(envelope[:2600], prominence=0.2 * envelope.max(), distance=200)
+    assert np.allclose(np.diff(peaks[:3]) / 44.1, 10.5, atol=2)
+    assert share(kit["Clap"], 600, 3000) > 0.6 and fallen(kit["Clap"], 30) > 0.15
+
+
+def test_hats_are_bright_and_the_open_one_rings(kit):
+    for name in ("HHO", "HHC"):
+        assert share(kit[name], 5000, 16000) > 0.8
+    assert fallen(kit["HHO"], 20) > 4 * fallen(kit["HHC"], 20)
+
+
+def test_the_cymbal_rings_longest_and_darkens(kit):
+    assert fallen(kit["Cymb"], 30) > max(fallen(kit[name], 30) for name in INSTRUMENTS if name != "Cymb")
+    assert centroid(kit["Cymb"][:8000]) > 1.2 * centroid(kit["Cymb"][30000:])
+
+
+def test_the_tom_is_tuned_between_kick_and_snare(kit):
+    energy, hz = power(kit["Tom"][6000:])
+    assert hz[energy.argmax()] == pytest.approx(105, rel=0.05) and share(kit["Tom"], 80, 250) > 0.8
+
+
+def test_the_cowbell_has_its_two_tones(kit):
+    energy, hz = power(kit["Percu"])
+    for tone in (540, 800):
+        near = (hz > tone - 8) & (hz < tone + 8)
+        assert energy[near].max() > 100 * np.median(energy[(hz > 600) & (hz < 740)])
+
+
+# The circuits ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind, hz, q", [("low", 800, 0.7), ("high", 7000, 0.8), ("band", 3440, 2.0), ("band", 300, 1.0)])
+def test_filters_equal_the_biquads_of_their_analogue_prototypes(sounds, kind, hz, q):
+    samples = np.random.default_rng(0).standard_normal(4000)
+    corner = 2 * 44100 * np.tan(np.pi * hz / 44100)
+    numerator = {"low": [corner ** 2], "band": [corner / q, 0], "high": [1, 0, 0]}[kind]
+    b, a = signal.bilinear(numerator, [1, corner / q, corner ** 2], 44100)
+    np.testing.assert_allclose(sounds.filtered(samples, (kind, hz, q)), signal.lfilter(b, a, samples), atol=1e-6)
+
+
+def test_a_shelf_leaves_lows_and_scales_highs(sounds):
+    impulse = np.zeros(8192)
+    impulse[0] = 1
+    response = np.abs(np.fft.rfft(sounds.filtered(impulse, ("shelf", 2000, 0.25))))
+    assert response[1] == pytest.approx(1, abs=0.01) and response[-1] == pytest.approx(0.25, rel=0.01)
+
+
+def test_squares_are_nearly_free_of_aliases(sounds):
+    hz = 1234.5
+    t = sounds.axis(1.0)
+    window = np.hanning(len(t))
+
+    def between_harmonics(wave):
+        energy = np.abs(np.fft.rfft(wave * window)) ** 2
+        bins = np.arange(len(energy))
+        odd = np.abs((bins / hz - 1) % 2)
+        harmonic = np.minimum(odd, 2 - odd) * hz < 6
+        audible = bins < 10000
+        return 10 * np.log10(energy[~harmonic & audible].sum() / energy[harmonic].sum())
+
+    naive = np.where((hz * t) % 1 < 0.5, 1.0, -1.0)
+    assert between_harmonics(sounds.square(t, hz)) < between_harmonics(naive) - 10
+    assert between_harmonics(sounds.square(t, hz)) < -40
