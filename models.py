@@ -16,6 +16,15 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
+ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
+
+
+def check_sizes(**sizes):
+    """ValueError, naming it, unless each is a whole number of at least 1, or a list or tuple of such."""
+    for name, size in sizes.items():
+        for value in size if isinstance(size, (list, tuple)) else [size]:
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: expected whole numbers of at least 1, found {size!r}")
 
 
 def mlp(sizes, activation=nn.SiLU):
@@ -69,8 +78,7 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         self.latent = config["latent"]
-        if self.latent < 1:
-            raise ValueError(f"latent: expected at least 1 dimension, found {self.latent}")
+        check_sizes(latent=self.latent)
 
     def encode(self, x, **condition):
         """The code's mean and log-variance: (B, *shape) -> (B, latent), (B, latent)."""
@@ -118,7 +126,7 @@ class VAE(nn.Module):
         device = next(self.parameters()).device
         total = torch.full((len(x),), -math.inf, device=device)
         for _ in range(k):  # one code at a time: memory stays that of one batch
-            eps = torch.randn(1, len(x), self.latent, generator=generator, device=device)
+            eps = torch.randn(1, len(x), self.latent, generator=generator).to(device)
             total = torch.logaddexp(total, self.log_weights(x, eps, **condition)[0])
         return total - math.log(k)
 
@@ -158,9 +166,9 @@ class CausalDecoder(nn.Module):
 
     def __init__(self, shape, latent, width, rate=0.0, block=4):
         super().__init__()
+        if len(shape) != 2 or shape[1] % block:
+            raise ValueError(f"shape: expected (rows, steps), the steps in whole blocks of {block}, found {shape}")
         rows, steps = shape
-        if steps % block:
-            raise ValueError(f"shape: expected steps in whole blocks of {block}, found {steps}")
         self.shape, self.blocks, self.cells = tuple(shape), steps // block, rows * block
         units = 8 * self.cells  # of the masked layer: eight for each cell
         self.code = nn.Sequential(nn.Linear(latent, 128), nn.SiLU(), nn.Linear(128, 64))
@@ -248,10 +256,15 @@ class BernoulliVAE(VAE):
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=192, velocities=False,
                  dropout=0.0, activation="SiLU"):
-        super().__init__(shape=tuple(shape), latent=latent, hidden=tuple(hidden), decoder=decoder, width=width,
+        shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
+        super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
                          velocities=velocities, dropout=dropout, activation=activation)
-        self.shape, cells = tuple(shape), math.prod(shape)
-        make = getattr(nn, activation)
+        check_sizes(shape=shape, hidden=hidden, width=width)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
+        self.shape, cells, make = shape, math.prod(shape), ACTIVATIONS[activation]
         self.encoder = mlp([cells, *hidden, 2 * latent], make)
         if decoder == "independent":
             self.decoder = IndependentDecoder(shape, latent, hidden, make, dropout)

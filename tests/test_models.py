@@ -1,0 +1,393 @@
+"""models.py against exact oracles: probabilities that sum to one, bounds below log p(x), drawing cell by cell."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+import models
+from models import MODELS, BernoulliVAE
+
+INDEPENDENT = dict(shape=(2, 3), hidden=(8,), decoder="independent")
+CAUSAL = dict(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make(latent=2, dtype=torch.float64, strength=3.0, **config):
+    """An untrained model whose weights are strong enough that every cell and code matters."""
+    torch.manual_seed(0)
+    model = BernoulliVAE(latent=latent, **config).to(dtype)
+    with torch.no_grad():
+        for parameter in model.decoder.parameters():
+            parameter *= strength
+    model.cells = lambda x: (x > 0).flatten(1).to(dtype)  # the model's own cells are always float32
+    return model.eval()
+
+
+def all_examples(shape):
+    """Every 0/1 example of a shape: (2^cells, *shape)."""
+    return torch.tensor(list(itertools.product((0, 1), repeat=math.prod(shape)))).view(-1, *shape)
+
+
+def random_bars(shape=(8, 64), count=3, share=0.1, seed=0):
+    random = np.random.default_rng(seed)
+    return torch.tensor(random.integers(1, 128, (count, *shape)) * (random.random((count, *shape)) < share)).byte()
+
+
+# Likelihoods and the KL, against torch.distributions.
+
+def test_the_kl_is_that_of_torch_distributions():
+    mean, log_variance = 3 * torch.randn(50, 7, dtype=torch.float64), 2 * torch.randn(50, 7, dtype=torch.float64)
+    posterior = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+    expected = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(-1)
+    torch.testing.assert_close(models.gaussian_kl(mean, log_variance), expected)
+    assert torch.equal(models.gaussian_kl(torch.zeros(3, 4), torch.zeros(3, 4)), torch.zeros(3))
+
+
+def test_the_bernoulli_likelihood_is_that_of_torch_distributions_and_bounded_at_any_logit():
+    logits = torch.cat([4 * torch.randn(20, 9), torch.tensor([[-1e4] * 9, [1e4] * 9])]).double()
+    cells = (torch.rand(22, 9) < 0.5).double()
+    expected = torch.distributions.Bernoulli(logits=logits).log_prob(cells).sum(-1)
+    found = models.bernoulli_log_likelihood(cells, logits)
+    torch.testing.assert_close(found, expected)
+    assert torch.isfinite(found).all() and (found <= 0).all()
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-9), (torch.float32, 2e-5)])
+def test_the_velocity_masses_sum_to_one_and_none_is_above_it(dtype, tolerance):
+    mean, log_scale = torch.meshgrid(torch.linspace(-1, 129, 27, dtype=dtype), torch.linspace(0, 4, 9, dtype=dtype),
+                                     indexing="ij")
+    velocities = torch.arange(1, 128, dtype=dtype)[:, None, None]
+    logs = models.logistic_log_likelihood(velocities, mean, log_scale)                # (127, 27, 9)
+    assert logs.shape == (127, 27, 9) and (logs <= 0).all()
+    torch.testing.assert_close(logs.exp().sum(0), torch.ones(27, 9, dtype=dtype), rtol=0, atol=tolerance)
+
+
+def test_a_velocity_mass_is_the_difference_of_two_logistic_distribution_functions():
+    velocity, mean, log_scale = torch.tensor(70.0), torch.tensor(64.3), torch.tensor(1.2)
+    upper, lower = scipy.stats.logistic(64.3, math.exp(1.2)).cdf([70.5, 69.5])
+    assert models.logistic_log_likelihood(velocity, mean, log_scale) == pytest.approx(math.log(upper - lower), abs=1e-5)
+
+
+def test_velocity_gradients_are_finite_at_the_ends_of_their_range():
+    value, mean, log_scale = torch.meshgrid(torch.tensor([1.0, 2, 63, 126, 127]), torch.tensor([-1.0, 0, 64, 128, 129]),
+                                            torch.tensor([0.0, 1, 4]), indexing="ij")
+    mean, log_scale = mean.clone().requires_grad_(), log_scale.clone().requires_grad_()
+    logs = models.logistic_log_likelihood(value, mean, log_scale)
+    logs.sum().backward()
+    assert all(torch.isfinite(tensor).all() for tensor in (logs, mean.grad, log_scale.grad))
+    assert mean.grad.abs().min() > 0, "a gradient that vanishes would leave a wrong velocity as it is"
+
+
+def test_dropout_keeps_the_mean_and_without_numbers_drops_nothing():
+    units, uniform = torch.ones(4, 100_000), torch.rand(4, 100_000, generator=torch.Generator().manual_seed(0))
+    dropped = models.drop(units, uniform, 0.3)
+    assert (dropped == 0).float().mean() == pytest.approx(0.3, abs=0.005)
+    assert dropped.mean() == pytest.approx(1.0, abs=0.01)
+    assert models.drop(units, None, 0.3) is units and torch.equal(models.drop(units, uniform, 0.0), units)
+
+
+# The bounds, against log p(x) by dense quadrature over z.
+
+def exact_log_px(model, x, points=241, reach=7.0):
+    """log p(x) = log of the integral of p(x | z) N(z; 0, I) over z, on a grid: (B, *shape) -> (B,)."""
+    line = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    z = torch.cartesian_prod(*[line] * model.latent).view(-1, model.latent)
+    log_prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1) + model.latent * math.log(2 * reach / (points - 1))
+    with torch.no_grad():
+        return torch.stack([torch.logsumexp(log_prior + model.log_likelihood(one.expand(len(z), *one.shape), z), 0)
+                            for one in x])
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def tiny(request):
+    """(model, all its 64 examples, their exact log p)."""
+    model = make(request.param, **INDEPENDENT)
+    x = all_examples(INDEPENDENT["shape"])
+    return model, x, exact_log_px(model, x)
+
+
+def test_the_quadrature_is_exact(tiny):
+    _, _, log_px = tiny
+    assert log_px.exp().sum().item() == pytest.approx(1, abs=1e-6)
+    assert log_px.std() > 0.1, "a model that finds all examples alike would test little"
+
+
+def test_the_elbo_is_below_log_px_by_the_divergence_to_the_true_posterior(tiny):
+    model, x, log_px = tiny
+    nodes, weights = np.polynomial.hermite_e.hermegauss(30)  # exact mean over eps ~ N(0, I)
+    eps = torch.cartesian_prod(*[torch.tensor(nodes)] * model.latent).view(-1, model.latent)
+    weight = torch.cartesian_prod(*[torch.tensor(weights / weights.sum())] * model.latent).view(len(eps), -1).prod(-1)
+    with torch.no_grad():
+        terms = [model.elbo(x, eps=one.expand(len(x), -1)) for one in eps]
+    elbo = sum(w * (log_px_z - kl) for w, (log_px_z, kl) in zip(weight, terms))
+    assert terms[0][0].shape == terms[0][1].shape == (64,)
+    assert (elbo < log_px).all()
+    assert (terms[0][1] >= 0).all()
+
+
+def repeated_bound(model, x, k, repeats):
+    """The mean of log_marginal(x, k) over repeats, and its standard error: (B,), (B,)."""
+    generator = torch.Generator().manual_seed(k)
+    bounds = model.log_marginal(x.repeat(repeats, 1, 1), k, generator).view(repeats, len(x)).double()
+    return bounds.mean(0), bounds.std(0) / math.sqrt(repeats)
+
+
+def test_the_importance_weighted_bound_rises_with_k_and_never_passes_log_px(tiny):
+    model, x, log_px = tiny
+    bounds = {k: repeated_bound(model, x, k, repeats=400) for k in (1, 4, 16, 64)}
+    for (mean, error), (more, more_error) in itertools.pairwise(bounds.values()):
+        assert more.mean() > mean.mean()
+        assert (more > mean - 5 * (error + more_error)).all()
+    for mean, error in bounds.values():
+        assert (mean < log_px + 5 * error).all()
+    assert bounds[1][0].mean() < log_px.mean() - 0.05, "with k = 1 it is the ELBO, well below"
+
+
+def test_the_importance_weighted_bound_reaches_log_px(tiny):
+    model, x, log_px = tiny
+    bound = model.log_marginal(x, k=3000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(bound.double(), log_px, rtol=0, atol=0.15)
+    assert (bound.double() - log_px).mean().item() == pytest.approx(0, abs=0.02)
+
+
+def test_the_importance_weights_are_densities_of_torch_distributions(tiny):
+    model, x, _ = tiny
+    eps = torch.randn(3, len(x), model.latent, dtype=torch.float64)
+    with torch.no_grad():
+        mean, log_variance = model.encode(x)
+        posterior = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+        z = mean + posterior.scale * eps
+        prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) - posterior.log_prob(z).sum(-1)
+        likelihood = torch.stack([model.log_likelihood(x, codes) for codes in z])
+        for beta in (1.0, 0.25):
+            torch.testing.assert_close(model.log_weights(x, eps, beta), likelihood + beta * prior)
+
+
+def test_a_bound_of_no_sample_is_refused(tiny):
+    with pytest.raises(ValueError, match="at least 1 sample, found 0"):
+        tiny[0].log_marginal(tiny[1], k=0)
+
+
+# The causal decoder.
+
+def playing_order(shape):
+    """Indices of the cells of a flat (rows * steps) bar in the order of playing: step by step, rows from the first."""
+    return torch.arange(math.prod(shape)).view(shape).T.flatten()
+
+
+@pytest.mark.parametrize("shape, width", [((2, 8), 8), ((8, 64), 16)])
+def test_a_causal_logit_looks_at_all_cells_played_before_and_at_no_other(shape, width):
+    model = make(shape=shape, hidden=(8,), decoder="causal", width=width)
+    cells = (random_bars(shape, 1, 0.3) > 0).flatten(1).double()                      # (1, C)
+    order, z = playing_order(shape), torch.zeros(1, 2, dtype=torch.float64)
+    flipped = cells.repeat(len(order), 1)
+    flipped[torch.arange(len(order)), order] = 1 - flipped[torch.arange(len(order)), order]
+    with torch.no_grad():
+        logits = model.decoder.logits(torch.cat([cells, flipped]), z.expand(len(order) + 1, -1))[:, order]
+    change = (logits[1:] - logits[0]).abs()  # row: the cell flipped; column: the logit, both in playing order
+    place = torch.arange(len(order))
+    earlier_or_same = place[None] <= place[:, None]
+    assert change[earlier_or_same].max() < 1e-12
+    assert change[~earlier_or_same].min() > 0 and change[:-1].max(1).values.min() > 1e-3
+
+
+@pytest.mark.parametrize("config", [
+    dict(shape=(2, 4), hidden=(8,), decoder="causal", width=8),   # one block of 4 steps x 2 rows
+    dict(shape=(1, 8), hidden=(8,), decoder="causal", width=8),   # two blocks
+    dict(shape=(2, 4), hidden=(8,), decoder="independent")], ids=lambda config: f"{config['decoder']}{config['shape']}")
+def test_the_probabilities_of_all_bars_sum_to_one(config):
+    model, bars = make(**config), all_examples(config["shape"])
+    for z in (torch.zeros(1, 2), torch.tensor([[1.5, -2.0]])):
+        with torch.no_grad():
+            log_px = model.log_likelihood(bars, z.double().expand(len(bars), -1))
+        assert torch.logsumexp(log_px, 0).item() == pytest.approx(0, abs=1e-5)
+        assert log_px.max() - log_px.min() > 2
+
+
+@pytest.mark.parametrize("shape, share", [((2, 8), 0.5), ((8, 16), 0.1)])
+def test_a_bar_drawn_block_by_block_is_the_bar_drawn_cell_by_cell(shape, share):
+    model = make(dtype=torch.float32, shape=shape, hidden=(8,), decoder="causal", width=8)
+    generator = torch.Generator().manual_seed(1)
+    noise = models.logistic_noise((6, math.prod(shape)), generator)
+    z, bias = torch.randn(6, 2, generator=generator), torch.linspace(-2, 2, 6)[:, None]
+    cells = torch.zeros_like(noise)
+    with torch.no_grad():
+        for cell in playing_order(shape):
+            cells[:, cell] = (model.decoder.logits(cells, z) + bias + noise > 0).float()[:, cell]
+        found = model.decoder.draw(z, noise, bias)
+    assert torch.equal(found, cells)
+    assert 0.05 < cells.mean() < 0.95
+
+
+@pytest.mark.parametrize("decoder", ["causal", "independent"])
+def test_drawn_bars_come_as_often_as_their_probability_says(decoder):
+    shape, count = (2, 4), 20_000
+    model, bars = make(1, torch.float32, shape=shape, hidden=(8,), decoder=decoder, width=8), all_examples(shape)
+    z = torch.tensor([[0.5]])
+    with torch.no_grad():
+        probability = model.log_likelihood(bars, z.expand(len(bars), -1)).exp()
+        drawn = model.decode_sample(z.expand(count, -1), torch.Generator().manual_seed(0))
+    cells = (drawn > 0).flatten(1).float()
+    marginal = probability @ bars.flatten(1).float()
+    deviation = (cells.mean(0) - marginal) / (marginal * (1 - marginal) / count).sqrt()
+    assert deviation.abs().max() < 4.5
+    found = torch.bincount((cells.long() @ (2 ** torch.arange(7, -1, -1))), minlength=256).double()
+    expected = count * probability.double() / probability.double().sum()
+    rare = expected < 5  # the chi-square test wants at least 5 expected in a class: the rare bars are one
+    found, expected = (torch.cat([number[~rare], number[rare].sum()[None]]) for number in (found, expected))
+    assert expected[-1] > 5 and len(expected) > 50
+    assert scipy.stats.chisquare(found, expected).pvalue > 1e-3
+
+
+# Drawing bars.
+
+@pytest.fixture(scope="module", params=["causal", "independent"])
+def drum_model(request):
+    torch.manual_seed(2)
+    model = BernoulliVAE(latent=2, hidden=(16,), decoder=request.param, width=16, velocities=True)
+    with torch.no_grad():  # a bar of about 40 hits, as drummers play
+        model.decoder.out.bias -= 2.5
+    return model.eval()
+
+
+@pytest.mark.parametrize("hits", [0, 1, 7, 20, 60, 512])
+def test_a_bar_has_exactly_the_hits_asked_for(drum_model, hits):
+    z = torch.tensor([[0.0, 0.0], [1.0, -2.0], [-30.0, 30.0]])
+    bars = drum_model.draw(z, hits=hits)
+    assert bars.shape == (3, 8, 64) and bars.dtype == torch.uint8
+    assert (bars > 0).flatten(1).sum(1).tolist() == [hits] * 3
+    assert torch.equal(bars, drum_model.draw(z, hits=hits)), "the same arguments give the same bars"
+    assert torch.equal(bars[1:2], drum_model.draw(z[1:2], hits=hits)), "a point has one bar, whatever is drawn beside it"
+
+
+def test_a_dense_bar_is_not_far_from_the_model(drum_model):
+    """Asking for as many hits as a bar has anyway leaves it as it is."""
+    z = torch.tensor([[0.3, 0.4]])
+    bar = drum_model.draw(z)
+    assert torch.equal(drum_model.draw(z, hits=int((bar > 0).sum())), bar)
+
+
+def test_the_seed_chooses_the_bar_and_the_global_generator_does_not(drum_model):
+    z = torch.tensor([[0.3, 0.4]])
+    first = drum_model.draw(z, seed=3)
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    assert torch.equal(drum_model.draw(z, seed=3), first) and not torch.equal(drum_model.draw(z, seed=4), first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drum_model.draw(z), drum_model.draw(z, seed=None))
+
+
+def test_without_noise_a_cell_is_struck_where_that_is_likelier_than_not():
+    torch.manual_seed(0)
+    model = BernoulliVAE(hidden=(16,))
+    z = torch.tensor([[0.3, 0.4], [2.0, -1.0]])
+    with torch.no_grad():
+        logits = model.decoder.logits(None, z)
+    assert torch.equal((model.draw(z, temperature=0) > 0).flatten(1), logits > 0)
+
+
+def test_velocities_are_1_to_127_where_a_hit_is_and_0_elsewhere(drum_model):
+    bars = drum_model.sample(200, torch.Generator().manual_seed(0))
+    assert bars.shape == (200, 8, 64) and bars.dtype == torch.uint8
+    assert bars[bars > 0].max() <= 127 and len(bars[bars > 0].unique()) > 20
+    z = torch.tensor([[5.0, 5.0]])
+    cells = (random_bars(count=1) > 0).flatten(1).float()
+    for noise in (-1e6, 0.0, 1e6):
+        with torch.no_grad():
+            loud = drum_model.with_velocities(cells, z, torch.full_like(cells, noise)).flatten(1)
+        assert torch.equal(loud > 0, cells > 0) and loud.max() <= 127
+    assert drum_model.with_velocities(cells, z, torch.full_like(cells, 1e6)).max() == 127
+
+
+def test_a_model_without_velocities_strikes_alike():
+    model = BernoulliVAE(hidden=(16,))
+    bars = model.sample(10, torch.Generator().manual_seed(0))
+    assert set(bars.unique().tolist()) == {0, 100}
+    assert torch.equal(model.side_log_likelihood(bars, torch.zeros(10, 2)), torch.zeros(10))
+
+
+def test_samples_are_given_by_their_generator(drum_model):
+    first, again, other = (drum_model.sample(5, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_the_expected_hits_are_the_mean_of_many_draws(drum_model):
+    z = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    generator = torch.Generator().manual_seed(5)
+    many = (drum_model.decode_sample(z.repeat_interleave(300, 0), generator) > 0).flatten(1).sum(1).float().view(2, 300)
+    assert drum_model.hits(z).shape == (2,)
+    spread = many.std(1) * math.sqrt(1 / 16 + 1 / 300)
+    assert ((drum_model.hits(z) - many.mean(1)).abs() < 4 * spread).all()
+    assert torch.equal(drum_model.hits(z), drum_model.hits(z))
+
+
+def test_the_likelihood_of_hits_does_not_hear_velocities_and_that_of_velocities_only_hits(drum_model):
+    bars, z = random_bars(), torch.zeros(3, 2)
+    softer = torch.where(bars > 0, 1, 0)
+    with torch.no_grad():
+        assert torch.equal(drum_model.log_likelihood(bars, z), drum_model.log_likelihood(softer, z))
+        assert torch.equal(torch.stack(drum_model.encode(bars)), torch.stack(drum_model.encode(softer)))
+        side = drum_model.side_log_likelihood(bars, z)
+        assert side.shape == (3,) and (side < 0).all()
+        assert torch.equal(drum_model.side_log_likelihood(torch.zeros_like(bars), z), torch.zeros(3))
+
+
+def test_velocities_do_not_train_the_code(drum_model):
+    z = torch.zeros(3, 2, requires_grad=True)
+    side = drum_model.side_log_likelihood(random_bars(), z).sum()
+    assert torch.autograd.grad(side, z, allow_unused=True)[0] is None
+
+
+@pytest.mark.parametrize("z", [torch.zeros(2), torch.zeros(1, 3), torch.tensor([[0.0, math.nan]]),
+                               torch.tensor([[math.inf, 0.0]])])
+def test_a_point_that_is_none_is_refused(drum_model, z):
+    with pytest.raises(ValueError, match="finite points of shape"):
+        drum_model.draw(z)
+
+
+@pytest.mark.parametrize("hits", [-1, 513])
+def test_impossible_hits_are_refused(drum_model, hits):
+    with pytest.raises(ValueError, match=f"expected 0 to 512, found {hits}"):
+        drum_model.draw(torch.zeros(1, 2), hits=hits)
+
+
+# Building a model.
+
+@pytest.mark.parametrize("config", [INDEPENDENT, CAUSAL, dict(latent=5, dropout=0.2, activation="ReLU", hidden=[4, 4])])
+def test_the_config_rebuilds_the_model(config):
+    model = BernoulliVAE(**config)
+    twin = MODELS["BernoulliVAE"](**model.config)
+    twin.load_state_dict(model.state_dict())
+    assert twin.config == model.config
+    bars = random_bars(model.shape)
+    with torch.no_grad():
+        for found, expected in zip(twin.elbo(bars, torch.zeros(3, model.latent)),
+                                   model.elbo(bars, torch.zeros(3, model.latent))):
+            assert torch.equal(found, expected)
+
+
+def test_the_2019_network_is_512_800_2():
+    model = BernoulliVAE(hidden=(800,), latent=2, activation="ReLU")
+    sizes = [tuple(layer.weight.shape) for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [(800, 512), (4, 800), (800, 2), (512, 800)]
+
+
+@pytest.mark.parametrize("name, value", [
+    ("latent", 0), ("latent", -2), ("latent", 2.5), ("latent", "2"), ("hidden", (0,)), ("hidden", (8, -1)),
+    ("decoder", "recurrent"), ("decoder", None), ("width", 0), ("dropout", 1.0), ("dropout", -0.1),
+    ("dropout", math.nan), ("activation", "Wave"), ("activation", "Linear"), ("shape", (8, 62)), ("shape", (8,)),
+    ("shape", (0, 64)), ("shape", 512)])
+def test_a_config_that_makes_no_model_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        BernoulliVAE(**{**CAUSAL, name: value})
