@@ -126,8 +126,9 @@ def test_the_traceback_of_a_persons_error_can_be_asked_for(root):
 def test_a_reader_that_has_seen_enough_ends_it_in_silence(root, lines):
     """`script | head`, for output that fits the buffer and is written only at the end, and for output that does not."""
     code = f"import command_line, sys; sys.stdin.read(); command_line.run(lambda: print('kick\\n' * {lines}))"
-    script = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    script = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=buffered, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     script.stdout.close()  # before the script writes
     script.stdin.close()
     assert script.wait() == 0

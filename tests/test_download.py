@@ -326,6 +326,7 @@ def test_killed_while_unpacking_leaves_nothing_under_the_name_and_needs_no_secon
                              cwd=root)
     assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "groove.part" / "unpacked" / "groove" / "info.csv").exists()
+    (tmp_path / "groove.part" / "unpacked" / "groove" / "half written").write_text("")
     assert not (tmp_path / "groove").exists()
     download.fetch("groove", server.address, tmp_path)
     assert files_under(tmp_path) == WHOLE_GROOVE
