@@ -78,7 +78,7 @@ def test_what_is_no_such_number_is_said_with_what_was_expected_and_found(text, l
 
 # Errors.
 
-@given(st.text())
+@given(st.text("a\t \r\n\v\x1c\u2028\u3000:"))
 def test_any_error_text_becomes_one_line(text):
     line = one_line(ValueError(text))
     assert len(line.splitlines()) == 1 and line.split() == (text.split() or ["ValueError"])
