@@ -193,13 +193,34 @@ def test_elsewhere_than_on_linux_the_wheel_brings_portaudio(machine):
     assert calls == [VENV, INSTALL, WINDOW] and "PortAudio" not in output
 
 
-def test_the_build_machine_runs_the_same_tests(machine, root):
-    """.ci/run with its programs installed, or without root, comes down to make test."""
-    machine.program("dpkg", "#!/bin/sh\nexit 1\n")
-    machine.program("id", "#!/bin/sh\necho 1000\n")
-    (machine.bin / "bash").symlink_to(shutil.which("bash"))
+@pytest.fixture
+def build_machine(machine, root):
+    """A machine that lacks every program that .ci/run asks for."""
     shutil.copy(root / ".ci" / "run", machine.project / ".ci" / "run")
-    assert os.access(root / ".ci" / "run", os.X_OK)
-    status, output, calls = machine.run("bash", ".ci/run")
+    (machine.bin / "bash").symlink_to(shutil.which("bash"))
+    machine.program("dpkg", "#!/bin/sh\nexit 1\n")
+    return machine
+
+
+def test_the_build_machine_installs_all_at_once_then_runs_the_tests(build_machine):
+    build_machine.program("apt-get", APT % 0)
+    status, output, calls = build_machine.run("bash", ".ci/run")
+    install = calls.pop(1)
+    assert status == 0 and calls == ["apt-get update -qq", VENV, INSTALL_DEV, TESTS]
+    assert set("xvfb xdotool pulseaudio libasound2-plugins libportaudio2 chromium".split()) <= set(install.split())
+    assert "python3-tk" not in install  # this Python has its own
+
+
+def test_a_program_that_cannot_be_had_does_not_cost_the_others(build_machine):
+    build_machine.program("apt-get", (APT % 0).replace("exit 0", "case \"$*\" in *chromium*) exit 100; esac"))
+    status, output, calls = build_machine.run("bash", ".ci/run")
+    assert status == 0 and calls[-1] == TESTS
+    assert output.count("cannot install") == 1 and "cannot install chromium; the tests that need it will skip" in output
+    assert any(call.endswith(" xvfb") for call in calls)
+
+
+def test_the_build_machine_without_root_runs_the_same_tests(build_machine):
+    build_machine.program("id", "#!/bin/sh\necho 1000\n")
+    status, output, calls = build_machine.run("bash", ".ci/run")
     assert status == 0 and "going on without: make xvfb" in output
     assert calls == [VENV, INSTALL_DEV, TESTS]
