@@ -135,11 +135,18 @@ def test_two_set_ups_at_once_install_once(machine):
     assert sorted(machine.calls()) == sorted([VENV, INSTALL, WINDOW, WINDOW])
 
 
+def test_a_mark_whose_number_now_belongs_to_another_program_does_not_hold_up(machine):
+    (machine.project / ".venv.unfinished").write_text(f"{os.getpid()}\n")
+    machine.program("ps", "#!/bin/sh\necho /usr/bin/another-program\n")
+    assert machine.run("make", "play")[::2] == (0, [VENV, INSTALL, WINDOW])
+    assert not (machine.project / ".venv.unfinished").exists()
+
+
 def test_without_a_fit_python_one_line_says_what_is_needed(machine):
     machine.program("python3", "#!/bin/sh\nexit 1\n")
     status, output, _ = machine.run("make", "play")
     assert status == 2 and "Python 3.11 or later with venv is needed" in output
-    assert not (machine.project / ".venv").exists()
+    assert not (machine.project / ".venv").exists() and not (machine.project / ".venv.unfinished").exists()
 
 
 def test_a_python_that_is_too_old_is_passed_over(machine):
