@@ -68,167 +68,178 @@ HANDS = RIDING_HAND | LEAVES_FOR | {"snare", "rim"}
 def parse(text, file_name="grooves.txt"):
     """The grooves of a source text: a list of dictionaries in the order of the text.
 
-    Each has name, style, bpm, feel, offsets {line name: ms} and bars, a list of bars; a bar is a list of hits
-    (tick in the bar, pitch, velocity, line name, stroke, step length in ticks), swing applied, human timing not.
-    Raises ValueError with file, line number, what was expected and what was found.
+    Each has name, style, bpm, swing8, swing16, feel, offsets {instrument: ms} and bars, a list of bars; a bar is a
+    sorted list of hits (tick in the bar, pitch, velocity, instrument, stroke, ticks of a step), swung, but not yet
+    with human timing. Raises ValueError with file, line number, what was expected and what was found.
     """
-    grooves, names, style, groove, patterns, pattern = [], set(), None, None, {}, None
-
-    def fail(message, number):
-        raise ValueError(f"{file_name} line {number}: {message}")
-
-    def groove_is_whole(number):
-        if groove and not groove["bars"]:
-            fail(f"{groove['name']} has no play line before this", number)
-
+    grooves, place = [], {"style": None, "groove": None, "patterns": {}, "pattern": None, "base": {}}
     number = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        first = words[0]
-        if first.startswith("["):
-            groove_is_whole(number)
-            if not re.fullmatch(r"\[[A-Z]+\]", " ".join(words)):
-                fail(f"expected a style in capitals such as [ROCK], found {' '.join(words)!r}", number)
-            style, groove, pattern = first[1:-1], None, None
-        elif re.fullmatch(r"[A-Z]+[0-9]+", first) and len(words) > 1 and words[1].endswith("bpm"):
-            groove_is_whole(number)
-            if style is None or not re.fullmatch(rf"{style}[1-9][0-9]*", first):
-                fail(f"expected a name such as {style or 'STYLE'}1 in section [{style}], found {first!r}", number)
-            if first in names:
-                fail(f"a second groove of the name {first}", number)
-            names.add(first)
-            groove = {"name": first, "style": style, "bars": [], **_options(words[1:], lambda m: fail(m, number))}
-            grooves.append(groove)
-            patterns, pattern = {}, None
-        elif groove is None:
-            fail(f"expected a groove's header such as {style or 'ROCK'}1 116bpm human, found {line.strip()!r}", number)
-        elif first == "play":
-            if groove["bars"]:
-                fail(f"{groove['name']} has a play line already", number)
-            for word in words[1:]:
-                label, _, times = word.partition("*")
-                if label not in patterns:
-                    fail(f"{groove['name']} has no bar {label!r}, only {', '.join(patterns) or 'none'}", number)
-                if times and not times.isdecimal():
-                    fail(f"expected a count such as {label}*2, found {word!r}", number)
-                groove["bars"] += _bars(patterns[label], groove, lambda m: fail(m, number)) * int(times or 1)
-            if not 2 <= len(groove["bars"]) <= 8:
-                fail(f"{groove['name']} plays {len(groove['bars'])} bars, expected 2 to 8", number)
-        elif line.split("#")[0].rstrip().endswith(":"):
-            match = re.fullmatch(r"([A-Z][A-Za-z0-9]*)( = ([A-Z][A-Za-z0-9]*))? ?:", " ".join(words))
-            if not match:
-                fail(f"expected a bar's label such as A: or B = A:, found {line.strip()!r}", number)
-            label, _, base = match.groups()
-            if label in patterns:
-                fail(f"{groove['name']} has a bar {label!r} already", number)
-            if base and base not in patterns:
-                fail(f"{groove['name']} has no bar {base!r}, only {', '.join(patterns) or 'none'}", number)
-            base = patterns.get(base, {})
-            patterns[label] = pattern = dict(base)
-        elif pattern is None:
-            fail(f"expected a bar's label such as A: before {line.strip()!r}", number)
-        elif first not in PITCH:
-            fail(f"unknown instrument {first!r}, expected one of {', '.join(sorted(PITCH))}", number)
-        elif words[1:] == ["-"]:
-            pattern.pop(first, None)
-        else:
-            pattern[first] = _steps(first, words[1:], base.get(first), lambda m: fail(m, number))
-    groove_is_whole(number)
-    if not grooves:
-        fail("no grooves in this file", number)
+    try:
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.split("#")[0].split()
+            if words:
+                _read_line(words, place, grooves)
+        _expect_whole(place["groove"])
+        if not grooves:
+            raise ValueError("expected grooves, found none in this file")
+    except ValueError as error:
+        raise ValueError(f"{file_name} line {number}: {error}") from None
     return grooves
 
 
-def _options(words, fail):
+def _read_line(words, place, grooves):
+    """Understand one line, given its words and the place in the text where it stands, which it may move on."""
+    first, line = words[0], " ".join(words)
+    style, groove, patterns = place["style"], place["groove"], place["patterns"]
+    if first.startswith("["):
+        _expect_whole(groove)
+        if not re.fullmatch(r"\[[A-Z]+\]", line):
+            raise ValueError(f"expected a style in capitals such as [ROCK], found {line!r}")
+        place.update(style=line[1:-1], groove=None, pattern=None)
+    elif re.fullmatch(r"[A-Z]+[0-9]+", first) and not line.endswith(":"):
+        _expect_whole(groove)
+        if style is None or not re.fullmatch(rf"{style}[1-9][0-9]*", first):
+            raise ValueError(f"expected a name such as {style or 'STYLE'}1 in section [{style}], found {first!r}")
+        if first in (other["name"] for other in grooves):
+            raise ValueError(f"a second groove of the name {first}")
+        grooves.append({"name": first, "style": style, "bars": [], **_options(words[1:])})
+        place.update(groove=grooves[-1], patterns={}, pattern=None)
+    elif groove is None:
+        raise ValueError(f"expected a groove's header such as {style or 'ROCK'}1 116bpm human, found {line!r}")
+    elif first == "play":
+        if groove["bars"]:
+            raise ValueError(f"{groove['name']} has a play line already")
+        for word in words[1:]:
+            label, star, times = word.partition("*")
+            if label not in patterns:
+                raise ValueError(f"{groove['name']} has no bar {label!r}, only {', '.join(patterns) or 'none'}")
+            if star and not re.fullmatch("[1-9]", times):
+                raise ValueError(f"expected a count such as {label}*2, found {word!r}")
+            groove["bars"] += _bars(patterns[label], groove, f"{groove['name']}, bar {label}") * int(times or 1)
+        if not 2 <= len(groove["bars"]) <= 8:
+            raise ValueError(f"{groove['name']} plays {len(groove['bars'])} bars, expected 2 to 8")
+    elif line.endswith(":"):
+        match = re.fullmatch(r"([A-Z][A-Za-z0-9]*)( = ([A-Z][A-Za-z0-9]*))? ?:", line)
+        if not match:
+            raise ValueError(f"expected a bar's label such as A: or B = A:, found {line!r}")
+        label, _, base = match.groups()
+        if label in patterns:
+            raise ValueError(f"{groove['name']} has a bar {label!r} already")
+        if base and base not in patterns:
+            raise ValueError(f"{groove['name']} has no bar {base!r}, only {', '.join(patterns) or 'none'}")
+        place["base"] = patterns.get(base, {})
+        place["pattern"] = patterns[label] = dict(place["base"])
+    elif place["pattern"] is None:
+        raise ValueError(f"expected a bar's label such as A: before {line!r}")
+    elif first not in PITCH:
+        raise ValueError(f"unknown instrument {first!r}, expected one of {', '.join(sorted(PITCH))}")
+    elif words[1:] == ["-"]:
+        place["pattern"].pop(first, None)
+    else:
+        place["pattern"][first] = _steps(first, words[1:], place["base"].get(first))
+
+
+def _expect_whole(groove):
+    if groove and not groove["bars"]:
+        raise ValueError(f"{groove['name']} has no play line before this")
+
+
+def _options(words):
     """bpm, swing, feel and offsets from a header's words: 116bpm human laid-back swing16=56 snare+14ms."""
     options = {"bpm": None, "swing8": 50.0, "swing16": 50.0, "feel": "machine", "offsets": {}}
     for word in words:
-        if match := re.fullmatch(r"([0-9.]+)bpm", word):
+        if match := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)bpm", word):
             options["bpm"] = float(match[1])
             if not 40 <= options["bpm"] <= 300:
-                fail(f"expected 40 to 300 bpm, found {word!r}")
-        elif match := re.fullmatch(r"(swing8|swing16)=([0-9.]+)", word):
+                raise ValueError(f"expected 40 to 300 bpm, found {word!r}")
+        elif match := re.fullmatch(r"(swing8|swing16)=([0-9]+(?:\.[0-9]+)?)", word):
             options[match[1]] = float(match[2])
             if not 50 <= options[match[1]] <= 75:
-                fail(f"expected a swing of 50 (straight) to 75 percent, found {word!r}")
-        elif match := re.fullmatch(r"([a-z0-9]+)([+-][0-9.]+)ms", word):
+                raise ValueError(f"expected a swing of 50 (straight) to 75 percent, found {word!r}")
+        elif match := re.fullmatch(r"([a-z0-9]+)([+-][0-9]+(?:\.[0-9]+)?)ms", word):
             if match[1] not in PITCH:
-                fail(f"unknown instrument {match[1]!r} in {word!r}")
+                raise ValueError(f"unknown instrument {match[1]!r} in {word!r}")
             options["offsets"][match[1]] = float(match[2])
         elif word in FEELS:
             options["feel"] = word
         elif word in PLACEMENTS:
             options["offsets"] = {**PLACEMENTS[word], **options["offsets"]}
         else:
-            fail(f"expected {', '.join([*FEELS, *PLACEMENTS])}, swing8=66, swing16=56 or snare+12ms, found {word!r}")
+            raise ValueError(f"expected {', '.join([*FEELS, *PLACEMENTS])}, swing8=66, swing16=56 or snare+12ms, "
+                             f"found {word!r}")
+    if options["bpm"] is None:
+        raise ValueError(f"expected a tempo such as 116bpm, found {' '.join(words)!r}")
     return options
 
 
-def _steps(instrument, words, base, fail):
+def _steps(instrument, words, base):
     """The bars of one line: a list of bars, each a list of four beats, each a string of strokes."""
     bars, alphabet = [], {".", *VELOCITY, *STROKES.get(instrument, {})}
     for group in " ".join(words).split("/"):
         beats = group.split()
         if beats == ["%"]:
             if not bars:
-                fail(f"{instrument}: % repeats the bar before, and there is none")
+                raise ValueError(f"{instrument}: % repeats the bar before, and there is none")
             bars.append(bars[-1])
             continue
         if len(beats) not in (1, 2, 4):
-            fail(f"{instrument}: expected 4 beats (or 1 or 2, which repeat), found {len(beats)} in {group.strip()!r}")
+            raise ValueError(f"{instrument}: expected 4 beats (or 1 or 2, which repeat), found {len(beats)} "
+                             f"in {group.strip()!r}")
         beats = beats * (4 // len(beats))
         for index, beat in enumerate(beats):
             if beat == "~":
                 if base is None:
-                    fail(f"{instrument}: ~ keeps a beat of the bar that this one comes from, which has no {instrument}")
+                    raise ValueError(f"{instrument}: ~ keeps a beat of the bar before the =, which has none")
                 beats[index] = base[len(bars) % len(base)][index]
             elif len(beat) not in BEAT_DIVISIONS:
-                fail(f"{instrument}: expected a beat of {', '.join(map(str, BEAT_DIVISIONS))} steps, "
-                     f"found {len(beat)} in {beat!r}")
+                raise ValueError(f"{instrument}: expected a beat of {', '.join(map(str, BEAT_DIVISIONS))} steps, "
+                                 f"found {len(beat)} in {beat!r}")
             elif set(beat) - alphabet:
-                fail(f"{instrument}: unknown stroke {min(set(beat) - alphabet)!r} in {beat!r}, "
-                     f"expected some of {' '.join(sorted(alphabet))}")
+                raise ValueError(f"{instrument}: unknown stroke {min(set(beat) - alphabet)!r} in {beat!r}, "
+                                 f"expected some of {' '.join(sorted(alphabet))}")
         bars.append(beats)
     return bars
 
 
-def _bars(pattern, groove, fail):
-    """A pattern's bars as lists of hits. A line of one bar stands for all; the riding hand leaves for crash and tom."""
-    length = max(len(bars) for bars in pattern.values()) if pattern else 1
+def _bars(pattern, groove, where):
+    """A pattern's bars as lists of hits; a line of one bar stands for all. `where` is for the errors."""
+    length = max((len(bars) for bars in pattern.values()), default=1)
     result = []
     for index in range(length):
-        hits, hands = [], {}
+        hits = []
         for instrument, bars in pattern.items():
             if len(bars) not in (1, length):
-                fail(f"{groove['name']}: {instrument} has {len(bars)} bars beside lines of {length}")
+                raise ValueError(f"{where}: {instrument} has {len(bars)} bars beside lines of {length}")
             for beat, strokes in enumerate(bars[index % len(bars)]):
                 for step, stroke in enumerate(strokes):
-                    if stroke == ".":
-                        continue
-                    pitch, velocity = STROKES.get(instrument, {}).get(stroke) or (PITCH[instrument], VELOCITY[stroke])
-                    place = beat + _swing(step / len(strokes), len(strokes), groove)
-                    hits.append((round(place * TICKS_PER_BEAT), pitch, velocity, instrument, stroke,
-                                 TICKS_PER_BEAT // len(strokes)))
-                    if instrument in HANDS:
-                        hands.setdefault(hits[-1][0], set()).add(instrument)
-        if groove["feel"] != "machine":  # a machine has as many hands as it likes
-            hits = [hit for hit in hits if not (hit[3] in RIDING_HAND and hands[hit[0]] & LEAVES_FOR)]
-            for tick, used in hands.items():
-                if used & LEAVES_FOR:
-                    used = used - RIDING_HAND
-                if len(used) > 2:
-                    fail(f"{groove['name']}: beat {tick / TICKS_PER_BEAT + 1:g} needs more than two hands: "
-                         f"{', '.join(sorted(used))}")
-        struck = {}
-        for tick, pitch, *_ in hits:
-            if pitch in (42, 44, 46) and (struck.setdefault(tick, pitch) == 46) != (pitch == 46):
-                fail(f"{groove['name']}: beat {tick / TICKS_PER_BEAT + 1:g} has the hi-hat open and closed at once")
+                    if stroke != ".":
+                        place = beat + _swing(step / len(strokes), len(strokes), groove)
+                        own = STROKES.get(instrument, {}).get(stroke)
+                        pitch, velocity = own or (PITCH[instrument], VELOCITY[stroke])
+                        hits.append((round(place * TICKS_PER_BEAT), pitch, velocity, instrument, stroke,
+                                     TICKS_PER_BEAT // len(strokes)))
         if not hits:
-            fail(f"{groove['name']} has a bar without strokes")
-        result.append(sorted(hits))
+            raise ValueError(f"{where} has no strokes")
+        result.append(sorted(_with_two_hands(hits, where) if groove["feel"] != "machine" else hits))
+        for tick in {hit[0] for hit in hits}:
+            pitches = {hit[1] for hit in result[-1] if hit[0] == tick}
+            if PITCH["open"] in pitches and pitches & {PITCH["hat"], PITCH["pedal"]}:
+                raise ValueError(f"{where}, beat {tick / TICKS_PER_BEAT + 1:g}: the hi-hat is open and closed at once")
     return result
+
+
+def _with_two_hands(hits, where):
+    """The hits that two hands play: the riding hand leaves its stroke for a crash or a tom; a third is an error."""
+    instruments = {}
+    for hit in hits:
+        instruments.setdefault(hit[0], set()).add(hit[3])
+    for tick, struck in instruments.items():
+        if struck & LEAVES_FOR:
+            struck -= RIDING_HAND
+        if len(struck & HANDS) > 2:
+            raise ValueError(f"{where}, beat {tick / TICKS_PER_BEAT + 1:g}: needs more than two hands: "
+                             f"{', '.join(sorted(struck & HANDS))}")
+    return [hit for hit in hits if hit[3] in instruments[hit[0]]]
 
 
 def _swing(place, division, groove):
@@ -334,7 +345,11 @@ def main(argv=None):
     import numpy as np
     from Midi_To_Activation_Matrix import read_bars
 
-    grooves = parse(arguments.source.read_text(encoding="utf-8"), arguments.source.name)
+    try:
+        text = arguments.source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{arguments.source}: expected text in UTF-8, found other bytes ({error.reason})") from None
+    grooves = parse(text, arguments.source.name)
     changed = []
 
     def save(path, data):
