@@ -12,6 +12,8 @@ import platform
 import subprocess
 import sys
 import time
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from command_line import replacing
 from models import MODELS, gaussian_kl
 from training_options import add_arguments  # noqa: F401, part of what a caller finds here
 
+
 def choose_device(name):
     """The torch device of a name; "auto" is a GPU where there is one. Several processes take one GPU each."""
     if name == "auto":
@@ -30,7 +33,7 @@ def choose_device(name):
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device {name}: not usable here ({str(error).splitlines()[0]})") from None
     return device
@@ -75,7 +78,10 @@ def load_bars(data, seed=0):
         return midi.groove_split(data)
     bars, names = midi.load_patterns(data, minimum_hits=2)
     styles = [midi.style_of(name) for name in names]
-    sides = dict(zip(("train", "validation"), split_by_content(bars, names, seed=seed)))
+    try:
+        sides = dict(zip(("train", "validation"), split_by_content(bars, names, seed=seed)))
+    except ValueError as error:
+        raise ValueError(f"{data}: {error}") from None
     return {side: (bars[index], [names[i] for i in index], [styles[i] for i in index]) for side, index in sides.items()}
 
 
@@ -112,13 +118,16 @@ def load_checkpoint(path):
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
     except Exception as error:  # torch raises many kinds here: a broken zip, a pickle with code in it, an empty file
-        reason = "it holds code, not only numbers" if "nsupported" in str(error) else "broken, or not a checkpoint"
+        reason = "it holds code, which is not run" if "nsupported" in str(error) else "broken, or not a checkpoint"
         raise ValueError(f"{path}: cannot be loaded: {reason}") from None
     if not isinstance(content, dict) or not {"class", "config", "weights"} <= content.keys():
         raise ValueError(f"{path}: expected a checkpoint of this project, found something else")
-    if content["class"] not in MODELS:
+    if not isinstance(content["class"], str) or content["class"] not in MODELS:
         raise ValueError(f"{path}: expected a model of {', '.join(MODELS)}, found {content['class']!r}")
     return content
 
@@ -129,14 +138,14 @@ def build_model(content, path="checkpoint"):
         model = MODELS[content["class"]](**content["config"])
         model.load_state_dict({name: value.float() if value.is_floating_point() else value
                                for name, value in content["weights"].items()})
+        model.map = content.get("map")
+        if model.map is not None:
+            model.map = {**model.map, "codes": model.map["codes"].float()}
     except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
-                         f"{str(error).splitlines()[0]}") from None
+                         f"{str(error).strip().splitlines()[-1].strip()}") from None
     if any(not torch.isfinite(value).all() for value in model.state_dict().values()):
         raise ValueError(f"{path}: holds weights that are not finite")
-    model.map = content.get("map")
-    if model.map is not None:
-        model.map = {**model.map, "codes": model.map["codes"].float()}
     return model.eval()
 
 
@@ -232,7 +241,7 @@ def validate(model, x, condition, seed, device, batch_size=512):
         batch = x[start:start + batch_size].to(device)
         part = {name: value[start:start + batch_size].to(device) for name, value in condition.items()}
         eps = torch.randn(1, len(batch), model.latent, generator=generator).to(device)
-        totals += torch.stack([term.double().sum().cpu() for term in loss_terms(model, batch, eps, 1, 1.0, part)])
+        totals += torch.stack(loss_terms(model, batch, eps, 1, 1.0, part)).cpu().double().sum(1)
     model.train()
     return (totals / len(x)).tolist()
 
@@ -261,11 +270,14 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     """
     if samples > 1 and free_bits > 0:
         raise ValueError(f"--free-bits {free_bits:g} needs --samples 1: the bound of {samples} samples has no KL term")
+    if warmup >= epochs:
+        raise ValueError(f"--warmup {warmup}: expected fewer than the {epochs} epochs, found no epoch with the full beta")
     run, device = Path(run), choose_device(device)
     rank, world = start_processes(device)
     train_condition, validation_condition = train_condition or {}, validation_condition or {}
     recipe = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, beta=beta, warmup=warmup,
                   free_bits=free_bits, samples=samples, seed=seed)
+    fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
     first_epoch, best, history = 1, -math.inf, []
@@ -273,11 +285,15 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         content = load_checkpoint(run / "checkpoint.pt")
         if content["class"] != type(model).__name__ or content["config"] != model.config:
             raise ValueError(f"{run}: its model is {content['class']} {content['config']}, not the one asked for")
+        if not {"recipe", "data", "optimizer", "epoch", "best", "history"} <= content.keys():
+            raise ValueError(f"{run / 'checkpoint.pt'}: expected a run to go on with, found a model alone")
         changed = [name for name in recipe if content["recipe"][name] != recipe[name] and name != "epochs"]
         if changed:
             name = changed[0]
             raise ValueError(f"--{name.replace('_', '-')} {recipe[name]}: {run} was started with "
                              f"{content['recipe'][name]}; start a new run, or leave it as it was")
+        if content["data"] != fingerprint:
+            raise ValueError(f"{run}: was started with other training data; expected the same to go on with it")
         model.load_state_dict(content["weights"])
         optimizer.load_state_dict(content["optimizer"])
         first_epoch, best, history = content["epoch"] + 1, content["best"], content["history"]
@@ -311,12 +327,14 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 uniform = torch.rand(len(chosen), model.dropout_units, generator=generator)
                 condition["dropout"] = uniform[mine].to(device)
             log_px, kl, side = loss_terms(model, x, eps, samples, beta_now, condition)
-            now = torch.stack([log_px.detach().sum(), kl.detach().sum(), side.detach().sum()]).double()
+            now = torch.stack([log_px, kl, side]).detach().sum(1)
             if world > 1:
                 distributed.all_reduce(now)
-            kl_counts = float(now[1]) / len(chosen) > free_bits or free_bits == 0
+            now = now.cpu().double()
+            mean_px, mean_kl, mean_side = (now / len(chosen)).tolist()
+            kl_counts = mean_kl > free_bits or free_bits == 0
             loss = ((beta_now * kl if kl_counts else 0.0) - log_px - side).sum() / len(chosen)
-            value = float(beta_now * now[1] - now[0] - now[2]) / len(chosen)
+            value = beta_now * mean_kl - mean_px - mean_side
             if not math.isfinite(value):
                 raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the loss is {value}; "
                                          f"what was saved before stands")
@@ -331,7 +349,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the gradient's norm is "
                                          f"{norm.item()} at loss {value:.4g}; what was saved before stands")
             optimizer.step()
-            sums += now.cpu()
+            sums += now
             bar.update(len(chosen))
         seconds = time.perf_counter() - started
         log_px, kl, side = (sums / len(train)).tolist()
@@ -348,7 +366,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         if rank == 0:
             # The side term has its own share of the weights: the best epoch is chosen by all that is learned.
             score = record["validation_elbo"] + val_side
-            state = {"epoch": epoch, "recipe": recipe, "arguments": arguments or {}}
+            state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {}}
             if score > best and beta_now == beta:
                 best = score
                 extra = {}

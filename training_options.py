@@ -24,7 +24,8 @@ def add_arguments(parser, **defaults):
                        help="nats of KL a batch's mean may have for free (Kingma et al. 2016)")
     group.add_argument("--samples", type=number(int, 1), default=default["samples"],
                        help="codes an example, above 1 the importance-weighted bound (Burda et al. 2016)")
-    group.add_argument("--seed", type=number(int, 0), default=default["seed"], help="of weights, order and noise")
+    group.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=default["seed"],
+                       help="of weights, order and noise")
     group.add_argument("--device", default=default["device"], help="auto, cpu, cuda, cuda:1, mps ...")
     group.add_argument("--run", type=Path, default=default["run"], help="run folder, made if missing")
     group.add_argument("--resume", action="store_true", help="go on with the run in --run, bit for bit")
