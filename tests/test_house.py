@@ -21,7 +21,8 @@ FLOORS = {
     1: {"notation", "training_options"},
     2: {"models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
     3: {"training", "sequencer", "griffin_lim", "drum_map", "figures", "browser"},
-    4: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
+    4: {"window"},
+    5: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained"}  # their scripts: top floor
