@@ -29,7 +29,7 @@ def make_parser():
     parser.add_argument("--limit", type=number(int, 1), help="only so many bars, drawn by the seed")
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of all that is drawn here")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
-    parser.add_argument("--json", type=Path, help="where to write the numbers (default: evaluation.json beside the model)")
+    parser.add_argument("--json", type=Path, help="where to write (default: evaluation.json beside the model)")
     return parser
 
 
@@ -103,13 +103,14 @@ def jensen_shannon(p, q):
 
 
 def own_bars(draws, train, real):
-    """What the model plays by itself: shares of unique, copied and empty bars, and hits a bar beside the real figure."""
+    """What the model plays by itself: shares of unique, copied and empty bars, hits a bar beside the real figure."""
     contents = [np.packbits(bar > 0).tobytes() for bar in draws]
     known = {np.packbits(bar > 0).tobytes() for bar in train}
     return {"draws": len(draws), "unique": len(set(contents)) / len(draws),
             "copied_from_training": sum(content in known for content in contents) / len(draws),
             "empty": float((draws == 0).all((1, 2)).mean()),
-            "hits_a_bar": float((draws > 0).sum((1, 2)).mean()), "hits_a_bar_real": float((real > 0).sum((1, 2)).mean())}
+            "hits_a_bar": float((draws > 0).sum((1, 2)).mean()),
+            "hits_a_bar_real": float((real > 0).sum((1, 2)).mean())}
 
 
 def report(result):
@@ -123,11 +124,12 @@ def report(result):
            + ", ".join(f"{name} {value:.2f}" for name, value in recon.items()
                        if value is not None and not name.startswith("all")))
     yield (f"{own['draws']} bars of its own: {own['unique']:.1%} unique, {own['copied_from_training']:.1%} copied from "
-           f"training, {own['empty']:.1%} empty, {own['hits_a_bar']:.1f} hits a bar (real: {own['hits_a_bar_real']:.1f})")
+           f"training, {own['empty']:.1%} empty, {own['hits_a_bar']:.1f} hits a bar "
+           f"(real: {own['hits_a_bar_real']:.1f})")
     if result["velocities"]:
-        divergence = result["velocities"]["jensen_shannon"]
-        yield (f"velocities: mean absolute error {result['velocities']['mean_absolute_error']:.1f} of 127 given the hits; "
-               "Jensen-Shannon divergence of drawn ones " + ", ".join(f"{k} {v:.3f}" for k, v in divergence.items()))
+        divergence = [f"{name} {value:.3f}" for name, value in result["velocities"]["jensen_shannon"].items()]
+        yield (f"velocities: mean absolute error {result['velocities']['mean_absolute_error']:.1f} of 127 given the "
+               "hits; Jensen-Shannon divergence of drawn ones " + ", ".join(divergence))
 
 
 def main(argv=None):
@@ -141,7 +143,8 @@ def main(argv=None):
     content = training.load_checkpoint(arguments.run)
     model = training.build_model(content, arguments.run).to(training.choose_device(arguments.device))
     if content["class"] != "BernoulliVAE" or tuple(content["config"]["shape"]) != (8, 64):
-        raise ValueError(f"{arguments.run}: expected a model of drum bars, BernoulliVAE (8, 64), found {content['class']}")
+        raise ValueError(f"{arguments.run}: expected a model of drum bars, BernoulliVAE (8, 64), "
+                         f"found {content['class']}")
     trained = content.get("arguments", {})
     data = arguments.data or trained.get("data")
     if data is None:

@@ -31,7 +31,8 @@ def draw_curves(history, path, unit="bar"):
                                 (f"evidence lower bound, nats a {unit}", "log p(x | z)", "KL to the prior")):
         for side, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
             axes.plot(epochs, [record[f"{side}_{key}"] for record in history], color=colour, label=side)
-        values = [record[f"{side}_{key}"] for record in history[len(history) // 10:] for side in ("train", "validation")]
+        settled = history[len(history) // 10:]
+        values = [record[f"{side}_{key}"] for record in settled for side in ("train", "validation")]
         margin = 0.05 * (max(values) - min(values)) + 1e-6
         axes.set(title=title, xlabel="epoch", ylim=(min(values) - margin, max(values) + margin))
         axes.spines[["top", "right"]].set_visible(False)
@@ -52,22 +53,21 @@ def draw_latent(panels, label_names, path, most=8):
         axes_2d = np.linalg.svd(first - centre, full_matrices=False)[2][:2]
     counts = sum(np.bincount(np.asarray(labels), minlength=len(label_names)) for _, labels in panels.values())
     named = [label for label in np.argsort(-counts, kind="stable")[:most] if counts[label]]
-    figure = new_figure(5.2 * len(panels), 5.6)
-    for axes, (title, (codes, labels)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        codes, labels = np.asarray(codes, float), np.asarray(labels)
-        if codes.shape[1] == 1:
-            codes = np.pad(codes, ((0, 0), (0, 1)))
-        else:
-            codes = (codes - centre) @ axes_2d.T
-        others = ~np.isin(labels, named)
-        axes.plot(*codes[others].T, "o", ms=2.5, mew=0, color=OTHER, label="others" if others.any() else None)
-        for label, colour in zip(named, COLOURS):
-            axes.plot(*codes[labels == label].T, "o", ms=2.5, mew=0, alpha=0.7, color=colour, label=label_names[label])
-        reach = max(3.0, 1.05 * np.abs(codes).max())
-        axes.set(title=f"{title}: {len(codes)} codes", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    points = {}
+    for title, (codes, _) in panels.items():
+        codes = np.asarray(codes, float)
+        points[title] = np.pad(codes, ((0, 0), (0, 1))) if codes.shape[1] == 1 else (codes - centre) @ axes_2d.T
+    reach = max(3.0, 1.05 * max(np.abs(plane).max() for plane in points.values()))
+    figure = new_figure(5.2 * len(panels), 6.2)
+    for axes, (title, (_, labels)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
+        labels = np.asarray(labels)
+        groups = [(label_names[label], labels == label, colour, 2) for label, colour in zip(named, COLOURS)]
+        for name, members, colour, height in [*groups, ("others", ~np.isin(labels, named), OTHER, 1)]:
+            axes.plot(*points[title][members].T, "o", ms=2.5, mew=0, alpha=0.7, color=colour, label=name, zorder=height)
+        axes.set(title=f"{title}: {len(labels)} codes", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axes.spines[["top", "right"]].set_visible(False)
-    handles = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=5, frameon=False, markerscale=3)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False,
+                  markerscale=3)
     save(figure, path)
 
 

@@ -1,7 +1,8 @@
 """The variational autoencoders: tensors to tensors; no files, no devices, no printing.
 
 A VAE explains an example x by a code z: z ~ N(0, I), x ~ p(x | z), and learns an encoder q(z | x) = N(mean, variance)
-beside the decoder by raising the evidence lower bound (Kingma and Welling 2014, "Auto-Encoding Variational Bayes", eq. 3)
+beside the decoder by raising the evidence lower bound (Kingma and Welling 2014, "Auto-Encoding Variational Bayes",
+eq. 3)
 
     log p(x)  >=  E_q [log p(x | z)]  -  KL(q(z | x) || N(0, I)).
 
@@ -354,7 +355,7 @@ class BernoulliVAE(VAE):
                 return bars[exact[bias[exact, 0].abs().argmin()]][None]
             above = int((counts > hits).nonzero()[0]) if (counts > hits).any() else 16
             low, high = bias[max(above - 1, 0), 0].item(), bias[max(above, 1), 0].item()
-        # No bias gives it (several hits come and go together): the likeliest cells are added, or the least likely taken.
+        # No bias gives it, as several hits come and go together: add the likeliest cells, or take the least likely.
         bar = bars[(counts - hits).abs().argmin()][None]
         margin = self.decoder.logits(bar, point) + noise
         excess = int(bar.sum().item()) - hits

@@ -32,8 +32,10 @@ def make_parser():
                        help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
     group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
                        help="does a cell know what was played before it? (default causal)")
-    group.add_argument("--width", type=number(int, 1), default=192, help="size of a causal decoder's memory (default 192)")
-    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3, help="share of units dropped (default 0.3)")
+    group.add_argument("--width", type=number(int, 1), default=192,
+                       help="size of a causal decoder's memory (default 192)")
+    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3,
+                       help="share of units dropped (default 0.3)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     add_arguments(parser, epochs=None, free_bits=4.0)
     return parser
@@ -77,12 +79,13 @@ def main(argv=None):
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          width=arguments.width, dropout=arguments.dropout, activation=arguments.activation)
-    folder = arguments.run or (HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
+    folder = arguments.run or (
+        HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0
     if first:
         print(f"{len(bars['train'])} bars to train, {len(bars['validation'])} to validate, {len(label_names)} styles; "
-              f"{sum(parameter.numel() for parameter in model.parameters()):,} weights; run folder {folder}", flush=True)
+              f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
         model, bars["train"], bars["validation"], folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate, beta=arguments.beta, warmup=arguments.warmup,
@@ -92,9 +95,10 @@ def main(argv=None):
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)
         best = max(history, key=lambda record: record["validation_elbo"])
-        print(f"best validation bound {best['validation_elbo']:.2f} nats a bar (KL {best['validation_kl']:.2f}) in epoch "
-              f"{best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
-              f"{folder}: python evaluate.py {folder}; python Activation_Matrix_To_Sound.py --model {folder / 'best.pt'}")
+        print(f"best validation bound {best['validation_elbo']:.2f} nats a bar (KL {best['validation_kl']:.2f}) in "
+              f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
+              f"its numbers:  python evaluate.py {folder}\n"
+              f"play it:      python Activation_Matrix_To_Sound.py --model {folder / 'best.pt'}")
     training.stop_processes()
     return {"run": folder, "history": history}
 

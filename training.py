@@ -73,7 +73,8 @@ def load_bars(data, seed=0):
         import download
         return midi.groove_split(download.fetch("groove"))
     if not Path(data).exists():
-        raise FileNotFoundError(f"{data}: no such folder or file; expected matrices (.npy), MIDI files, or the name groove")
+        raise FileNotFoundError(f"{data}: no such folder or file; expected matrices (.npy), MIDI files, or the "
+                                "name groove")
     if (Path(data) / "info.csv").exists():
         return midi.groove_split(data)
     bars, names = midi.load_patterns(data, minimum_hits=2)
@@ -252,7 +253,8 @@ def codes_of(model, x, condition=None, batch_size=1024):
     device = next(model.parameters()).device
     condition = condition or {}
     return torch.cat([
-        model.encode(x[i:i + batch_size].to(device), **{k: v[i:i + batch_size].to(device) for k, v in condition.items()})[0]
+        model.encode(x[i:i + batch_size].to(device),
+                     **{name: value[i:i + batch_size].to(device) for name, value in condition.items()})[0]
         for i in range(0, len(x), batch_size)]).cpu()
 
 
@@ -271,7 +273,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     if samples > 1 and free_bits > 0:
         raise ValueError(f"--free-bits {free_bits:g} needs --samples 1: the bound of {samples} samples has no KL term")
     if warmup >= epochs:
-        raise ValueError(f"--warmup {warmup}: expected fewer than the {epochs} epochs, found no epoch with the full beta")
+        raise ValueError(f"--warmup {warmup}: expected fewer than the {epochs} epochs, or none has the full beta")
     run, device = Path(run), choose_device(device)
     rank, world = start_processes(device)
     train_condition, validation_condition = train_condition or {}, validation_condition or {}
@@ -362,7 +364,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
             raise FloatingPointError(f"{run}: stopped after epoch {epoch}: the validation bound is "
                                      f"{record['validation_elbo']}; what was saved before stands")
         history.append(record)
-        bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {record['validation_elbo']:.2f} nats, KL {val_kl:.1f}")
+        bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {val_px - val_kl:.2f} nats, KL {val_kl:.1f}")
         if rank == 0:
             # The side term has its own share of the weights: the best epoch is chosen by all that is learned.
             score = record["validation_elbo"] + val_side

@@ -1,4 +1,4 @@
-"""The options that every training script shares; they stand apart from training.py so that --help need not load torch."""
+"""The options that every training shares; apart from training.py, so that --help need not load torch."""
 
 from pathlib import Path
 
