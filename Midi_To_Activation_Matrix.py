@@ -66,29 +66,42 @@ def read_bars(path, channel=None, bars="all"):
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it gives no bar.
     """
-    return read_with_facts(path, channel, bars)[0]
+    return _read(path, channel, bars)[0]
 
 
 def read_with_facts(path, channel=None, bars="all"):
     """As `read_bars`, and the facts for the data report.
 
     Returns:
-        (bars, facts), where facts is a dict: "distances_ms" float (hits,), between each hit and its step;
-        "unmapped", a Counter of pitches; "left_out", a Counter of why bars were left out; "bpm" at the first bar.
+        (bars, facts), where facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a
+        Counter of pitches; "left_out", a Counter of why bars were left out; "bpm" at the first bar.
     """
-    path = Path(path)
+    matrices, hits, left_out, first_tick, tempos = _read(path, channel, bars)
+    ticks, pitches, ticks_off = (np.concatenate(column) for column in zip(*hits))
+    tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
+    quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
+                                    for when in (ticks, first_tick))
+    unmapped = pitches[~IS_MAPPED[pitches]]
+    return matrices, {"distances_ms": np.abs(ticks_off) * quarter_ms, "unmapped": Counter(unmapped.tolist()),
+                      "left_out": left_out, "bpm": float(60_000 / first_quarter_ms)}
+
+
+def _read(path, channel, bars):
+    """What `read_with_facts` needs, from any file; its errors, naming the file."""
     if bars not in ("all", "first"):
         raise ValueError(f"bars: expected 'all' or 'first', found {bars!r}")
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
     try:
-        if path.suffix.lower() in NOTATION_SUFFIXES:
+        if str(path).lower().endswith(NOTATION_SUFFIXES):
             import notation
-            parts, *timing = notation.read_parts(path)
+            parts, end, ticks_per_quarter, meters, tempos = notation.read_parts(path)
             hits = _drum_hits(parts, channel)
         else:
-            hits, *timing = _read_midi(path.read_bytes(), channel)
-        return _bars_of_hits(hits, *timing, first_only=bars == "first")
+            with open(path, "rb") as file:
+                data = file.read()
+            hits, end, ticks_per_quarter, meters, tempos = _read_midi(data, channel)
+        return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), tempos
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
 
@@ -98,12 +111,12 @@ def _read_midi(data, channel):
 
     symusic does it, at a twentieth of a millisecond a file. Three things it forgets matter here: where tracks end,
     the numbers of the channels, and hits that are struck again before their note-off. So each track is given a marker
-    at its end, and one tick later a note-off for every drum: a note that only those ended says that hits may be lost.
+    at its end, and much later a note-off for every drum: a note that lasts beyond the end says that hits may be lost.
     Then, and where channel 10 is silent or another one is asked for, `_read_track` reads, slower and completely.
 
     Returns:
-        (hits int (3, n): ticks, pitches, velocities; end of the last track in ticks; ticks per quarter note;
-        meters [(tick, numerator, denominator)]; tempos [(tick, bpm)]).
+        (hits, int arrays (n,) of ticks, pitches, velocities; end of the last track in ticks; ticks per quarter note;
+        meters [(tick, numerator, denominator)]; tempos [(tick, milliseconds per quarter note)]).
     """
     from symusic import Score
 
@@ -114,24 +127,25 @@ def _read_midi(data, channel):
                                 + b"".join(struct.pack(">4sI", b"MTrk", len(track)) + track for track in closed))
     except RuntimeError as error:
         raise ValueError(f"broken MIDI file ({one_line(error).removeprefix('MiniMidi: ')})") from None
-    ends = [marker.time for marker in score.markers if marker.text == END_TEXT] or [score.end()]
-    notes = [track.notes.numpy() for track in score.tracks if track.is_drum and len(track.notes)]
-    if notes and channel in (None, DRUM_CHANNEL):
-        hits = np.stack([np.concatenate([note[key] for note in notes]) for key in ("time", "pitch", "velocity")])
-        stops = hits[0] + np.concatenate([note["duration"] for note in notes])
-        complete = not np.isin(stops, [end + 1 for end in ends]).any()
-    if not (notes and channel in (None, DRUM_CHANNEL) and complete):
-        hits = _drum_hits([part for track in tracks for part in _read_track(track)], channel)
-    if hits.size and hits[0].min() < 0:
+    last = score.end()
+    if score.start() < 0 or last < 0:
         raise ValueError("broken MIDI file (its times go beyond 2^31 ticks)")
+    end = max([marker.time for marker in score.markers if marker.text == END_TEXT], default=last)
+    parts = [track.notes.numpy() for track in score.tracks if track.is_drum and len(track.notes)]
+    if parts and channel in (None, DRUM_CHANNEL) and last == end:
+        hits = [np.concatenate([part[key] for part in parts]) if len(parts) > 1 else parts[0][key]
+                for key in ("time", "pitch", "velocity")]
+    else:
+        hits = _drum_hits([part for track in tracks for part in _read_track(track)], channel)
     meters = [(meter.time, meter.numerator, meter.denominator) for meter in score.time_signatures]
-    tempos = [(tempo.time, tempo.qpm) for tempo in score.tempos]
-    return hits.astype(np.int64), max(ends), ticks_per_quarter, meters, tempos
+    tempos = [(tempo.time, tempo.mspq / 1000) for tempo in score.tempos if tempo.mspq > 0]
+    return hits, end, ticks_per_quarter, meters, tempos
 
 
 END_OF_TRACK = b"\xff\x2f\x00"
 CLOSING = (b"\xff\x06" + bytes([len(END_TEXT)]) + END_TEXT.encode()  # a marker, in place of the end of track
-           + b"\x01\x89" + b"\x00".join(bytes([pitch, 0]) for pitch in range(128))  # a tick later, every drum off
+           + b"\xc0\x80\x80\x00\x89"  # 2^27 ticks later,
+           + b"\x00".join(bytes([pitch, 0]) for pitch in range(128))  # every drum off
            + b"\x00" + END_OF_TRACK)
 
 
@@ -258,67 +272,73 @@ def _uses_drums(hits):
     return bool(kick and (snare or hat) and together and common >= 0.6 or kick and snare and hat and common == 1)
 
 
-def _bars_of_hits(hits, end, ticks_per_quarter, meters, tempos, first_only=False):
-    """Place hits on the steps of 4/4 bars. Returns (bars uint8 (n, 8, 64), facts), as `read_with_facts`.
+def _bars_of_hits(hits, end, ticks_per_quarter, meters, first_only=False):
+    """Place hits, int arrays (n,) of ticks, pitches and velocities, on the steps of 4/4 bars.
 
     A bar begins at tick 0 and at each change of meter. Bars in another meter are left out, and so is a 4/4 bar that
-    a change of meter cuts short.
+    a change of meter cuts short. All is in whole numbers: a step is ticks_per_quarter / 16 ticks.
+
+    Returns:
+        (bars uint8 (n, 8, 64); the hits in them, [(ticks, pitches, quarter notes from the step)] a stretch of 4/4;
+        Counter of bars left out, by reason; the first bar's tick).
     """
     ticks, pitches, velocities = hits
+    ticks = ticks.astype(np.int64)
+    stretches = _stretches(meters)
+    end = max(end, int(ticks.max(initial=-1)) + 1)
     bar_ticks = 4 * ticks_per_quarter
+    count, placed, kept, left_out, first_tick = 0, [], [], Counter(), None
+    for (start, meter), (stop, _) in zip(stretches, [*stretches[1:], (None, None)]):
+        if meter != "4/4":
+            numerator, denominator = (max(1, int(part)) for part in meter.split("/"))
+            length = (end if stop is None else stop) - start
+            left_out[meter] += max(1, -(-length * denominator // (numerator * bar_ticks)))
+            continue
+        own = ticks, pitches, velocities
+        if len(stretches) > 1:  # half a step before the stretch, a hit belongs to its first step
+            early = 32 * ticks + ticks_per_quarter
+            inside = (early >= 32 * start) & ((early < 32 * stop) if stop is not None else True)
+            own = tuple(column[inside] for column in own)
+        ticks_in = own[0] - start
+        steps = (32 * ticks_in + ticks_per_quarter) // (2 * ticks_per_quarter)
+        if stop is None:  # the last bar may be short, where the track ends soon after its last hit
+            bars = max((end - start) // bar_ticks, int(steps.max(initial=-1)) // STEPS_PER_BAR + 1, 0)
+        else:
+            bars = (stop - start) // bar_ticks
+            if (stop - start) % bar_ticks:
+                left_out["4/4, cut short by a change of meter"] += 1
+        if first_only:
+            bars = min(bars, 1 - count)
+        if first_only or stop is not None:
+            inside = steps < bars * STEPS_PER_BAR
+            ticks_in, steps, *own = (column[inside] for column in (ticks_in, steps, *own))
+        if bars and first_tick is None:
+            first_tick = start
+        placed.append((steps + count * STEPS_PER_BAR, own[1], own[2]))
+        kept.append((own[0], own[1], ticks_in / ticks_per_quarter - steps / 16))
+        count += bars
+        if count > MAX_BARS:
+            raise ValueError(f"expected at most {MAX_BARS} bars, found {count} or more")
+    if not count:
+        raise ValueError(f"no bar in 4/4 ({_counted(left_out)})" if left_out else "empty (no hit, no complete bar)")
+    matrix = np.zeros((len(INSTRUMENTS), count * STEPS_PER_BAR), np.uint8)  # all bars in one, then a bar each
+    for steps, pitches, velocities in placed:
+        cells = ROW_OF_PITCH[pitches] * matrix.shape[1] + steps
+        np.maximum.at(matrix.reshape(-1), cells, velocities.astype(np.uint8))
+    bars = matrix.reshape(len(INSTRUMENTS), count, STEPS_PER_BAR).transpose(1, 0, 2).copy()  # (bars, 8, 64)
+    return bars, kept, left_out, first_tick
+
+
+def _stretches(meters):
+    """Where the meter changes: [(tick, "4/4"), ...] from meters [(tick, numerator, denominator)]; the first at tick 0."""
     stretches = [(0, "4/4")]  # what MIDI means where it says nothing
     for tick, numerator, denominator in sorted(meters, key=lambda meter: meter[0]):
         meter = f"{numerator}/{denominator}"
-        if tick == stretches[-1][0]:
+        if tick == stretches[-1][0]:  # the last word counts
             stretches.pop()
         if not stretches or meter != stretches[-1][1]:
             stretches.append((tick, meter))
-    starts = np.array([start for start, _ in stretches])
-    # in whole numbers: a step is ticks_per_quarter / 16 ticks, and half a step before a start rounds to it
-    stretch_of_hit = np.searchsorted(32 * starts, 32 * ticks + ticks_per_quarter, side="right") - 1
-    last = max(end, int(ticks.max(initial=-1)) + 1)
-    cells, left_out, first_bar = [], Counter(), 0
-    for index, (start, meter) in enumerate(stretches):
-        stop = int(starts[index + 1]) if index + 1 < len(starts) else last
-        if meter != "4/4":
-            numerator, denominator = map(int, meter.split("/"))
-            left_out[meter] += max(1, -(-(stop - start) * denominator // (max(1, numerator) * bar_ticks)))
-            continue
-        inside = stretch_of_hit == index
-        steps = (32 * (ticks[inside] - start) + ticks_per_quarter) // (2 * ticks_per_quarter)
-        bars = max(0, stop - start) // bar_ticks
-        if index + 1 == len(stretches):
-            bars = max(bars, int(steps.max(initial=-1)) // STEPS_PER_BAR + 1)
-        elif (stop - start) % bar_ticks:
-            left_out["4/4, cut short by a change of meter"] += 1
-        if first_bar + bars > MAX_BARS:
-            raise ValueError(f"expected at most {MAX_BARS} bars, found {first_bar + bars}")
-        kept = steps < bars * STEPS_PER_BAR
-        where = np.flatnonzero(inside)[kept]
-        steps = steps[kept]
-        distance = np.abs(ticks[where] - start - steps * ticks_per_quarter / 16)
-        if bars and not first_bar:
-            first_tick = start
-        cells.append((first_bar + steps // STEPS_PER_BAR, steps % STEPS_PER_BAR, where, distance))
-        first_bar += bars
-    if not first_bar:
-        raise ValueError(f"no bar in 4/4 ({_counted(left_out)})" if left_out else "empty (no hits, no complete bar)")
-    bar, step, where, distance = (np.concatenate(column) for column in zip(*cells))
-    if first_only:
-        first_bar = 1
-        bar, step, where, distance = (column[bar == 0] for column in (bar, step, where, distance))
-    matrices = np.zeros((first_bar, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)
-    np.maximum.at(matrices, (bar, ROW_OF_PITCH[pitches[where]], step), velocities[where].astype(np.uint8))
-    tempo_ticks, bpms = np.array([(0, 120.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
-    bpms = np.where(np.isfinite(bpms) & (bpms > 0), bpms, 120.0)
-
-    def bpm_at(tick):
-        return bpms[np.searchsorted(tempo_ticks, tick, side="right") - 1]
-
-    distances_ms = distance * 60_000 / (bpm_at(ticks[where]) * ticks_per_quarter)
-    unmapped = pitches[where][~IS_MAPPED[pitches[where]]]
-    return matrices, {"distances_ms": distances_ms, "unmapped": Counter(unmapped.tolist()), "left_out": left_out,
-                      "bpm": float(bpm_at(first_tick))}
+    return stretches
 
 
 def _counted(counter):
@@ -494,7 +514,7 @@ def convert_folder(source, target, channel=None, bars="all", progress=False):
             report["skipped"][name.as_posix()] = one_line(error).removeprefix(f"{file}: ")
             continue
         output = target / (name.with_suffix(".npy") if taken[file.with_suffix("")] == 1 else f"{name}.npy")
-        with replacing(output) as temporary, open(temporary, "wb") as stream:
+        with replacing(output) as temporary, open(temporary, "r+b") as stream:  # "wb" would truncate: slow on ext4
             np.save(stream, matrices)
         report["converted"] += 1
         report["bars"] += len(matrices)

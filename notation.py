@@ -45,7 +45,7 @@ def read_parts(path):
 
     Returns:
         (parts [(name, channel 1 to 16, hits int (3, n): ticks, pitches of General MIDI, velocities)], end in ticks,
-        ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, quarter notes a minute)]).
+        ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, milliseconds per quarter note)]).
         Percussion is on channel 10. A bar that is not as long as its meter says (a pickup) is its own meter.
     Raises:
         OSError where the file cannot be read; ValueError where music21 makes no score of it.
@@ -65,7 +65,7 @@ def read_parts(path):
     parts = list(score.parts) if isinstance(score, stream.Score) else [score]
     if not parts:
         raise ValueError("empty (no part)")
-    tempos = [(_ticks(mark.getOffsetInHierarchy(score)), mark.getQuarterBPM())
+    tempos = [(_ticks(mark.getOffsetInHierarchy(score)), 60_000 / mark.getQuarterBPM())
               for mark in score.recurse().getElementsByClass("MetronomeMark") if mark.getQuarterBPM()]
     return ([_read_part(part) for part in parts], _ticks(score.highestTime), TICKS_PER_QUARTER, _meters(parts[0]),
             sorted(tempos))
