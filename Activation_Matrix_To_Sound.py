@@ -91,7 +91,7 @@ def open_window(options):
         timer = figure.canvas.new_timer(1000 // (WEB_FRAMES_PER_SECOND if web else FRAMES_PER_SECOND))
         timer.add_callback(window.tick)
         if web:
-            browser.serve(figure, "Drum map", options.port or 0, started=timer.start)
+            browser.serve(figure, "Drum map", options.port or 0, started=timer.start, left=window.stop)
         else:
             timer.start()
             pyplot.show()

@@ -2,7 +2,7 @@
 
     pyplot.switch_backend("webagg")
     figure = pyplot.figure()
-    serve(figure, "My figure", port=0, started=timer.start)      # prints the address; until stop()
+    serve(figure, "My figure", port=0, started=timer.start, left=stop)      # prints the address; until stop()
 """
 
 PAGE = """<!DOCTYPE html>
@@ -14,11 +14,12 @@ PAGE = """<!DOCTYPE html>
 </style></head><body><div id="figure"></div><script>
   const socket = new WebSocket(`ws://${location.host}/NUMBER/ws`);
   new mpl.figure(NUMBER, socket, null, document.getElementById("figure"));
+  addEventListener("keydown", event => { if (/^( |Arrow.*)$/.test(event.key)) event.preventDefault(); });  // do not scroll
   socket.onclose = () => { document.body.textContent = "The program has ended. Start it again, then reload this page."; };
 </script></body></html>"""
 
 
-def serve(figure, title, port, started):
+def serve(figure, title, port, started, left):
     """Serve a figure of the WebAgg backend at 127.0.0.1 until `stop`.
 
     Args:
@@ -26,6 +27,7 @@ def serve(figure, title, port, started):
         figure: made by pyplot under the backend "webagg".
         port: 0 for any that is free.
         started: called once the event loop runs: the place to start timers.
+        left: called when the last page that shows the figure is closed.
 
     Raises:
         OSError: the port is taken or not allowed.
@@ -43,6 +45,14 @@ def serve(figure, title, port, started):
             self.write(PAGE.replace("TITLE", title).replace("NUMBER", str(figure.number)).replace("GROUND", ground))
 
     figure.canvas.handle_dblclick = lambda event: None  # the page sends it besides the two presses it is made of
+    manager, forget = figure.canvas.manager, figure.canvas.manager.remove_web_socket
+
+    def remove_web_socket(socket):
+        forget(socket)
+        if not manager.web_sockets:
+            left()
+
+    manager.remove_web_socket = remove_web_socket
     application = WebAggApplication()
     application.add_handlers(".*", [("/", Page)])  # before WebAgg's own page
     try:

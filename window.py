@@ -55,13 +55,16 @@ class Part:
         return TransformedBbox(Bbox.from_bounds(*self.box), figure.transFigure).padded(2)
 
     def paint(self, canvas):
+        """Paint the artists if their look has changed; return whether."""
         look = self.look()
-        if look != self.shown:
-            self.shown = look
-            self.change(*look)
-            canvas.restore_region(self.under)
-            for artist in self.artists:
-                canvas.figure.draw_artist(artist)
+        if look == self.shown:
+            return False
+        self.shown = look
+        self.change(*look)
+        canvas.restore_region(self.under)
+        for artist in self.artists:
+            canvas.figure.draw_artist(artist)
+        return True
 
 
 class Window:
@@ -140,14 +143,17 @@ class Window:
 
     def play_or_stop(self):
         if self.playing:
-            self.player.stop()
-            self.playing = False
-            self.say("Stopped.")
-        else:
-            self.silence = None  # a sound card may have come since
-            self.play()
-            self.say(f"Playing: {self.describe()}." if self.playing else "There is nothing to play on.")
-        self.log("play" if self.playing else "stop")
+            return self.stop()
+        self.silence = None  # a sound card may have come since
+        self.play()
+        self.say(f"Playing: {self.describe()}." if self.playing else "There is nothing to play on.")
+        self.log("play")
+
+    def stop(self):
+        self.player.stop()
+        self.playing = False
+        self.say("Stopped.")
+        self.log("stop", underruns=self.player.underruns)
 
     def random(self):
         self.randoms += 1
@@ -351,7 +357,8 @@ class Window:
                        size=9.5, ha="right")
         changing_words(0.458, 0.082, (0.45, 0.062, 0.55, 0.04), lambda: (self.message, self.message_colour))
         changing_words(0.458, 0.04, (0.45, 0.02, 0.55, 0.04), lambda: (
-            f"{self.silence}: bars still show, and save as WAV" if self.silence else HINT, WARNING if self.silence else QUIET), size=9.5)
+            f"{self.silence.capitalize()}. Bars still show, and save as WAV." if self.silence else HINT,
+            WARNING if self.silence else QUIET), size=9.5)
         self.tempo_slider = slider(0.335, "Tempo", SLOWEST, FASTEST, self.set_tempo, lambda: (self.bpm, f"{self.bpm:g} bpm"))
         self.density_slider = slider(0.262, "Density", 0, DENSEST, self.set_density,
                                      lambda: (self.wanted_hits(), f"{self.wanted_hits()} hits"))
@@ -379,8 +386,7 @@ class Window:
         """Paint the parts whose look has changed."""
         self.old = False
         for part in self.parts:
-            part.paint(self.canvas)
-            if part is self.bar_part:
+            if part.paint(self.canvas) and part is self.bar_part:
                 self.bar_alone = self.canvas.copy_from_bbox(part.box_in(self.figure))
         self.paint_playhead()
         if self.help.get_visible():

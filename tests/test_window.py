@@ -1,0 +1,544 @@
+"""The window without a screen (an Agg canvas, a player that only remembers), and its twin on the command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.backend_bases import MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from tiny_map import write_tiny_map
+
+import Activation_Matrix_To_Sound
+import command_line
+import drum_map
+import sequencer
+from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
+from window import FASTEST, SLOWEST, Window, next_name
+
+ROOT = Path(__file__).resolve().parent.parent
+main = Activation_Matrix_To_Sound.main
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.pt"
+    write_tiny_map(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(model_path):
+    return Activation_Matrix_To_Sound.open_model(model_path)
+
+
+@pytest.fixture(scope="module")
+def kit_folder(tmp_path_factory):
+    """Eight short, different clicks."""
+    folder = tmp_path_factory.mktemp("kit")
+    for i, name in enumerate(("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")):
+        decay = np.exp(-np.arange(2000) / 300) * np.sin(np.arange(2000) * 0.05 * (i + 1))
+        soundfile.write(folder / f"{name}.wav", (0.3 * decay).astype(np.float32), 44100, "FLOAT")
+    return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, model_path, kit_folder):
+    """Run the script as a person does: (exit status, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["Activation_Matrix_To_Sound.py", "--model", str(model_path),
+                                          "--kit", str(kit_folder), *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            command_line.run(main)
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+class SilentPlayer:
+    """The methods of sequencer.Player; remembers what was asked of it."""
+
+    def __init__(self, reason=None):
+        self.reason, self.bars, self.bpm, self.step, self.underruns = reason, None, None, 0, 0
+
+    def open(self):
+        if self.reason:
+            raise sequencer.AudioUnavailable(self.reason)
+
+    def play(self, bars):
+        self.open()
+        self.bars = bars.copy()
+
+    def stop(self):
+        self.bars = None
+
+    def set_bpm(self, bpm):
+        self.bpm = bpm
+
+    def position(self):
+        return None if self.bars is None else (0, self.step)
+
+
+def make_window(model, folder, player=None, **options):
+    figure = Figure(figsize=(13, 7), dpi=100)
+    FigureCanvasAgg(figure)
+    kit = [np.full(100, 0.1, np.float32)] * 8
+    window = Window(figure, model, kit, player or SilentPlayer(), folder, **options)
+    figure.canvas.draw()
+    return window
+
+
+@pytest.fixture
+def window(model, tmp_path):
+    return make_window(model, tmp_path / "saved", seed=5)
+
+
+@pytest.fixture(scope="module")
+def used_window(model, tmp_path_factory):
+    """One window for all the examples of a property: whatever was done before, it holds."""
+    return make_window(model, tmp_path_factory.mktemp("saved"), seed=1)
+
+
+def mouse(window, kind, axes, x, y, button=1):
+    """A mouse event at a data point of axes, as a backend sends it."""
+    left, bottom = axes.transData.transform((x, y))
+    MouseEvent(f"{kind}_event", window.canvas, left, bottom, button=None if kind == "motion_notify" else button)._process()
+
+
+def click(window, axes, x, y):
+    mouse(window, "button_press", axes, x, y)
+    mouse(window, "button_release", axes, x, y)
+
+
+def pixels(window):
+    return np.asarray(window.canvas.buffer_rgba()).copy()
+
+
+def state(window):
+    return window.code.tobytes(), window.bar.tobytes(), window.density
+
+
+# The twin --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("source", [("--at", 0.4, -1), ("--random", 3, "--seed", 9, "--density", 12)], ids=str)
+def test_the_same_options_give_the_same_bytes(command, tmp_path, source):
+    written = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        paths = [folder / f"bar.{kind}" for kind in ("npy", "mid", "wav", "png")]
+        status, _, errors = command(*source, "--bpm", 133, "--npy", paths[0], "--midi", paths[1], "--wav", paths[2],
+                                    "--png", paths[3])
+        assert (status, errors) == (0, "")
+        written.append([path.read_bytes() for path in paths])
+    assert written[0] == written[1]
+
+
+def test_every_output_holds_the_bars_that_are_returned(model_path, kit_folder, tmp_path):
+    npy, midi, wav, png = (tmp_path / f"new/bars.{kind}" for kind in ("npy", "mid", "wav", "png"))
+    result = main(["--random", "3", "--seed", "1", "--bpm", "97", "--model", str(model_path), "--kit", str(kit_folder),
+                   "--npy", str(npy), "--midi", str(midi), "--wav", str(wav), "--png", str(png)])
+    bars = result["bars"]
+    assert bars.shape == (3, 8, 64) and bars.dtype == np.uint8 and result["written"] == [npy, midi, wav, png]
+    assert np.array_equal(np.load(npy), bars)
+    assert np.array_equal(read_bars(midi), bars)
+    samples, rate = soundfile.read(wav)
+    expected = sequencer.render(bars, sequencer.load_kit(kit_folder), 97)
+    assert rate == 44100 and len(samples) == round(3 * 240 / 97 * 44100)
+    assert np.abs(samples - expected).max() < 2 ** -22
+    assert png.read_bytes()[1:4] == b"PNG"
+
+
+def test_a_random_bar_is_the_same_whatever_their_number(model_path):
+    few, many, other = (main(["--random", n, "--seed", seed, "--model", str(model_path)])["bars"]
+                        for n, seed in (("2", "4"), ("5", "4"), ("2", "5")))
+    assert np.array_equal(few, many[:2])
+    assert not np.array_equal(few, other)
+    assert len({bar.tobytes() for bar in many}) == 5
+
+
+@pytest.mark.parametrize("hits", [0, 1, 17, 300, 512])
+def test_density_is_the_exact_number_of_hits(model_path, hits):
+    bars = main(["--random", "2", "--density", str(hits), "--model", str(model_path)])["bars"]
+    assert [np.count_nonzero(bar) for bar in bars] == [hits, hits]
+
+
+def test_bars_repeats_the_pattern_or_cuts_it(model_path):
+    once, longer, shorter = (main(["--random", "3", "--model", str(model_path), *more])["bars"]
+                             for more in ([], ["--bars", "7"], ["--bars", "2"]))
+    assert np.array_equal(longer, np.concatenate([once, once, once[:1]]))
+    assert np.array_equal(shorter, once[:2])
+
+
+def test_a_pattern_file_gives_its_bars_without_a_model(tmp_path):
+    bars = np.zeros((2, 8, 64), np.uint8)
+    bars[0, 0, ::16] = 110
+    bars[1, 4, ::8] = 60
+    write_midi(bars, tmp_path / "two.mid")
+    np.save(tmp_path / "two.npy", bars)
+    for name in ("two.mid", "two.npy"):
+        found = main(["--pattern", str(tmp_path / name), "--model", str(tmp_path / "none.pt")])["bars"]
+        assert np.array_equal(found, load_patterns(tmp_path / name)[0]) and np.array_equal(found, bars)
+
+
+def test_the_text_grid_shows_each_hit(command, tmp_path):
+    bar = np.zeros((8, 64), np.uint8)
+    bar[1, 16] = 127
+    np.save(tmp_path / "one.npy", bar[None])
+    _, output, _ = command("--pattern", tmp_path / "one.npy")
+    rows = [line for line in output.splitlines() if "|" in line]
+    assert len(rows) == 8 and "Snare" in rows[1]
+    assert [set(row.split("|", 1)[1]) > {".", "|"} for row in rows] == [False, True] + 6 * [False]
+    assert "1 bar, 1 hits" in output
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--at", 1, 2, 3], ["--at", 1], ["--at", "nan", 0], ["--at", "inf", 0], ["--at", 1, "x"], ["--at", 1e9, 0],
+    ["--random", 0], ["--random", -1], ["--random", 2.5], ["--random", 10 ** 9], ["--random", 1, "--seed", -1],
+    ["--at", 0, 0, "--bpm", 1000], ["--at", 0, 0, "--bpm", "nan"], ["--at", 0, 0, "--bpm", 0],
+    ["--at", 0, 0, "--density", 900], ["--at", 0, 0, "--density", -1], ["--at", 0, 0, "--bars", 0],
+    ["--at", 0, 0, "--random", 2], ["--at", 0, 0, "--pattern", "a.mid"], ["--random", 2, "--pattern", "a.mid"],
+    ["--wav", "a.wav"], ["--bars", 3], ["--at", 0, 0, "--web"], ["--at", 0, 0, "--port", 8000], ["--port", 70000],
+    ["--at", 0, 0, "--wav", "a.txt"], ["--at", 0, 0, "--png", "a.jpg"], ["--at", 0, 0, "--npy", "a"],
+    ["--pattern", "a.mid", "--density", 3], ["--pattern", "no_such.mid"], ["--pattern", "."],
+    ["--at", 0, 0, "--model", "no_such.pt"], ["--at", 0, 0, "--model", "broken.pt"], ["--at", 0, 0, "--model", "digits.pt"],
+    ["--at", 0, 0, "--wav", "a.wav", "--kit", "no_such"], ["--at", 0, 0, "--wav", "a.wav", "--kit", "."],
+    ["--pattern", "broken.mid"], ["--pattern", "shape.npy"], ["--pattern", "code.npy"],
+    ["--at", 0, 0, "--midi", "same.mid", "--npy", "folder.npy"],
+], ids=lambda arguments: " ".join(map(str, arguments)))
+def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.pt").write_bytes(b"no model")
+    Path("broken.mid").write_bytes(b"MThd")
+    Path("same.mid").write_bytes(b"precious")
+    Path("folder.npy").mkdir()
+    np.save("shape.npy", np.zeros((3, 3)))
+    np.save("code.npy", np.array([print], dtype=object), allow_pickle=True)
+    if "digits.pt" in arguments:
+        import models
+        import training
+        training.save_checkpoint(Path("digits.pt"), models.BernoulliVAE(shape=(4, 4), hidden=(8,)))
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    status, output, errors = command(*arguments)
+    assert status == 2 and output == ""
+    assert errors.endswith("\n") and errors.count("\n") == 1 and "Traceback" not in errors
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_missing_map_says_how_to_train_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(Activation_Matrix_To_Sound, "MODEL", tmp_path / "none.pt")
+    with pytest.raises(FileNotFoundError, match="train_bernoulli.py"):
+        Activation_Matrix_To_Sound.open_model(tmp_path / "none.pt")
+
+
+def test_the_twin_loads_no_toolkit_and_no_sound_card(model_path, kit_folder, tmp_path):
+    script = ("import sys, Activation_Matrix_To_Sound as script; script.main(sys.argv[1:]); "
+              "bad = {'tkinter', 'matplotlib.pyplot', 'sounddevice'} & sys.modules.keys(); sys.exit(str(bad) if bad else 0)")
+    result = subprocess.run([sys.executable, "-c", script, "--at", "0", "1", "--model", model_path, "--kit", kit_folder,
+                             "--wav", tmp_path / "a.wav", "--png", tmp_path / "a.png"], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "a.png").exists()
+
+
+# The map ---------------------------------------------------------------------------------------------------------
+
+def test_a_wide_code_is_shown_in_the_plane_of_its_principal_components(tmp_path):
+    model = write_tiny_map(tmp_path / "wide.pt", latent=7)
+    plane = drum_map.Plane(model)
+    oracle = PCA(2).fit(model.map["codes"].double().numpy())
+    assert np.allclose(np.abs(np.sum(plane.axes * oracle.components_, axis=1)), 1)
+    assert np.allclose(np.abs(plane.points), np.abs(oracle.transform(model.map["codes"].double().numpy())), atol=1e-6)
+    assert np.allclose(plane.from_codes(plane.to_code(0.7, -1.2)), (0.7, -1.2), atol=1e-6)
+
+
+def test_two_dimensions_are_shown_as_they_are(model):
+    plane = drum_map.Plane(model)
+    assert plane.to_code(0.25, -1.5).tolist() == [0.25, -1.5]
+    assert np.allclose(plane.points, model.map["codes"].numpy())
+
+
+def test_the_style_near_a_point_is_that_of_its_neighbours(model):
+    plane = drum_map.Plane(model)
+    for label, name in enumerate(plane.names):
+        middle = np.median(plane.points[plane.labels == label], axis=0)
+        assert plane.style_near(*middle) == name
+
+
+@pytest.mark.parametrize("latent", [1, 2, 5])
+def test_a_model_without_codes_has_a_map_too(tmp_path, latent):
+    model = write_tiny_map(tmp_path / "a.pt", latent=latent)
+    model.map = None
+    window = make_window(model, tmp_path)
+    click(window, window.map, 0.5, 0.25)
+    assert window.playing and window.code[0] == pytest.approx(0.5, abs=0.01)
+    assert "near" not in window.describe()
+
+
+def test_a_louder_hit_is_brighter_and_no_hit_is_the_ground():
+    bar = np.zeros((8, 64), np.uint8)
+    bar[0] = np.arange(1, 128, 2)
+    colours = drum_map.bar_pixels(bar)
+    assert (np.diff(colours[0].sum(axis=1)) > 0).all()
+    assert (colours[0].sum(axis=1) > colours[1:].sum(axis=2).max()).all()
+
+
+# The window ------------------------------------------------------------------------------------------------------
+
+def test_a_click_on_the_map_plays_the_bar_of_that_point(window, model_path):
+    click(window, window.map, 0.8, -0.3)
+    assert np.array_equal(window.player.bars, window.bar[None])
+    x, y = map(repr, window.point())
+    assert abs(float(x) - 0.8) < 0.02 and abs(float(y) + 0.3) < 0.02
+    twin = main(["--at", x, y, "--seed", "5", "--model", str(model_path)])["bars"]
+    assert np.array_equal(twin[0], window.bar)
+
+
+def test_the_random_button_goes_where_the_twin_goes(window, model_path):
+    twin = main(["--random", "3", "--seed", "5", "--model", str(model_path)])["bars"]
+    for bar in twin:
+        window.on_key("r")
+        assert np.array_equal(window.bar, bar)
+
+
+def test_a_drag_decodes_once_a_frame_and_ends_where_it_is_let_go(window, monkeypatch):
+    count, decode = [], drum_map.decode
+    monkeypatch.setattr(drum_map, "decode", lambda *arguments: count.append(1) or decode(*arguments))
+    mouse(window, "button_press", window.map, 0, 0)
+    for x in np.linspace(0, 1.2, 50):
+        mouse(window, "motion_notify", window.map, x, 0.5)
+    window.tick()
+    assert len(count) == 2
+    mouse(window, "motion_notify", window.map, 1.0, 1.0)
+    mouse(window, "button_release", window.map, 1.0, 1.0)
+    assert np.allclose(window.point(), (1, 1), atol=0.02)
+    assert np.array_equal(window.bar, decode(window.model, window.code, None, 5))
+    assert np.array_equal(window.player.bars[0], window.bar)
+    mouse(window, "motion_notify", window.map, -1, -1)  # no button: nothing moves
+    window.tick()
+    assert np.allclose(window.point(), (1, 1), atol=0.02)
+
+
+def test_a_drag_is_one_step_back(window):
+    before = state(window)
+    mouse(window, "button_press", window.map, 1, 0)
+    for x in (0.5, -0.5, -1):
+        mouse(window, "motion_notify", window.map, x, 1)
+        window.tick()
+    mouse(window, "button_release", window.map, -1, 1)
+    window.back()
+    assert state(window) == before
+
+
+@given(row=st.integers(0, 7), step=st.integers(0, 63))
+@settings(max_examples=10, deadline=None)
+def test_a_click_on_the_bar_changes_that_cell_only(used_window, row, step):
+    window = used_window
+    before = window.bar.copy()
+    click(window, window.grid, step, row)
+    changed = np.argwhere(window.bar != before)
+    assert changed.tolist() == [[row, step]] and (window.bar[row, step] > 0) == (before[row, step] == 0)
+    click(window, window.grid, step, row)
+    assert (window.bar[row, step] > 0) == (before[row, step] > 0)
+
+
+@given(acts=st.lists(st.sampled_from(["r", "left", "right", "a", "point", "cell"]), min_size=1, max_size=8))
+@settings(max_examples=15, deadline=None)
+def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
+    window = used_window
+    window.history.clear()
+    states = [state(window)]
+    for i, act in enumerate(acts):
+        if act == "point":
+            click(window, window.map, 0.3 * i - 1, 0.2 * i)
+        elif act == "cell":
+            click(window, window.grid, 7 * i, i % 8)
+        else:
+            window.on_key(act)
+        window.tick()
+        if state(window) != states[-1]:
+            states.append(state(window))
+    while len(states) > 1:
+        states.pop()
+        window.on_key("b")
+        assert state(window) == states[-1]
+    window.on_key("b")
+    assert state(window) == states[0] and "nothing to go back" in window.message
+
+
+def test_density_is_the_models_own_until_the_slider_moves(window):
+    click(window, window.map, 0.5, 0.5)
+    own = np.count_nonzero(window.bar)
+    slider = window.density_slider.ax
+    click(window, slider, 40, 0.5)
+    window.tick()
+    assert np.count_nonzero(window.bar) == 40 and np.array_equal(window.player.bars[0], window.bar)
+    click(window, window.map, -0.5, 0.2)
+    assert np.count_nonzero(window.bar) == 40  # and stays so at other points
+    window.on_key("right")
+    window.on_key("right")
+    window.tick()
+    assert np.count_nonzero(window.bar) == 42
+    window.on_key("a")
+    click(window, window.map, 0.5, 0.5)
+    assert np.count_nonzero(window.bar) == own
+
+
+def test_tempo_reaches_the_player_and_stays_in_range(window):
+    click(window, window.tempo_slider.ax, 200, 0.5)
+    assert window.player.bpm == window.bpm == 200
+    for _ in range(30):
+        window.on_key("up")
+    assert window.player.bpm == FASTEST
+    for _ in range(60):
+        window.on_key("down")
+    assert window.player.bpm == SLOWEST
+    window.on_key("+")
+    assert window.player.bpm == SLOWEST + 1
+
+
+def test_buttons_do_what_their_keys_do(window):
+    def button(text):
+        return next(axes for axes in window.figure.axes if any(label.get_text() == text for label in axes.texts))
+
+    for act in ("Play", "Stop", "Play"):
+        window.tick()
+        click(window, button(act), 0.5, 0.5)
+        assert window.playing == (act == "Play")
+    before = state(window)
+    click(window, button("Random"), 0.5, 0.5)
+    assert state(window) != before
+    click(window, button("Back"), 0.5, 0.5)
+    assert state(window) == before
+    click(window, button("Save"), 0.5, 0.5)
+    assert (window.folder / "pattern_001.wav").exists()
+    click(window, button("Keys"), 0.5, 0.5)
+    assert window.help.get_visible()
+
+
+@given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "point", "cell", "hover", "time"]), max_size=10))
+@settings(max_examples=12, deadline=None)
+def test_painting_what_changed_equals_painting_everything(used_window, acts):
+    window = used_window
+    for i, act in enumerate(acts):
+        if act == "point":
+            click(window, window.map, 0.3 * i - 1, 0.2 * i)
+        elif act == "cell":
+            click(window, window.grid, 7 * i, i % 8)
+        elif act == "hover":
+            mouse(window, "motion_notify", window.figure.axes[-1 - i % 7], 0.5, 0.5)
+        elif act == "time":
+            window.player.step = (5 * i) % 64
+        else:
+            window.on_key(act)
+        window.tick()
+    if window.help.get_visible():  # the playhead waits behind it
+        window.on_key("h")
+    window.tick()
+    painted = pixels(window)
+    window.canvas.draw()
+    assert np.array_equal(painted, pixels(window))
+
+
+def test_the_playhead_shows_where_the_sound_is(window):
+    click(window, window.map, 0, 0)
+    window.tick()
+    window.player.step = 10
+    window.tick()
+    at_ten = pixels(window)
+    window.player.step = 40
+    window.tick()
+    moved = np.argwhere((at_ten != pixels(window)).any(axis=2))[:, 1]
+    columns = [window.grid.transData.transform((step, 0))[0] for step in (10, 40)]
+    assert set(np.abs(moved[:, None] - columns).min(axis=1) < 8) == {True}
+    assert all((np.abs(moved - column) < 8).any() for column in columns)
+
+
+def test_save_writes_what_the_twin_writes_and_never_over_a_file(window, model_path, tmp_path):
+    click(window, window.map, 0.3, 0.3)
+    window.set_tempo(111)
+    window.folder.mkdir()
+    (window.folder / "pattern_001.mid").write_bytes(b"precious")
+    window.on_key("s")
+    window.on_key("s")
+    names = sorted(path.name for path in window.folder.iterdir())
+    assert names == ["pattern_001.mid"] + [f"pattern_00{i}{kind}" for i in (2, 3) for kind in (".mid", ".png", ".wav")]
+    assert (window.folder / "pattern_001.mid").read_bytes() == b"precious"
+    assert "pattern_003" in window.message and str(window.folder) in window.message
+    x, y = map(repr, window.point())
+    main(["--at", x, y, "--seed", "5", "--bpm", "111", "--model", str(model_path),
+          "--midi", str(tmp_path / "twin.mid"), "--png", str(tmp_path / "twin.png")])
+    for kind in (".mid", ".png"):
+        assert (tmp_path / f"twin{kind}").read_bytes() == (window.folder / f"pattern_002{kind}").read_bytes()
+    samples, rate = soundfile.read(window.folder / "pattern_002.wav")
+    assert rate == 44100 and np.abs(samples - sequencer.render(window.bar, window.kit, 111)).max() < 2 ** -22
+
+
+def test_a_save_that_fails_is_said_in_the_window_and_leaves_nothing(window, tmp_path):
+    window.folder = tmp_path / "file"
+    window.folder.write_text("not a folder")
+    window.on_key("s")
+    assert window.message.startswith("Not saved") and "file" in window.message
+    window.tick()
+    window.folder, window.kit = tmp_path / "saved", [np.full(10, np.nan, np.float32)] * 8
+    window.bar[0, 0] = 100
+    window.on_key("s")
+    assert window.message.startswith("Not saved") and not list(window.folder.glob("*"))
+
+
+def test_names_count_up_past_every_file_that_is_there(tmp_path):
+    assert next_name(tmp_path / "none") == "pattern_001"
+    for name in ("pattern_001.wav", "pattern_003.png", "other.mid"):
+        (tmp_path / name).touch()
+    assert next_name(tmp_path) == "pattern_002"
+    (tmp_path / "pattern_002.txt").touch()
+    assert next_name(tmp_path) == "pattern_004"
+
+
+def test_without_sound_everything_else_works_and_the_window_says_so(model, tmp_path):
+    window = make_window(model, tmp_path, SilentPlayer("no sound: no output device plays"))
+    click(window, window.map, 0.5, 0.5)
+    window.tick()
+    assert not window.playing and any("No sound" in text.get_text() for text in window.figure.texts)
+    assert np.array_equal(window.bar, drum_map.decode(model, window.code))
+    window.on_key("s")
+    assert (tmp_path / "pattern_001.wav").stat().st_size > 1000
+    window.player.reason = None  # a sound card is plugged in
+    window.on_key(" ")
+    window.tick()
+    assert window.playing and not any("No sound" in text.get_text() for text in window.figure.texts)
+
+
+def test_other_keys_and_buttons_do_nothing(window):
+    before = state(window)
+    for key in ("x", "f1", None, "shift"):
+        window.on_key(key)
+    mouse(window, "button_press", window.map, 1, 1, button=3)
+    MouseEvent("button_press_event", window.canvas, 5, 5, button=1)._process()  # outside all axes
+    assert state(window) == before and not window.playing and not window.history
+
+
+def test_q_leaves_with_the_next_frame(model, tmp_path):
+    left = []
+    window = make_window(model, tmp_path, leave=lambda: left.append(True))
+    window.tick()
+    assert not left
+    window.on_key("q")
+    window.tick()
+    assert left == [True]
+
+
+def test_the_log_is_one_json_line_an_act(model, tmp_path):
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        window = make_window(model, tmp_path, log=log)
+        click(window, window.map, 0.5, 0.5)
+        window.on_key(" ")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["act"] for line in lines] == ["ready", "point", "release", "stop"]
+    assert lines[1]["hits"] == np.count_nonzero(window.bar) and lines[1]["milliseconds"] > 0
+    assert all(a["time"] <= b["time"] for a, b in zip(lines, lines[1:]))

@@ -1,0 +1,21 @@
+"""A small model with a map, for tests of the window: untrained, but a point's bar depends on the point, and is sparse."""
+
+import torch
+
+import models
+import training
+
+
+def write_tiny_map(path, latent=2, bars=300):
+    """Save a BernoulliVAE whose bars have some 10 to 40 hits, with codes of three styles; return the model, loaded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = models.BernoulliVAE(latent=latent, hidden=(32,), velocities=True)
+        with torch.no_grad():
+            *_, last = (layer for layer in model.decoder.modules() if isinstance(layer, torch.nn.Linear))
+            last.weight.mul_(6)
+            last.bias.fill_(-3.5)
+        labels = torch.arange(bars) % 3
+        codes = torch.randn(bars, latent) * 0.4 + torch.eye(3)[labels][:, :2] @ torch.ones(2, latent).tril()
+    training.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": ["funk", "jazz", "rock"]})
+    return training.load_model(path)
