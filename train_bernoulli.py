@@ -4,7 +4,7 @@
     python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
     python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
     python train_bernoulli.py --data groove --latent 32 --free-bits 0
-    python train_bernoulli.py --data groove --run runs/mine --resume
+    python train_bernoulli.py --data groove --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
 
 The run folder it names holds best.pt (play it: python Activation_Matrix_To_Sound.py --model RUN/best.pt), log.jsonl,

@@ -144,7 +144,7 @@ def build_model(content, path="checkpoint"):
             model.map = {**model.map, "codes": model.map["codes"].float()}
     except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
-                         f"{str(error).strip().splitlines()[-1].strip()}") from None
+                         f"{str(error).strip().splitlines()[-1].strip()[:200]}") from None
     if any(not torch.isfinite(value).all() for value in model.state_dict().values()):
         raise ValueError(f"{path}: holds weights that are not finite")
     return model.eval()
@@ -300,7 +300,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         optimizer.load_state_dict(content["optimizer"])
         first_epoch, best, history = content["epoch"] + 1, content["best"], content["history"]
     elif (run / "checkpoint.pt").exists():
-        raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run leaves it in peace")
+        raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run-folder leaves it in peace")
     if rank == 0:
         write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
                                          "class": type(model).__name__, "config": model.config,

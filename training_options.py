@@ -27,5 +27,7 @@ def add_arguments(parser, **defaults):
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=default["seed"],
                        help="of weights, order and noise")
     group.add_argument("--device", default=default["device"], help="auto, cpu, cuda, cuda:1, mps ...")
-    group.add_argument("--run", type=Path, default=default["run"], help="run folder, made if missing")
-    group.add_argument("--resume", action="store_true", help="go on with the run in --run, bit for bit")
+    # Not --run: torchrun, which reads a script's options too, would take that for its own --run-path.
+    group.add_argument("--run-folder", dest="run", metavar="FOLDER", type=Path, default=default["run"],
+                       help="where the run is kept, made if missing")
+    group.add_argument("--resume", action="store_true", help="go on with the run in --run-folder, bit for bit")

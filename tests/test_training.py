@@ -1,0 +1,678 @@
+"""training.py and train_bernoulli.py: resumed and shared runs equal plain ones, and nothing bad is ever saved or loaded."""
+
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import pickle
+import random
+import subprocess
+import sys
+import time
+import zipfile
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+import torch.distributed.run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import command_line
+import models
+import train_bernoulli
+import training
+from Midi_To_Activation_Matrix import write_midi
+from models import VAE, BernoulliVAE
+from training import fit, load_checkpoint, load_model, save_checkpoint
+
+RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "reconstructions.png"}
+TINY = ["--epochs", "2", "--batch-size", "16", "--hidden", "8", "--width", "8", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def some_bars(count, seed=0):
+    """Bars that share a beat and differ in the rest: uint8 (count, 8, 64)."""
+    source = np.random.default_rng(seed)
+    struck = source.random((count, 8, 64)) < 0.03
+    struck[:, 0, ::16] = struck[:, 1, 16::32] = True
+    return torch.tensor(source.integers(1, 128, struck.shape) * struck).byte()
+
+
+TRAIN, VALIDATION = some_bars(41), some_bars(11, seed=1)
+
+
+def small_model(**config):
+    torch.manual_seed(0)
+    return BernoulliVAE(**{**dict(latent=2, hidden=(8,), velocities=True, dropout=0.2), **config})
+
+
+def small_fit(run, model=None, train=TRAIN, validation=VALIDATION, **options):
+    options = {**dict(epochs=3, batch_size=8, device="cpu", seed=5), **options}
+    return fit(model or small_model(), train, validation, run, **options)
+
+
+def contents(folder):
+    """{name: bytes} of a folder's files."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def without_times(history):
+    return [{key: value for key, value in record.items() if "second" not in key} for record in history]
+
+
+def assert_same_run(first, second):
+    """Weights, optimizer and history of two run folders are the same, bit for bit."""
+    first, second = load_checkpoint(first / "checkpoint.pt"), load_checkpoint(second / "checkpoint.pt")
+    assert first["epoch"] == second["epoch"] and first["best"] == second["best"]
+    assert without_times(first["history"]) == without_times(second["history"])
+    assert first["weights"].keys() == second["weights"].keys()
+    assert all(torch.equal(first["weights"][name], second["weights"][name]) for name in first["weights"])
+    assert first["optimizer"]["param_groups"] == second["optimizer"]["param_groups"]
+    for key, state in first["optimizer"]["state"].items():
+        assert all(torch.equal(state[name], second["optimizer"]["state"][key][name]) for name in state)
+
+
+class FragileVAE(VAE):
+    """A VAE of four numbers that lets through whatever is not finite; `spoil` makes its gradient nan, not its loss."""
+
+    def __init__(self, latent=1, spoil=False):
+        super().__init__(latent=latent, spoil=spoil)
+        self.net = torch.nn.Linear(4, 2 * latent)
+        self.out = torch.nn.Linear(latent, 4)
+
+    def encode(self, x):
+        return self.net(x).chunk(2, -1)
+
+    def log_likelihood(self, x, z):
+        error = -(x - self.out(z)).square().sum(-1)
+        return error + torch.sqrt((z - z.detach()).square().sum(-1)) if self.config["spoil"] else error
+
+
+@pytest.fixture
+def fragile(monkeypatch):
+    """fit on 40 rows of numbers with a FragileVAE."""
+    monkeypatch.setitem(models.MODELS, "FragileVAE", FragileVAE)
+
+    def run(folder, train=None, validation=None, spoil=False, **options):
+        torch.manual_seed(0)
+        rows = torch.randn(40, 4)
+        return small_fit(folder, FragileVAE(spoil=spoil), rows if train is None else train,
+                         rows[:10] if validation is None else validation, **options)
+    return run
+
+
+# A run, resumed.
+
+class Stop(Exception):
+    """A failure of the machine."""
+
+
+def failing_at(call):
+    """A `prepare` that does nothing until its call of that number, where it fails."""
+    calls = itertools.count(1)
+
+    def prepare(x, generator):
+        if next(calls) == call:
+            raise Stop
+        return x
+    return prepare
+
+
+@pytest.mark.parametrize("options", [dict(), dict(beta=0.5, warmup=2, free_bits=0.2), dict(samples=3)], ids=str)
+def test_a_run_that_failed_in_mid_epoch_and_was_resumed_equals_one_that_was_not(tmp_path, options):
+    small_fit(tmp_path / "whole", **options)
+    with pytest.raises(Stop):
+        small_fit(tmp_path / "broken", prepare=failing_at(15), **options)  # in the third epoch of 6 steps
+    assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["epoch"] == 2
+    torch.manual_seed(1234)
+    torch.rand(7)  # the state of torch's own generator is of no account
+    history = small_fit(tmp_path / "broken", small_model(), resume=True, **options)
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+    lines = (tmp_path / "broken" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == history
+
+
+def test_a_causal_run_resumed_equals_one_that_was_not(tmp_path):
+    causal = dict(decoder="causal", width=8)
+    small_fit(tmp_path / "whole", small_model(**causal), epochs=2)
+    with pytest.raises(Stop):
+        small_fit(tmp_path / "broken", small_model(**causal), epochs=2, prepare=failing_at(9))
+    small_fit(tmp_path / "broken", small_model(**causal), epochs=2, resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_the_seed_decides_the_run(tmp_path):
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        small_fit(tmp_path / name, seed=seed, epochs=1)
+    assert_same_run(tmp_path / "first", tmp_path / "again")
+    with pytest.raises(AssertionError):
+        assert_same_run(tmp_path / "first", tmp_path / "other")
+
+
+def test_a_finished_run_is_left_as_it_is_and_more_epochs_go_on_with_it(tmp_path):
+    first = small_fit(tmp_path / "run")
+    assert small_fit(tmp_path / "run", resume=True) == first
+    longer = small_fit(tmp_path / "run", resume=True, epochs=5)
+    assert longer[:3] == first and [record["epoch"] for record in longer] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name, value", [("batch_size", 9), ("learning_rate", 1e-4), ("beta", 2.0), ("warmup", 1),
+                                         ("free_bits", 1.0), ("samples", 2), ("seed", 6)])
+def test_resuming_with_another_setting_is_refused_and_changes_nothing(tmp_path, name, value):
+    small_fit(tmp_path / "run", epochs=2)
+    before = contents(tmp_path / "run")
+    with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} {value}"):
+        small_fit(tmp_path / "run", epochs=2, resume=True, **{name: value})
+    assert contents(tmp_path / "run") == before
+
+
+def test_resuming_with_another_model_or_other_data_is_refused_and_changes_nothing(tmp_path):
+    small_fit(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(ValueError, match="not the one asked for"):
+        small_fit(tmp_path / "run", small_model(latent=3), resume=True)
+    with pytest.raises(ValueError, match="other training data"):
+        small_fit(tmp_path / "run", train=some_bars(41, seed=2), resume=True)
+    assert contents(tmp_path / "run") == before
+
+
+def test_resuming_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
+        small_fit(tmp_path / "none", resume=True)
+    save_checkpoint(tmp_path / "model" / "checkpoint.pt", small_model())
+    with pytest.raises(ValueError, match="found a model alone"):
+        small_fit(tmp_path / "model", resume=True)
+    assert not (tmp_path / "none").exists() and [*contents(tmp_path / "model")] == ["checkpoint.pt"]
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
+    small_fit(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run already; --resume"):
+        small_fit(tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("a file\n")
+    with pytest.raises(OSError, match="file/run/config.json: cannot write here"):
+        small_fit(tmp_path / "file" / "run")
+    with pytest.raises(OSError, match="file/config.json: cannot write here"):
+        small_fit(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "a file\n"
+
+
+# Killed.
+
+KILLED_EPOCHS = 80
+
+
+def train_to_be_killed(run):
+    torch.set_num_threads(1)
+    small_fit(run, epochs=KILLED_EPOCHS, batch_size=32, resume=(run / "checkpoint.pt").exists())
+
+
+def test_a_run_killed_again_and_again_always_loads_and_at_last_equals_one_that_was_not(tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training", "torch._dynamo"])  # what takes seconds to import: once for all processes
+    chance, run, kills = random.Random(0), tmp_path / "run", 0
+    for _ in range(60):
+        process = context.Process(target=train_to_be_killed, args=(run,))
+        process.start()
+        stamp = (run / "checkpoint.pt").stat().st_mtime_ns if (run / "checkpoint.pt").exists() else None
+        while process.is_alive() and (not (run / "checkpoint.pt").exists()
+                                      or (run / "checkpoint.pt").stat().st_mtime_ns == stamp):
+            time.sleep(0.002)
+        process.join(chance.uniform(0, 0.2) if kills < 6 else 60)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        assert process.exitcode in (0, -9), "killed or finished, nothing else"
+        content = load_checkpoint(run / "checkpoint.pt")
+        assert content["epoch"] == len(content["history"])
+        load_model(run), load_model(run / "checkpoint.pt")
+        for line in (run / "log.jsonl").read_text().splitlines():
+            json.loads(line)
+        if process.exitcode == 0:
+            break
+        kills += 1
+    assert kills >= 3 and content["epoch"] == KILLED_EPOCHS
+    small_fit(tmp_path / "whole", epochs=KILLED_EPOCHS, batch_size=32)
+    assert_same_run(tmp_path / "whole", run)
+
+
+# What is not finite.
+
+def test_nan_in_the_data_stops_the_run_before_any_save(tmp_path, fragile):
+    rows = torch.randn(40, 4)
+    rows[17, 2] = math.nan
+    with pytest.raises(FloatingPointError, match=r"run: stopped at epoch 1, step \d: the loss is nan"):
+        fragile(tmp_path / "run", rows)
+    assert set(contents(tmp_path / "run")) == {"config.json", "log.jsonl"}
+
+
+def test_a_loss_that_overflows_stops_the_run_and_what_was_saved_stands(tmp_path, fragile):
+    calls = itertools.count(1)
+    with pytest.raises(FloatingPointError, match="stopped at epoch 3, step 2: the loss is inf"):
+        fragile(tmp_path / "run", prepare=lambda x, generator: x * (1e30 if next(calls) == 12 else 1))
+    content = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    assert content["epoch"] == 2
+    assert all(torch.isfinite(value).all() for value in load_model(tmp_path / "run").state_dict().values())
+    fragile(tmp_path / "whole", epochs=3)
+    fragile(tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_step(tmp_path, fragile):
+    with pytest.raises(FloatingPointError, match="stopped at epoch 1, step 1: the gradient's norm is nan at loss [0-9.]+"):
+        fragile(tmp_path / "run", spoil=True)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_nan_in_the_validation_data_stops_the_run_before_any_save(tmp_path, fragile):
+    with pytest.raises(FloatingPointError, match="stopped after epoch 1: the validation bound is nan"):
+        fragile(tmp_path / "run", validation=torch.full((3, 4), math.nan))
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    model = small_model()
+    save_checkpoint(tmp_path / "model.pt", model)
+    before = contents(tmp_path)
+    with torch.no_grad():
+        model.encoder[0].weight[0, 0] = math.inf
+    with pytest.raises(FloatingPointError, match="model.pt: not written"):
+        save_checkpoint(tmp_path / "model.pt", model)
+    assert contents(tmp_path) == before
+
+
+# Loading.
+
+def test_a_saved_model_is_loaded_as_it_was(tmp_path):
+    small_fit(tmp_path / "run", labels=np.arange(41) % 3, label_names=["FUNK", "ROCK", "SAMBA"])
+    model = load_model(tmp_path / "run")
+    best = load_checkpoint(tmp_path / "run" / "best.pt")
+    assert not model.training and model.config == small_model().config
+    assert all(torch.equal(value, best["weights"][name]) for name, value in model.state_dict().items())
+    assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"] and model.map["labels"].tolist() == [*range(3)] * 13 + [0, 1]
+    torch.testing.assert_close(model.map["codes"], training.codes_of(model, TRAIN), rtol=1e-3, atol=1e-3)
+    assert load_model(tmp_path / "run" / "checkpoint.pt").map is None
+
+
+class Code:
+    """What an attacker would put into a checkpoint: unpickled carelessly, it makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def write_zip(path, folder):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+
+
+def altered(**changes):
+    """A writer of a checkpoint in which something is changed; a function is called with what stood there."""
+    def write(path, folder):
+        model = small_model()
+        content = {"class": "BernoulliVAE", "config": model.config, "weights": model.state_dict()}
+        for name, change in changes.items():
+            content[name] = change(content[name]) if callable(change) else change
+        torch.save(content, path)
+    return write
+
+
+BAD_FILES = {
+    "empty": lambda path, folder: path.write_bytes(b""),
+    "text": lambda path, folder: path.write_text("these are no weights\n" * 50),
+    "csv": lambda path, folder: path.write_text("channel,velocity\n1,100\n"),
+    "array": lambda path, folder: path.write_bytes(np.lib.format.magic(1, 0) + bytes(100)),
+    "zip of something": write_zip,
+    "pickle with code": lambda path, folder: path.write_bytes(pickle.dumps(Code(folder))),
+    "checkpoint with code": lambda path, folder: torch.save({"class": "BernoulliVAE", "config": Code(folder)}, path),
+    "whole module": lambda path, folder: torch.save(small_model(), path),
+    "foreign dictionary": lambda path, folder: torch.save({"state_dict": small_model().state_dict()}, path),
+    "list": lambda path, folder: torch.save([1, 2], path),
+    "unknown class": altered(**{"class": "TransformerVAE"}),
+    "class that is a list": altered(**{"class": ["BernoulliVAE"]}),
+    "config with a strange name": altered(config=lambda config: {**config, "colour": 1}),
+    "config with an impossible size": altered(config=lambda config: {**config, "latent": -1}),
+    "config that is none": altered(config=5),
+    "weights of another shape": altered(config=lambda config: {**config, "latent": 3}),
+    "weights missing": altered(weights={}),
+    "weights that are none": altered(weights=lambda weights: dict.fromkeys(weights, "heavy")),
+    "weights that are nan": altered(weights=lambda weights: {name: value * math.nan for name, value in weights.items()}),
+    "weights with one infinity": altered(weights=lambda weights: {
+        **weights, "encoder.0.bias": torch.full_like(weights["encoder.0.bias"], math.inf)}),
+    "map that is none": altered(map=7),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_what_is_no_checkpoint_is_refused_in_one_line_and_never_run(tmp_path, kind, capfd):
+    path, trap = tmp_path / "bad model.pt", tmp_path / "trap"
+    BAD_FILES[kind](path, trap)
+    with pytest.raises((ValueError, OSError)) as refusal:
+        load_model(path)
+    text = str(refusal.value)
+    assert "bad model.pt" in text and "\n" not in text and len(text) < 400, text
+    assert not trap.exists(), "the code in it was run"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_trap_is_one():
+    """Were the pickles above unpickled carelessly, their code would run."""
+    assert Code("folder").__reduce__() == (os.mkdir, ("folder",))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
+def test_a_checkpoint_cut_short_is_refused(tmp_path, share):
+    save_checkpoint(tmp_path / "model.pt", small_model())
+    whole = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(whole[:int(share * len(whole))])
+    with pytest.raises(ValueError, match="model.pt: cannot be loaded: broken, or not a checkpoint"):
+        load_model(tmp_path / "model.pt")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.pt: no such checkpoint"):
+        load_model(tmp_path / "none.pt")
+    with pytest.raises(FileNotFoundError, match="best.pt: no such checkpoint"):
+        load_model(tmp_path)
+
+
+# The objective.
+
+def test_beta_rises_over_the_warm_up_and_the_best_epoch_is_one_of_the_full_beta(tmp_path):
+    history = small_fit(tmp_path / "run", epochs=5, beta=2.0, warmup=3)
+    assert [record["beta"] for record in history] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["epoch"] in (4, 5)
+    with pytest.raises(ValueError, match="--warmup 5: expected fewer than the 5 epochs"):
+        small_fit(tmp_path / "none", epochs=5, warmup=5)
+
+
+def test_the_best_epoch_is_that_of_the_highest_validation_score(tmp_path):
+    history = small_fit(tmp_path / "run", epochs=8, learning_rate=0.1)
+    scores = [record["validation_elbo"] + record["validation_side"] for record in history]
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["epoch"] == 1 + int(np.argmax(scores))
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["best"] == max(scores)
+
+
+def test_training_raises_the_bound_and_beta_lowers_the_kl(tmp_path):
+    histories = {beta: small_fit(tmp_path / f"{beta}", epochs=20, beta=beta, learning_rate=0.02, free_bits=0.0)
+                 for beta in (0.0, 1.0, 30.0)}
+    assert histories[1.0][-1]["train_elbo"] > histories[1.0][0]["train_elbo"] + 20
+    last = {beta: history[-1]["train_kl"] for beta, history in histories.items()}
+    assert last[0.0] > 2 * last[1.0] and last[1.0] > 2 * last[30.0]
+
+
+def test_under_its_free_bits_the_kl_costs_nothing(tmp_path):
+    for name, options in dict(free=dict(free_bits=1e6), none=dict(beta=0.0), all=dict()).items():
+        small_fit(tmp_path / name, epochs=1, **options)
+    free, none, all_ = (load_model(tmp_path / name / "checkpoint.pt").state_dict() for name in ("free", "none", "all"))
+    assert all(torch.equal(free[name], none[name]) for name in free)
+    assert not all(torch.equal(free[name], all_[name]) for name in free)
+
+
+def test_several_samples_and_free_bits_exclude_each_other(tmp_path):
+    with pytest.raises(ValueError, match="--free-bits 1 needs --samples 1"):
+        small_fit(tmp_path / "run", samples=2, free_bits=1.0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_importance_weighted_objective_of_one_sample_is_the_elbo_in_expectation():
+    model = small_model(latent=1, dropout=0.0).double()
+    model.cells = lambda x: (x > 0).flatten(1).double()
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)  # exact means over eps ~ N(0, 1)
+    weights = torch.tensor(weights / weights.sum())
+    elbo, weighted = [], []
+    with torch.no_grad():
+        for node in nodes:
+            eps = torch.full((1, 11, 1), node, dtype=torch.float64)
+            log_px, kl, side = training.loss_terms(model, VALIDATION, eps, 1, 1.0, {})
+            elbo.append(log_px - kl)
+            weighted.append(model.log_weights(VALIDATION, eps)[0])
+    torch.testing.assert_close(weights @ torch.stack(elbo), weights @ torch.stack(weighted))
+
+
+def test_the_importance_weighted_objective_is_the_logarithm_of_the_mean_weight():
+    model, eps = small_model(dropout=0.0), torch.randn(5, 11, 2)
+    with torch.no_grad():
+        bound, kl, side = training.loss_terms(model, VALIDATION, eps, 5, 0.5, {})
+        weights = torch.stack([model.log_weights(VALIDATION, one[None], 0.5)[0] for one in eps]).double()
+        assert torch.equal(side, training.loss_terms(model, VALIDATION, eps[:1], 1, 1.0, {})[2])
+    torch.testing.assert_close(bound.double(), (weights - weights.max(0).values).exp().mean(0).log() + weights.max(0).values)
+    assert torch.equal(kl, torch.zeros(11)) and (bound > weights.mean(0)).all()
+
+
+@given(st.integers(1, 3000), st.floats(1e-6, 1))
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_hundredth(steps, peak):
+    rates = [training.learning_rate_at(step, steps, peak) for step in range(steps)]
+    top = rates.index(max(rates))
+    assert rates[top] == pytest.approx(peak) and top <= min(100, max(1, steps // 10))
+    assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert min(rates) > 0 and (steps < 100 or rates[-1] < 0.02 * peak)
+
+
+# Splitting.
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 12)), min_size=2, max_size=60), st.integers(0, 99),
+       st.sampled_from([0.1, 0.3, 0.5]))
+def test_a_split_keeps_files_whole_and_shares_no_content(owners_and_contents, seed, fraction):
+    names = [f"FILE{owner}" for owner, _ in owners_and_contents]
+    bars = np.zeros((len(names), 2, 4), np.uint8)
+    for i, (owner, content) in enumerate(owners_and_contents):
+        bars[i].flat[:] = [(content >> bit & 1) * (1 + owner) for bit in range(8)]  # the same hits, other velocities
+    hits = [(bar > 0).tobytes() for bar in bars]
+    try:
+        train, validation = training.split_by_content(bars, names, fraction, seed)
+    except ValueError as error:
+        assert len(set(names)) < 2 or "also stands in training" in str(error)
+        return
+    sides = [{names[i] for i in side} for side in (train, validation)]
+    assert len(train) and len(validation) and not sides[0] & sides[1]
+    assert not {hits[i] for i in train} & {hits[i] for i in validation}
+    assert set(train) == {i for i, name in enumerate(names) if name in sides[0]}, "a training file is there whole"
+    known = {hits[i] for i in train}
+    for i, name in enumerate(names):  # nothing is left out but what must be
+        assert i in train or i in validation or hits[i] in known
+    again = training.split_by_content(bars, names, fraction, seed)
+    assert all(np.array_equal(one, other) for one, other in zip((train, validation), again))
+
+
+def test_a_split_holds_out_about_the_fraction_asked_for():
+    bars, names = some_bars(2000).numpy(), [f"FILE{i // 10}" for i in range(2000)]
+    sizes = [len(training.split_by_content(bars, names, fraction)[1]) for fraction in (0.05, 0.1, 0.5)]
+    assert all(abs(size - want) <= 10 for size, want in zip(sizes, (100, 200, 1000)))
+    assert not np.array_equal(training.split_by_content(bars, names, seed=1)[1],
+                              training.split_by_content(bars, names, seed=2)[1])
+
+
+# The command.
+
+@pytest.fixture(scope="module")
+def matrices(tmp_path_factory):
+    """A folder of 12 matrices: 79 bars of 3 styles."""
+    folder, bars = tmp_path_factory.mktemp("matrices"), some_bars(79).numpy()
+    for i, part in enumerate(np.array_split(bars, 12)):
+        np.save(folder / f"{('FUNK', 'ROCK', 'SAMBA')[i % 3]}{i}.npy", part)
+    return folder
+
+
+def refusal(capsys, *arguments):
+    """What `train_bernoulli.py` says on stderr when it refuses, with status 2 and no traceback."""
+    with pytest.raises(SystemExit) as leaving:
+        command_line.run(lambda: train_bernoulli.main([str(argument) for argument in arguments]))
+    output, errors = capsys.readouterr()
+    assert leaving.value.code == 2, errors
+    return errors
+
+
+# Batches of 8 of 65 bars, the last of a single one: two processes have unequal rows, once none at all.
+SHARED_RUN = [*TINY, "--epochs", "3", "--batch-size", "8", "--dropout", "0.3", "--free-bits", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def command_run(matrices, tmp_path_factory, root):
+    """(run folder, finished process) of the command, called from another folder."""
+    folder = tmp_path_factory.mktemp("command")
+    command = [sys.executable, root / "train_bernoulli.py", "--data", matrices, "--run-folder", "run", *SHARED_RUN]
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.returncode == 0, process.stderr
+    assert [path.name for path in folder.iterdir()] == ["run"]
+    return folder / "run", process
+
+
+def test_the_command_leaves_a_whole_run_folder(command_run):
+    run, process = command_run
+    assert set(contents(run)) == RUN_FILES
+    for picture in run.glob("*.png"):
+        assert matplotlib.image.imread(picture).std() > 0.01, f"{picture.name} is blank"
+    history = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    config = json.loads((run / "config.json").read_text())
+    assert config["arguments"]["hidden"] == [8] and config["class"] == "BernoulliVAE"
+    assert config["versions"]["torch"] == torch.__version__ and "commit" in config["versions"]
+    model = load_model(run)
+    assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"] and model.config["latent"] == 2
+    assert len(model.map["codes"]) == config["examples"]["train"] == len(model.map["labels"])
+    assert f"best validation bound {max(record['validation_elbo'] for record in history):.2f} nats" in process.stdout
+    assert "Traceback" not in process.stderr and "Warning" not in process.stderr
+
+
+def test_two_processes_equal_one_to_rounding(command_run, matrices, tmp_path, root):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+               root / "train_bernoulli.py", "--data", matrices, "--run-folder", tmp_path / "two", *SHARED_RUN]
+    process = subprocess.run(command, text=True, capture_output=True, timeout=120,
+                             env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.returncode == 0, process.stderr
+    config = json.loads((tmp_path / "two" / "config.json").read_text())
+    assert config["processes"] == 2 and config["examples"]["train"] % 8 == 1
+    one, two = (load_checkpoint(run / "checkpoint.pt") for run in (command_run[0], tmp_path / "two"))
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, rtol=1e-3, atol=1e-5)
+    for expected, found in zip(without_times(one["history"]), without_times(two["history"])):
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert set(contents(tmp_path / "two")) == RUN_FILES
+    assert process.stdout.count("best validation bound") == 1, "only the first process speaks"
+
+
+def test_torchrun_takes_no_option_of_ours_for_its_own():
+    for action in train_bernoulli.make_parser()._actions[1:]:
+        for option in action.option_strings:
+            words = ["--standalone", "train.py", option, "1"]
+            assert torch.distributed.run.get_args_parser().parse_args(words).training_script_args == words[2:]
+
+
+EVERY_OPTION = {
+    "latent": (5, ["5"]), "hidden": ([9, 7], ["9", "7"]), "decoder": ("independent",) * 2, "width": (11, ["11"]),
+    "dropout": (0.25, ["0.25"]), "activation": ("Tanh",) * 2, "epochs": (4, ["4"]), "batch_size": (17, ["17"]),
+    "learning_rate": (0.01, ["1e-2"]), "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]),
+    "samples": (2, ["2"]), "seed": (3, ["3"]), "device": ("cpu",) * 2,
+}
+
+
+def test_every_option_of_the_help_is_taken_and_recorded(matrices, tmp_path, capsys):
+    options = {action.dest for action in train_bernoulli.make_parser()._actions} - {"help"}
+    assert options == {*EVERY_OPTION, "data", "run", "resume"}, "a new option: give it a value above"
+    command = ["--data", str(matrices), "--run-folder", str(tmp_path / "run")]
+    for name, (_, words) in EVERY_OPTION.items():
+        command += [f"--{name.replace('_', '-')}", *([words] if isinstance(words, str) else words)]
+    result = train_bernoulli.main(command)
+    assert str(result["run"]) == str(tmp_path / "run") and [record["epoch"] for record in result["history"]] == [1, 2, 3, 4]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert {name: config["arguments"][name] for name in EVERY_OPTION} == {n: value for n, (value, _) in EVERY_OPTION.items()}
+    shown = {**config["config"], **config["recipe"]}
+    assert all(shown[name] == value for name, (value, _) in EVERY_OPTION.items() if name in shown)
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    assert train_bernoulli.main([*command, "--resume"])["history"] == result["history"]
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+    assert "holds a run already" in refusal(capsys, *command)
+
+
+def test_a_folder_of_midi_trains_too(tmp_path):
+    bars = some_bars(24).numpy()
+    for i, part in enumerate(np.array_split(bars, 8)):
+        (tmp_path / "midi" / "deeper").mkdir(parents=True, exist_ok=True)
+        write_midi(part, tmp_path / "midi" / ("deeper" if i % 2 else "") / f"{'FUNK' if i < 4 else 'ROCK'}{i}.mid")
+    history = train_bernoulli.main(["--data", str(tmp_path / "midi"), "--run-folder", str(tmp_path / "run"), *TINY])["history"]
+    assert len(history) == 2 and load_model(tmp_path / "run").map["label_names"] == ["FUNK", "ROCK"]
+    splits = training.load_bars(tmp_path / "midi")
+    assert sum(len(found) for found, _, _ in splits.values()) == 24
+    for found, names, styles in splits.values():
+        assert len(found) == len(names) == len(styles) and all(name.split("/")[-1].startswith(s) for name, s in zip(names, styles))
+
+
+def test_files_that_cannot_be_used_are_named_and_left_out(matrices, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for path in matrices.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    np.save(folder / "NAN.npy", np.full((1, 8, 64), np.nan))
+    np.save(folder / "SHAPE.npy", np.zeros((8, 32), np.uint8))
+    (folder / "BROKEN.mid").write_bytes(b"MThd broken")
+    np.save(folder / "THIN.npy", np.eye(8, 64, dtype=np.uint8)[None] * (np.arange(8) < 1)[:, None])  # a single hit
+    splits = training.load_bars(folder)
+    assert sum(len(bars) for bars, _, _ in splits.values()) == 79
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 3 and all(name in errors for name in ("NAN.npy", "SHAPE.npy", "BROKEN.mid"))
+
+
+@pytest.mark.parametrize("kind, reason", [
+    ("missing", "no such folder or file"), ("empty", "found no bar in 0 files"), ("text", "found no bar"),
+    ("one file", "expected bars of at least 2 files"), ("one matrix", "expected bars of at least 2 files"),
+    ("copies", "every validation bar also stands in training")])
+def test_data_that_cannot_be_used_is_refused_by_name(tmp_path, capsys, kind, reason):
+    data = tmp_path / "data"
+    if kind != "missing":
+        data.mkdir()
+    if kind == "text":
+        (data / "notes.txt").write_text("no bars here\n")
+        (data / "broken.npy").write_text("no bars here either\n")
+    if kind in ("one file", "copies"):
+        np.save(data / "FUNK1.npy", some_bars(5).numpy())
+    if kind == "copies":
+        np.save(data / "FUNK2.npy", some_bars(5).numpy())
+    if kind == "one matrix":
+        data = data / "FUNK1.npy"
+        np.save(data, some_bars(5).numpy())
+    errors = refusal(capsys, "--data", data, "--run-folder", tmp_path / "run", *TINY)
+    last = errors.splitlines()[-1]
+    assert reason in last and str(data) in last
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option, value", [
+    ("latent", "0"), ("latent", "two"), ("hidden", "0"), ("decoder", "recurrent"), ("width", "-1"), ("dropout", "1"),
+    ("activation", "Wave"), ("epochs", "0"), ("epochs", "nan"), ("batch-size", "0"), ("learning-rate", "-1"),
+    ("learning-rate", "inf"), ("beta", "-1"), ("warmup", "-1"), ("free-bits", "nan"), ("samples", "0"), ("seed", "-1"),
+    ("seed", str(2**70)), ("device", "abacus"), ("device", "meta"), ("device", "cuda:99"), ("samples", "2"), ("warmup", "2"),
+    ("run-folder", "/dev/null/run")])
+def test_an_impossible_option_is_one_line_and_makes_nothing(matrices, tmp_path, capsys, option, value):
+    errors = refusal(capsys, "--data", matrices, "--run-folder", tmp_path / "run", *TINY, "--free-bits", "1", f"--{option}", value)
+    assert errors.count("\n") == 1 and errors.startswith(("train_bernoulli.py: ", "pytest: ", "__main__.py: ")), errors
+    assert option in errors or option == "run-folder" and "/dev/null" in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_groove_midi_dataset_trains_by_its_published_split(shared_data, monkeypatch):
+    monkeypatch.setenv("SEQUENCEUR_DATA", str(shared_data))
+    splits = training.load_bars("groove")
+    assert {side: len(splits[side][0]) for side in ("train", "validation")} == {"train": 17_291, "validation": 2_161}
+    assert {"funk", "rock", "jazz"} <= set(splits["train"][2])
