@@ -50,8 +50,8 @@ def test_every_voice_fills_its_bar_exactly_with_plain_note_values(scratch, bars)
         for note in measure.findall("note"):
             quarters = Fraction(int(note.findtext("duration")), divisions)
             whole_bar = note.find("rest[@measure='yes']") is not None  # which has no type
-            written = values["whole" if whole_bar else note.findtext("type")] * (Fraction(3, 2) if note.find("dot") is not None else 1)
-            assert quarters == written
+            dots = Fraction(3, 2) if note.find("dot") is not None else 1
+            assert quarters == dots * values["whole" if whole_bar else note.findtext("type")]
             if note.find("chord") is None:
                 filled[note.findtext("voice")] = filled.get(note.findtext("voice"), 0) + quarters
             if note.find("rest") is None:
@@ -100,7 +100,8 @@ def test_the_command_writes_a_staff_at_the_files_tempo(tmp_path):
 # Reading what others write.
 
 SCORE = """<?xml version="1.0" encoding="UTF-8"?>
-<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">
+<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN"
+ "http://www.musicxml.org/dtds/partwise.dtd">
 <score-partwise version="4.0"><part-list>
 <score-part id="P1"><part-name>Piano</part-name><midi-instrument id="P1-I1"><midi-channel>1</midi-channel>
  <midi-program>1</midi-program></midi-instrument></score-part>
@@ -168,7 +169,8 @@ def test_abc_and_humdrum_drum_parts_are_read(tmp_path):
 
 @pytest.mark.parametrize("name, content", [
     ("x.musicxml", b""), ("x.musicxml", b"no score"), ("x.xml", b"<html><body>no score</body></html>"),
-    ("x.mxl", b"PK\x03\x04 no archive"), ("x.abc", b""), ("x.krn", b"\xff\xfe\x00"), ("x.musicxml", b"<score-partwise/>"),
+    ("x.mxl", b"PK\x03\x04 no archive"), ("x.abc", b""), ("x.krn", b"\xff\xfe\x00"),
+    ("x.musicxml", b"<score-partwise/>"),
     ("x.abc", b"X:1\nM:4/4\nL:1/4\nK:C\nCDEF|GABc|\n"),
     ("x.abc", b"X:1\nM:3/4\nL:1/4\nK:C clef=perc\nV:1 name=\"Drums\"\nC,,D,,D,,|\n")])
 def test_a_score_without_drums_in_4_4_is_one_line_with_the_reason(tmp_path, name, content):
