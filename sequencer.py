@@ -4,13 +4,14 @@
     samples = render(bars, kit, bpm=120)                # one exact pass of the loop, float32
     player = Player(kit); player.play(bars)             # the same, from the sound card, until stop()
 
-Time is counted in samples. Step s of bar b starts at round((64 b + s) * bar_seconds / 64 * sample_rate) with bar_seconds =
-240 / bpm, whatever the sounds' length: hits add, and every tail rings on over the steps that follow (an open hi-hat too: nothing
-chokes it, so two halves of a pattern rendered apart add up to the whole).
+Time is counted in samples. Step s of bar b starts at round((64 b + s) * bar_seconds / 64 * sample_rate) with
+bar_seconds = 240 / bpm, whatever the sounds' length: hits add, and every tail rings on over the steps that follow (an
+open hi-hat too: nothing chokes it, so two halves of a pattern rendered apart add up to the whole).
 
-Level: a velocity scales its sound by AMPLITUDE[velocity]. Where the loop's peak would pass CEILING, one gain for the whole
-pattern brings it there; nothing is clipped or compressed. `Player` uses the same gain, fixed for each hit as it is struck, so
-that a new pattern with another gain starts at its own level while the old tails die away at theirs: no step, no pumping.
+Level: a velocity scales its sound by AMPLITUDE[velocity]. Where the loop's peak would pass CEILING, one gain for the
+whole pattern brings it there; nothing is clipped or compressed. `Player` uses the same gain, fixed for each hit as it
+is struck, so that a new pattern with another gain starts at its own level while the old tails die away at theirs: no
+step, no pumping. Only where both together would pass CEILING, for as long as those tails ring, is the peak rounded off.
 """
 
 import threading
@@ -48,11 +49,12 @@ class AudioUnavailable(OSError):
 
 
 def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
-    """Read the eight one-shots of a folder: a list of eight float32 arrays, mono at `sample_rate`, in the order of the rows.
+    """Read the eight one-shots of a folder: eight float32 arrays, mono at `sample_rate`, in the order of the rows.
 
-    Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif), in any format, rate and number of channels that
-    libsndfile reads. One gain for the whole kit makes room for hits that add: it brings the root of the sum of the squared peaks
-    to CEILING, where that is above. The balance stays, and few patterns need a gain of their own. Raises ValueError, or OSError, naming the folder or the file.
+    Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif), in any format, rate and number of
+    channels that libsndfile reads. One gain for the whole kit makes room for hits that add: it brings the root of the
+    sum of the squared peaks to CEILING, where that is above. The balance stays, and few patterns need a gain of their
+    own. Raises ValueError, or OSError, naming the folder or the file.
     """
     from audio2nsgt import load_audio
 
@@ -67,7 +69,8 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
             found[path.stem.lower()].append(path)
     missing = [name for name in INSTRUMENTS if not found[name.lower()]]
     if missing:
-        raise ValueError(f"{folder}: expected a sound for each of {', '.join(INSTRUMENTS)}, found none for {', '.join(missing)}")
+        raise ValueError(f"{folder}: expected a sound for each of {', '.join(INSTRUMENTS)}, "
+                         f"found none for {', '.join(missing)}")
     for name in INSTRUMENTS:
         if len(found[name.lower()]) > 1:
             names = ", ".join(path.name for path in found[name.lower()])
@@ -91,9 +94,9 @@ def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
 def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
     """The samples of a pattern, float32 (n,), from bars uint8 (bars, 8, 64) or (8, 64) and the kit of `load_kit`.
 
-    With `loop`, one pass as it repeats: exactly as long as the loop, with the tails of the passes before ringing into it. Else
-    one pass from silence, with the last tails ringing out beyond its end. The peak is below 1, by the gain that the head of this
-    module tells of. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
+    With `loop`, one pass as it repeats: exactly as long as the loop, with the tails of the passes before ringing into
+    it. Else one pass from silence, with the last tails ringing out beyond its end. The peak is below 1, by the gain
+    that the head of this module tells of. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
     """
     bars, kit = _check_bars(bars), _check_kit(kit)
     samples, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate), loop)
@@ -101,7 +104,7 @@ def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
 
 
 def _mix(bars, kit, starts, loop=True):
-    """The samples as `render` gives them, before the gain; and the gain, which suits every pass, the first and the last too."""
+    """The samples as `render` gives them but for the gain, and the gain: one for the first pass and the last."""
     length = int(starts[-1])
     hits = _hits(bars)
     end = max([length] + [int(starts[step]) + len(kit[row]) for step, row, _ in hits])
@@ -147,7 +150,7 @@ def _check_bars(bars):
         bars = bars[None]
     shape = (len(INSTRUMENTS), STEPS_PER_BAR)
     if bars.ndim != 3 or bars.shape[1:] != shape or not len(bars):
-        raise ValueError(f"bars: expected shape (bars, {shape[0]}, {shape[1]}) with at least one bar, found {bars.shape}")
+        raise ValueError(f"bars: expected shape (bars, {shape[0]}, {shape[1]}), one bar or more, found {bars.shape}")
     if bars.dtype.kind not in "ui" or bars.min() < 0 or bars.max() > 127:
         raise ValueError("bars: expected whole velocities from 0 to 127, found " + (
             f"{bars.dtype}" if bars.dtype.kind not in "ui" else f"{bars.min()} to {bars.max()}"))
@@ -170,16 +173,18 @@ def _check_rate(sample_rate):
         raise ValueError(f"sample_rate: expected 1000 to 1000000 Hz, found {sample_rate}")
 
 
-# What sounds now: the hits (row, amplitude) of each step, when each step starts, and which call of play() began the run.
+# What sounds now: the hits (row, amplitude) of each step, when each step starts, and which call of play() began the
+# run.
 Loop = namedtuple("Loop", "bars bpm starts hits run")
 
 
 class Sequencer:
     """The live engine: `fill` gives the next samples of what `play`, `stop` and `set_bpm` asked for.
 
-    It knows no sound card, so that tests and files can drive it. `fill` belongs to one thread (the sound card's), the rest to
-    others: what they want is one reference to an immutable Loop, prepared on their side and picked up whole, so fill never waits.
-    For a pattern that stays, every pass after the tails have met the loop's start equals `render` to float32 rounding.
+    It knows no sound card, so that tests and files can drive it. `fill` belongs to one thread (the sound card's), the
+    rest to others: what they want is one reference to an immutable Loop, prepared on their side and picked up whole, so
+    fill never waits. For a pattern that stays, every pass after the tails have met the loop's start equals `render` to
+    float32 rounding.
     """
 
     HISTORY = 64  # steps remembered for `heard`: a second at 240 bpm, more than any latency
@@ -293,7 +298,7 @@ class Sequencer:
 
 
 def _soften(samples):
-    """Bend what passes CEILING below 1, in place: only where the tails of one loud pattern meet the hits of the next."""
+    """Bend what passes CEILING below 1, in place: only where tails of one loud pattern meet the hits of the next."""
     loud = np.abs(samples) > CEILING
     room = 0.999 - CEILING
     samples[loud] = np.sign(samples[loud]) * (CEILING + room * np.tanh((np.abs(samples[loud]) - CEILING) / room))
@@ -303,7 +308,8 @@ class Player:
     """A kit on the sound card: one stream, opened by the first `play` (or `open`) and kept until `close`.
 
     Raises AudioUnavailable, an OSError of one line, from `open` and `play` where there is no PortAudio or no device.
-    `underruns` counts the blocks that came too late for the device; `latency` is the buffer in seconds that guards against them.
+    `underruns` counts the blocks that came too late for the device; `latency` is the buffer in seconds that guards
+    against them.
     """
 
     SETTLE = 0.02  # seconds of silence after opening: PulseAudio swallows some of what a new stream plays first

@@ -1,4 +1,4 @@
-"""Compare the time that a bar takes to become sound here with the obvious other ways to mix one-shots, and with real time.
+"""Compare the time that a bar takes to become sound here with the obvious other ways to mix, and with real time.
 
     python benchmarks/render_speed.py                          # on Dataset_Drum_Groove_Midi, at 120 bpm
     python benchmarks/render_speed.py --data my_midi_folder --bpm 97.3
@@ -85,7 +85,8 @@ def milliseconds_a_bar(way, bars, kit, bpm, rounds):
 
 def main(argv=None):
     parser = Parser(__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "Dataset_Drum_Groove_Midi", help="folder of MIDI files or matrices")
+    parser.add_argument("--data", type=Path, default=ROOT / "Dataset_Drum_Groove_Midi",
+                        help="folder of MIDI files or matrices")
     parser.add_argument("--kit", type=Path, default=sequencer.KIT, help="folder of eight one-shots")
     parser.add_argument("--bpm", type=number(float, 40, 240), default=120.0)
     parser.add_argument("--bars", type=number(int, 1), default=200, help="how many, drawn by chance (default: 200)")

@@ -1,10 +1,10 @@
-"""A sound card for tests: a PulseAudio daemon of its own with a null sink, whose clock is real and whose monitor can be recorded.
+"""A sound card for tests: a PulseAudio daemon of its own with a null sink, whose clock is real.
 
     with null_sink() as card:
-        program = subprocess.Popen([...], env=card.env)      # plays to the sink through ALSA's pulse plugin, as a desktop does
-        with card.recording() as recording:
+        program = subprocess.Popen([...], env=card.env)  # plays to the sink as on a desktop: ALSA's pulse plugin
+        with card.recording() as recording:  # of the sink's monitor
             ...
-        samples = recording.samples()                         # float32 (n, 2) at 44100 Hz
+        samples = recording.samples()  # float32 (n, 2) at 44100 Hz
 
 Everything lives in a temporary folder: the user's own daemon and settings are neither read nor touched.
 """
@@ -48,10 +48,12 @@ def null_sink():
         (folder / "runtime").mkdir(mode=0o700)
         (folder / "home").mkdir()
         (folder / "home" / ".asoundrc").write_text(ALSA)
-        system = Path("/usr/share/alsa/alsa.conf")  # ALSA's own file, and then ours: for a program that ignores HOME too
+        system = Path("/usr/share/alsa/alsa.conf")  # ALSA's own file, then ours, whatever HOME says
         (folder / "asound.conf").write_text((f"<{system}>\n" if system.exists() else "") + ALSA)
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("PULSE_", "ALSA_", "XDG_RUNTIME"))}
-        env.update(HOME=str(folder / "home"), XDG_RUNTIME_DIR=str(folder / "runtime"), ALSA_CONFIG_PATH=str(folder / "asound.conf"),
+        foreign = ("PULSE_", "ALSA_", "XDG_RUNTIME")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        env.update(HOME=str(folder / "home"), XDG_RUNTIME_DIR=str(folder / "runtime"),
+                   ALSA_CONFIG_PATH=str(folder / "asound.conf"),
                    PULSE_SERVER=f"unix:{folder / 'socket'}", PULSE_RUNTIME_PATH=str(folder / "runtime"),
                    PULSE_STATE_PATH=str(folder / "state"), PULSE_COOKIE=str(folder / "cookie"))
         with open(folder / "daemon.log", "wb") as log:

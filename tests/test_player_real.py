@@ -1,4 +1,4 @@
-"""The player on a real sound card's clock: what reached the monitor of a PulseAudio null sink is what was asked for, in time.
+"""The player on a real sound card's clock: what reached a PulseAudio null sink is what was asked for, in time.
 
 A program of its own plays (so that PortAudio sees only the null sink); the test records the sink and compares.
 """
@@ -20,7 +20,8 @@ PROGRAM = """
     sys.path.insert(0, {root!r})
     from sequencer import Player, load_kit
     generator = np.random.default_rng(3)
-    patterns = ((generator.random((12, 1, 8, 64)) < 0.06) * generator.integers(40, 128, (12, 1, 8, 64))).astype(np.uint8)
+    shape = (12, 1, 8, 64)
+    patterns = ((generator.random(shape) < 0.06) * generator.integers(40, 128, shape)).astype(np.uint8)
     patterns[:, :, 0, ::16] = 127
     player, log = Player(load_kit()), []
 

@@ -55,7 +55,8 @@ def oracle_loop(bars, kit, bpm, rate):
     """The pass that repeats: hits of this pass and of all earlier ones whose tails still sound."""
     length = round(64 * len(bars) * (240 / bpm) / 64 * rate)
     longest = max(map(len, kit))
-    events = [(start - earlier, row, float(AMPLITUDE[velocity])) for start, row, velocity in oracle_hits(bars, bpm, rate)
+    events = [(start - earlier, row, float(AMPLITUDE[velocity]))
+              for start, row, velocity in oracle_hits(bars, bpm, rate)
               for earlier in range(0, longest + length, length)]
     return oracle_sum(events, kit, length)
 
@@ -163,7 +164,7 @@ def test_render_leaves_its_arguments_alone():
         np.testing.assert_array_equal(sound, was)
 
 
-# The live engine ---------------------------------------------------------------------------------------------------
+# The live engine ----------------------------------------------------------------------------------------------------
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10 ** 6), bpm=st.floats(60, 900), bars=st.integers(1, 2), peak=st.sampled_from([0.05, 1.0]))
@@ -347,7 +348,7 @@ def test_other_threads_may_ask_while_it_fills():
     assert np.isfinite(samples).all() and 0 < np.abs(samples).max() < 1
 
 
-# The player, without a sound card ---------------------------------------------------------------------------------
+# The player, without a sound card -----------------------------------------------------------------------------------
 
 class FakeStream:
     """What Player needs of sounddevice.OutputStream, driven by hand: `pump` is the device asking for a block."""
@@ -462,7 +463,7 @@ def test_no_sound_is_one_line(fault, fake_sound, monkeypatch):
     player.close()
 
 
-# Kits --------------------------------------------------------------------------------------------------------------
+# Kits ---------------------------------------------------------------------------------------------------------------
 
 SUFFIXES = ("wav", "flac", "aiff", "wav", "ogg", "aif", "WAV", "flac")
 
@@ -474,7 +475,8 @@ def write_kit(folder, peak=0.2):
         rate, channels = [44100, 22050, 48000, 96000][row % 4], 1 + row % 2
         sine = peak * np.sin(2 * np.pi * 200 * (row + 1) * np.arange(rate // 10) / rate)
         path = folder / f"{[name, name.lower(), name.upper()][row % 3]}.{suffix}"
-        soundfile.write(path, np.tile(sine[:, None], channels), rate, format={"AIF": "AIFF"}.get(suffix.upper(), suffix.upper()))
+        kind = {"AIF": "AIFF"}.get(suffix.upper(), suffix.upper())
+        soundfile.write(path, np.tile(sine[:, None], channels), rate, format=kind)
     return folder
 
 
@@ -531,8 +533,9 @@ def test_a_kit_with_faults_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("bars, word", [
-    (np.zeros((0, 8, 64), np.uint8), "shape"), (np.zeros((8, 32), np.uint8), "shape"), (np.zeros(64, np.uint8), "shape"),
-    (np.zeros((1, 7, 64), np.uint8), "shape"), (np.full((8, 64), 128, np.uint8), "128"), (np.full((8, 64), -1), "-1"),
+    (np.zeros((0, 8, 64), np.uint8), "shape"), (np.zeros((8, 32), np.uint8), "shape"),
+    (np.zeros(64, np.uint8), "shape"), (np.zeros((1, 7, 64), np.uint8), "shape"),
+    (np.full((8, 64), 128, np.uint8), "128"), (np.full((8, 64), -1), "-1"),
     (np.zeros((8, 64)), "float64")])
 def test_what_is_not_a_pattern_is_refused(bars, word):
     for act in (lambda: render(bars, impulses()), lambda: Sequencer(impulses()).play(bars)):
@@ -550,8 +553,8 @@ def test_an_impossible_tempo_is_refused_and_changes_nothing(bpm):
     assert engine.bpm == 100
 
 
-@pytest.mark.parametrize("kit, word", [([np.ones(3)] * 7, "8"), ([np.ones(0)] * 8, "Kick"), ([np.ones((3, 2))] * 8, "mono"),
-                                       ([np.full(3, np.nan)] * 8, "finite")])
+@pytest.mark.parametrize("kit, word", [([np.ones(3)] * 7, "8"), ([np.ones(0)] * 8, "Kick"),
+                                       ([np.ones((3, 2))] * 8, "mono"), ([np.full(3, np.nan)] * 8, "finite")])
 def test_what_is_not_a_kit_is_refused(kit, word):
     with pytest.raises(ValueError, match=word):
         render(some_bars(), kit)
