@@ -8,6 +8,7 @@
 
 import csv
 import hashlib
+import os
 import re
 import struct
 import sys
@@ -23,6 +24,7 @@ INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  #
 KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
 STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
 MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file that claims more is broken, and would fill the memory
+MAX_BYTES = 1 << 26  # 64 MiB of MIDI is no drum part either
 
 # General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
 # (22 and 26: the edge of the hi-hat; 58: the rim of the third tom). Any other pitch is Percu, and counted as unmapped.
@@ -99,6 +101,8 @@ def _read(path, channel, bars):
             hits = _drum_hits(parts, channel)
         else:
             with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                    raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
                 data = file.read()
             hits, end, ticks_per_quarter, meters, tempos = _read_midi(data, channel)
         return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), tempos
@@ -435,9 +439,11 @@ def load_patterns(source, minimum_hits=0):
 def _load_matrix(path):
     """Load a matrix, uint8 (n, 8, 64), or the classic 0.0 and 1.0. ValueError, naming the file, for anything else."""
     try:
-        bars = np.load(path, allow_pickle=False)
+        bars = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header that lies takes no memory
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: expected a NumPy matrix ({one_line(error)})") from None
+    if not isinstance(bars, np.ndarray):
+        raise ValueError(f"{path}: expected a NumPy matrix, found an archive of them")
     try:
         if np.issubdtype(bars.dtype, np.floating) and np.isin(bars, (0, 1)).all():
             bars = 100 * bars

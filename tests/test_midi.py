@@ -487,6 +487,16 @@ def test_load_patterns_leaves_out_bars_with_too_few_hits_where_asked(tmp_path):
         midi.load_patterns(tmp_path, 3)
 
 
+def test_a_matrix_that_claims_terabytes_and_an_archive_are_refused(tmp_path):
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4000000000, 8, 64), }".ljust(117) + b"\n"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\0" * 512)
+    with open(tmp_path / "archive.npy", "wb") as stream:
+        np.savez(stream, bars=np.zeros((1, 8, 64), np.uint8))
+    for name in ("huge.npy", "archive.npy"):
+        with pytest.raises(ValueError, match=f"{name}: expected a NumPy matrix"):
+            midi.load_patterns(tmp_path / name)
+
+
 def test_load_patterns_of_nothing_is_an_error_that_names_the_source(tmp_path):
     for source in (tmp_path, tmp_path / "missing.npy", tmp_path / "missing"):
         with pytest.raises((ValueError, OSError), match=source.name):
