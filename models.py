@@ -201,12 +201,17 @@ class CausalDecoder(nn.Module):
         place = self.place.expand(len(z), -1, -1)
         return torch.cat([place, self.code(z)[:, None].expand(-1, self.blocks, -1)], -1)
 
-    def block_logits(self, block, context, dropout=None):
+    def masked_weights(self):
+        """The weights between the cells of a block, with those from a cell to itself or to an earlier one at zero."""
+        return torch.cat([self.within.weight * self.within_mask, self.direct.weight * self.direct_mask]), \
+            self.out.weight * self.out_mask
+
+    def block_logits(self, block, context, weights, dropout=None):
         """Logits of the cells of a block given the cells before each: (..., C), (..., units) -> (..., C)."""
-        units = F.silu(context + F.linear(block, self.within.weight * self.within_mask))
-        units = drop(units, dropout, self.rate)
-        logits = F.linear(units, self.out.weight * self.out_mask, self.out.bias)
-        return logits + F.linear(block, self.direct.weight * self.direct_mask)
+        from_cells, from_units = weights
+        units, direct = F.linear(block, from_cells).split([len(from_cells) - self.cells, self.cells], -1)
+        units = drop(F.silu(context + units), dropout, self.rate)                     # (..., units)
+        return F.linear(units, from_units, self.out.bias) + direct                    # (..., C)
 
     def logits(self, cells, z, dropout=None):
         """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells).
@@ -220,7 +225,7 @@ class CausalDecoder(nn.Module):
         state, _ = self.memory(torch.cat([before, around], -1))                       # (B, T, width)
         state = drop(state, memory, self.rate)
         context = self.context(torch.cat([state, around], -1))                        # (B, T, units)
-        return self.from_blocks(self.block_logits(blocks, context, units))            # (B, cells)
+        return self.from_blocks(self.block_logits(blocks, context, self.masked_weights(), units))  # (B, cells)
 
     def draw(self, z, noise, bias):
         """The bar in which a cell is struck where its logit, given the cells before it, + bias + noise is above 0.
@@ -229,20 +234,38 @@ class CausalDecoder(nn.Module):
         guess repeated until it stands: the answer of cell-by-cell drawing, reached in a few passes instead of 32
         (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
         """
-        noise, around = self.to_blocks(noise + bias), self.surroundings(z)
-        block, memory, drawn = z.new_zeros(len(z), self.cells), None, []
+        noise, around, weights = self.to_blocks(noise + bias), self.surroundings(z), self.masked_weights()
+        gates = [getattr(self.memory, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        block, state, drawn = z.new_zeros(len(z), self.cells), z.new_zeros(len(z), self.memory.hidden_size), []
         for t in range(self.blocks):
-            now = torch.cat([self.past(block), around[:, t]], -1)                     # (B, 224)
-            out, memory = self.memory(now[:, None], memory)
-            context = self.context(torch.cat([out[:, 0], around[:, t]], -1))          # (B, units)
-            block = torch.zeros_like(block)
+            state = torch.gru_cell(torch.cat([self.past(block), around[:, t]], -1), state, *gates)  # (B, width)
+            context = self.context(torch.cat([state, around[:, t]], -1))              # (B, units)
+            threshold, block = -noise[:, t], torch.zeros_like(block)
             for _ in range(self.cells + 1):  # cell i is right after i + 1 passes at the latest
-                guess = (self.block_logits(block, context) + noise[:, t] > 0).float()
+                guess = (self.block_logits(block, context, weights) > threshold).float()
                 if torch.equal(guess, block):
                     break
                 block = guess
             drawn.append(block)
         return self.from_blocks(torch.stack(drawn, 1))
+
+
+class VelocityNet(nn.Module):
+    """How hard each hit is struck, given all hits and the code: a logistic distribution on 1..127 for every cell."""
+
+    def __init__(self, cells, latent, width=96, rate=0.0):
+        super().__init__()
+        self.first, self.second = nn.Linear(cells + latent, width), nn.Linear(width, width)
+        self.out = nn.Linear(width, 2 * cells)
+        self.rate, self.dropout_units = rate, 2 * width
+
+    def forward(self, cells, z, dropout=None):
+        """Mean and log-scale, both bounded: (B, cells), (B, latent) -> (B, cells) each."""
+        first, second = (None, None) if dropout is None else dropout.chunk(2, -1)
+        units = drop(F.silu(self.first(torch.cat([cells, z], -1))), first, self.rate)  # (B, width)
+        units = drop(F.silu(self.second(units)), second, self.rate)                   # (B, width)
+        mean, log_scale = torch.tanh(self.out(units)).chunk(2, -1)                    # (B, cells)
+        return 64 + 64 * mean, 2 + 2 * log_scale  # means from 0 to 128, scales from 1 to e^4
 
 
 class BernoulliVAE(VAE):
@@ -273,8 +296,9 @@ class BernoulliVAE(VAE):
             self.decoder = CausalDecoder(shape, latent, width, dropout)
         else:
             raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
-        self.dropout_units = self.decoder.dropout_units if dropout else 0
-        self.velocity_net = mlp([cells + latent, 128, 128, 2 * cells]) if velocities else None
+        self.velocity_net = VelocityNet(cells, latent, rate=dropout) if velocities else None
+        nets = [self.decoder, self.velocity_net] if velocities else [self.decoder]
+        self.dropout_units = sum(net.dropout_units for net in nets) if dropout else 0
 
     def cells(self, x):
         """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
@@ -288,21 +312,18 @@ class BernoulliVAE(VAE):
     def log_likelihood(self, x, z, dropout=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
         cells = self.cells(x)
+        dropout = None if dropout is None else dropout[:, :self.decoder.dropout_units]
         return bernoulli_log_likelihood(cells, self.decoder.logits(cells, z, dropout))
 
     # --- velocities ---
-
-    def velocity_parameters(self, cells, z):
-        """Mean and log-scale of each cell's velocity given all hits and the code: (B, cells) each."""
-        mean, log_scale = self.velocity_net(torch.cat([cells, z], -1)).chunk(2, -1)
-        return 64 + 64 * torch.tanh(mean), 2 + 2 * torch.tanh(log_scale)  # within -1..129, and 1..e^4: bounded
 
     def side_log_likelihood(self, x, z, dropout=None):
         """log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.  -> (B,)"""
         if self.velocity_net is None:
             return z.new_zeros(len(z))
         cells = self.cells(x)
-        mean, log_scale = self.velocity_parameters(cells, z.detach())
+        dropout = None if dropout is None else dropout[:, self.decoder.dropout_units:]
+        mean, log_scale = self.velocity_net(cells, z.detach(), dropout)
         return (cells * logistic_log_likelihood(x.flatten(1).float().clamp(1, 127), mean, log_scale)).sum(-1)
 
     # --- drawing ---
@@ -312,7 +333,7 @@ class BernoulliVAE(VAE):
         if self.velocity_net is None:
             velocity = torch.full_like(cells, 100)
         else:
-            mean, log_scale = self.velocity_parameters(cells, z)
+            mean, log_scale = self.velocity_net(cells, z)
             velocity = (mean + torch.exp(log_scale) * noise).round().clamp(1, 127)
         return (cells * velocity).to(torch.uint8).view(-1, *self.shape)
 
@@ -344,25 +365,22 @@ class BernoulliVAE(VAE):
         return self.with_velocities(cells, z, noise[1])
 
     def _draw_exactly(self, hits, point, noise):
-        """One bar (1, cells) with just so many hits: shift all logits by a common bias, the smallest that does it."""
-        low, high = -16.0, 16.0
-        for _ in range(3):  # each round narrows the range of the bias 16 times
-            bias = torch.linspace(low, high, 17, device=point.device)[:, None]
-            bars = self.decoder.draw(point.expand(17, -1), noise.expand(17, -1), bias)
-            counts = bars.sum(-1)
-            exact = (counts == hits).nonzero()[:, 0]
-            if len(exact):
-                return bars[exact[bias[exact, 0].abs().argmin()]][None]
-            above = int((counts > hits).nonzero()[0]) if (counts > hits).any() else 16
-            low, high = bias[max(above - 1, 0), 0].item(), bias[max(above, 1), 0].item()
-        # No bias gives it, as several hits come and go together: add the likeliest cells, or take the least likely.
-        bar = bars[(counts - hits).abs().argmin()][None]
-        margin = self.decoder.logits(bar, point) + noise
-        excess = int(bar.sum().item()) - hits
-        if excess > 0:
-            bar[0, margin[0].masked_fill(bar[0] == 0, math.inf).argsort()[:excess]] = 0.0
-        elif excess < 0:
-            bar[0, margin[0].masked_fill(bar[0] == 1, -math.inf).argsort(descending=True)[:-excess]] = 1.0
+        """One bar (1, cells) with just so many hits: a common shift of all logits comes near, single cells do the rest.
+
+        Of nine shifts the one whose bar is nearest in hits is taken, the smallest among equals; then the least likely
+        hits go, or the likeliest come, half of what is missing at a time, as each changes what is likely around it.
+        """
+        bias = 3 * torch.linspace(-1, 1, 9, device=point.device)[:, None]
+        bias = bias * bias.abs() / 3  # dense near 0
+        bars = self.decoder.draw(point.expand(9, -1), noise.expand(9, -1), bias)
+        bar = bars[((bars.sum(-1) - hits).abs() + bias[:, 0].abs() / 100).argmin()][None]
+        while excess := int(bar.sum().item()) - hits:
+            margin = self.decoder.logits(bar, point) + noise
+            some = (abs(excess) + 1) // 2
+            if excess > 0:
+                bar[0, margin[0].masked_fill(bar[0] == 0, math.inf).argsort()[:some]] = 0.0
+            else:
+                bar[0, margin[0].masked_fill(bar[0] == 1, -math.inf).argsort(descending=True)[:some]] = 1.0
         return bar
 
     @torch.no_grad()

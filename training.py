@@ -366,11 +366,9 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         history.append(record)
         bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {val_px - val_kl:.2f} nats, KL {val_kl:.1f}")
         if rank == 0:
-            # The side term has its own share of the weights: the best epoch is chosen by all that is learned.
-            score = record["validation_elbo"] + val_side
             state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {}}
-            if score > best and beta_now == beta:
-                best = score
+            if record["validation_elbo"] > best and beta_now == beta:
+                best = record["validation_elbo"]
                 extra = {}
                 if labels is not None:
                     extra["map"] = {"codes": codes_of(model, train, train_condition).half(),
