@@ -1,0 +1,405 @@
+"""The window for real: on a virtual screen, clicked by xdotool, heard through PortAudio from a null sink whose clock is real;
+and in a headless browser. Each skips, saying what is missing, where these programs are not installed."""
+
+import asyncio
+import contextlib
+import ctypes
+import ctypes.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from sound_card import SAMPLE_RATE, missing, null_sink
+from tiny_map import write_tiny_map
+
+import drum_map
+import sequencer
+from window import GRID, MAP
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH, HEIGHT = 1300, 700  # of the window, in pixels
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def card():
+    """A sound card that is being recorded; gives (card, recording)."""
+    if missing():
+        pytest.skip(missing())
+    with null_sink() as card, card.recording() as recording:
+        yield card, recording
+
+
+@pytest.fixture(scope="module")
+def screen():
+    """The DISPLAY of a virtual screen."""
+    for program in ("Xvfb", "xdotool"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    pytest.importorskip("tkinter", reason="needs a GUI toolkit (tkinter)")
+    reading, writing = os.pipe()
+    server = subprocess.Popen(["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-dpi", "96",
+                               "-nolisten", "tcp"], pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(writing)
+    try:
+        with open(reading) as pipe:
+            yield f":{pipe.readline().strip()}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A folder with a model and a kit of eight tones: each swells in 5 ms and dies away smoothly, so that a gap or a jump shows."""
+    folder = tmp_path_factory.mktemp("material")
+    write_tiny_map(folder / "map.pt")
+    (folder / "kit").mkdir()
+    seconds = np.arange(int(0.9 * SAMPLE_RATE)) / SAMPLE_RATE
+    shape = np.minimum(1, seconds / 0.005) * np.exp(-seconds / 0.4) * (1 - seconds / 0.9)
+    for i, name in enumerate(("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")):
+        tone = 0.1 * np.sin(np.pi / 2 * np.minimum(1, seconds / 0.005)) ** 2 * shape * np.sin(2 * np.pi * (170 + 61 * i) * seconds)
+        soundfile.write(folder / "kit" / f"{name}.wav", tone, SAMPLE_RATE, "FLOAT")
+    return folder
+
+
+class Program:
+    """The script as a process, with its log of acts."""
+
+    def __init__(self, material, env, *options):
+        self.folder = material
+        self.log_path = material / f"log{time.monotonic_ns()}"
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "Activation_Matrix_To_Sound.py", "--model", material / "map.pt", "--kit", material / "kit",
+             "--save-to", material / "saved", "--seed", "0", "--log", self.log_path, *options],
+            env={name: value for name, value in env.items() if name != "MPLBACKEND"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def log(self, act=None):
+        lines = map(json.loads, self.log_path.read_text().splitlines()) if self.log_path.exists() else ()
+        return [line for line in lines if act in (None, line["act"])]
+
+    def wait_for(self, act, count=1, seconds=60):
+        """Wait until an act was logged so many times; give the last."""
+        wait(lambda: len(self.log(act)) >= count or self.process.poll() is not None, seconds)
+        assert len(self.log(act)) >= count, f"no {act!r}; the program ended with {self.process.communicate()}"
+        return self.log(act)[-1]
+
+    def end(self):
+        """(exit status, stdout, stderr) once the program has ended by itself."""
+        output, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, output, errors
+
+
+def wait(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running(*arguments):
+    program = Program(*arguments)
+    try:
+        yield program
+    finally:
+        program.process.kill()
+        program.process.communicate()
+
+
+class Hand:
+    """A mouse and a keyboard on a virtual screen; map points and cells of the bar instead of pixels."""
+
+    def __init__(self, display, model):
+        self.env, self.reach = {**os.environ, "DISPLAY": display}, drum_map.Plane(model).reach
+        self.do("search", "--sync", "--onlyvisible", "--name", "^Drum map$")
+
+    def do(self, *words):
+        subprocess.run(["xdotool", *map(str, words)], env=self.env, check=True, timeout=20, stdout=subprocess.DEVNULL)
+
+    def on_map(self, x, y):
+        return pixel(MAP, 0.5 + x / self.reach / 2, 0.5 + y / self.reach / 2)
+
+    def on_bar(self, row, step):
+        return pixel(GRID, (step + 0.5) / 64, 1 - (row + 0.5) / 8)
+
+
+class ClientMessage(ctypes.Structure):
+    """XClientMessageEvent of Xlib, padded to the size of an XEvent."""
+
+    _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("send_event", ctypes.c_int), ("display", ctypes.c_void_p),
+                ("window", ctypes.c_ulong), ("message_type", ctypes.c_ulong), ("format", ctypes.c_int),
+                ("data", ctypes.c_long * 5), ("padding", ctypes.c_long * 24)]
+
+
+def close_window(display, name):
+    """What a window manager does when its close button is clicked; xdotool cannot, on many systems."""
+    listed = subprocess.run(["xdotool", "search", "--name", name], env={**os.environ, "DISPLAY": display},
+                            capture_output=True, text=True, timeout=20)
+    x11 = ctypes.CDLL(ctypes.util.find_library("X11"))
+    x11.XOpenDisplay.restype = ctypes.c_void_p
+    x11.XInternAtom.restype = ctypes.c_ulong
+    connection = ctypes.c_void_p(x11.XOpenDisplay(display.encode()))
+    protocols, delete = (x11.XInternAtom(connection, atom, 0) for atom in (b"WM_PROTOCOLS", b"WM_DELETE_WINDOW"))
+    window = int(listed.stdout.split()[-1])
+    message = ClientMessage(type=33, window=window, message_type=protocols, format=32, data=(delete, 0, 0, 0, 0))
+    assert x11.XSendEvent(connection, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
+    x11.XCloseDisplay(connection)
+
+
+def pixel(box, across, up):
+    """The pixel, from the top left corner, of a place in a box of the figure."""
+    left, bottom, width, height = box
+    return round(WIDTH * (left + across * width)), round(HEIGHT * (1 - bottom - up * height))
+
+
+def point_bar(model, line):
+    """The bar of a point that the log names."""
+    return drum_map.decode(model, np.array(line["point"], np.float32))
+
+
+def align(recorded, expected):
+    """Where `expected` begins in `recorded`, and their correlation there, 1 where it is the same sound."""
+    size = 1 << (len(recorded) + len(expected)).bit_length()
+    product = np.fft.irfft(np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(expected, size)), size)
+    start = int(product[:len(recorded) - len(expected)].argmax())
+    part = recorded[start:start + len(expected)]
+    return start, float(part @ expected / (np.linalg.norm(part) * np.linalg.norm(expected) + 1e-12))
+
+
+@pytest.fixture(scope="module")
+def model(material):
+    import training
+
+    return training.load_model(material / "map.pt")
+
+
+@pytest.fixture(scope="module")
+def window(card, screen, material):
+    with running(material, {**card[0].env, "DISPLAY": screen}) as program:
+        program.wait_for("ready")
+        yield program
+
+
+@pytest.fixture(scope="module")
+def hand(screen, model, window):
+    hand = Hand(screen, model)
+    hand.do("mousemove", *hand.on_map(0, 0.1))  # a person's mouse arrives before it clicks; the sound card opens now
+    time.sleep(0.5)
+    return hand
+
+
+# The tests of the window share one; they run in this order, and the last closes it.
+
+def test_a_click_is_heard_within_100_ms_as_the_pattern_of_its_point(window, hand, card, model, material):
+    recording, delays, likeness = card[1], [], []
+    kit = sequencer.load_kit(material / "kit")
+    for i, (x, y) in enumerate([(0.6, 0.4), (-0.7, 0.2), (0.1, -0.8), (1.0, 0.9), (-0.3, 1.1)], start=1):
+        hand.do("mousemove", *hand.on_map(x, y))
+        time.sleep(0.1)
+        begin, clicked = len(recording.samples()), time.monotonic()
+        hand.do("click", 1)
+        line = window.wait_for("point", i)
+        assert np.allclose(line["point"], (x, y), atol=0.02)
+        recording.wait(1.2)
+        hand.do("key", "space")
+        expected = sequencer.render(point_bar(model, line), kit, 120, loop=False)[:SAMPLE_RATE]
+        start, same = align(recording.samples()[begin:, 0], expected)
+        delays.append(recording.time_of(begin + start) - clicked)
+        likeness.append(same)
+        window.wait_for("stop", i)
+        recording.wait(1)  # the tails die away
+    print("click to sound, ms:", [round(1000 * delay) for delay in delays], "likeness:", np.round(likeness, 4))
+    assert np.median(likeness) > 0.99
+    assert np.median(delays) < 0.1
+
+
+def test_ten_clicks_while_it_plays_leave_no_gap_and_no_underrun(window, hand, card):
+    recording, faults = card[1], []
+    for _ in range(3):  # a busy machine may starve the sound card itself: once clean is proof
+        before = sum(line["underruns"] for line in window.log("stop")[-1:])
+        clicks = len(window.log("point"))
+        hand.do("mousemove", *hand.on_map(0, 0), "click", 1)
+        window.wait_for("point", clicks + 1)
+        recording.wait(1)
+        begin = len(recording.samples())
+        for i in range(10):
+            hand.do("mousemove", *hand.on_map(0.9 * np.cos(i), 0.9 * np.sin(i)), "click", 1)
+            recording.wait(0.15)
+        played = recording.samples()[begin:, 0]
+        assert len(window.log("point")) == clicks + 11
+        stops = len(window.log("stop"))
+        hand.do("key", "space")
+        underruns = window.wait_for("stop", stops + 1)["underruns"] - before
+        silent = np.diff(np.flatnonzero(np.abs(np.r_[1, played, 1]) > 1e-5)).max()  # the longest run of silence, in samples
+        # every sound swells smoothly, so the wave bends gently everywhere; a lost or repeated block would break it
+        bend = np.abs(np.diff(played, 2)).max() / np.abs(played).max()
+        faults.append((underruns, int(silent), float(bend)))
+        if underruns == 0 and silent < 100 and bend < 0.05:
+            break
+    else:
+        pytest.fail(f"(underruns, longest silence in samples, sharpest bend) in three tries: {faults}")
+
+
+def test_a_drag_morphs_and_the_bar_can_be_edited_while_it_plays(window, hand, model):
+    points, releases, toggles = (len(window.log(act)) for act in ("point", "release", "toggle"))
+    path = [hand.on_map(0.1 * i - 1, 0.05 * i) for i in range(15)]
+    hand.do("mousemove", *path[0], "mousedown", 1, *(word for place in path for word in ("mousemove", *place, "sleep", 0.02)),
+            "mouseup", 1)
+    line = window.wait_for("release", releases + 1)
+    assert len(window.log("point")) == points + 1
+    assert np.allclose(line["point"], (0.4, 0.7), atol=0.02)
+    before = point_bar(model, line)
+    assert np.count_nonzero(before) == line["hits"]
+    hand.do("mousemove", *hand.on_bar(6, 37), "click", 1)
+    toggled = window.wait_for("toggle", toggles + 1)
+    assert (toggled["row"], toggled["step"], toggled["velocity"] > 0) == (6, 37, before[6, 37] == 0)
+
+
+def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, hand, material):
+    hand.do("key", "s")
+    saved = Path(window.wait_for("save")["path"])
+    for kind in (".mid", ".wav", ".png"):
+        assert saved.with_name(saved.name + kind).stat().st_size > 100
+    close_window(hand.env["DISPLAY"], "^Drum map$")
+    assert window.end() == (0, "", "")
+    assert window.log()[-1]["act"] == "end"
+
+
+def test_without_portaudio_the_window_works_and_ctrl_c_ends_it_cleanly(screen, material, model, tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")  # what sounddevice does then
+    with running(material, {**os.environ, "DISPLAY": screen, "PYTHONPATH": str(tmp_path)}) as program:
+        program.wait_for("ready")
+        hand = Hand(screen, model)
+        hand.do("mousemove", *hand.on_map(0.5, 0.5), "click", 1)
+        assert program.wait_for("point")["hits"] > 0
+        assert "PortAudio" in program.wait_for("no sound")["reason"]
+        hand.do("key", "s")
+        program.wait_for("save")
+        program.process.send_signal(signal.SIGINT)
+        assert program.end() == (0, "", "")
+
+
+# In a browser ----------------------------------------------------------------------------------------------------
+
+class Browser:
+    """Headless Chromium, driven over the DevTools protocol."""
+
+    def __init__(self, connection):
+        self.connection, self.count = connection, 0
+
+    async def call(self, method, **parameters):
+        self.count += 1
+        await self.connection.write_message(json.dumps({"id": self.count, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(await self.connection.read_message())
+            if answer.get("id") == self.count:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    async def evaluate(self, expression):
+        return (await self.call("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")
+
+    async def mouse(self, kind, x, y, held=0):
+        await self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, clickCount=1, buttons=held,
+                        button="none" if kind == "Moved" and not held else "left")
+
+    async def click(self, x, y):
+        await self.mouse("Moved", x, y)
+        await self.mouse("Pressed", x, y, held=1)
+        await self.mouse("Released", x, y)
+
+    async def key(self, key):
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=key)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+@contextlib.asynccontextmanager
+async def browser(profile):
+    from tornado.websocket import websocket_connect
+
+    process = subprocess.Popen(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
+         "--remote-debugging-port=0", f"--window-size={WIDTH + 60},{HEIGHT + 150}", "about:blank"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        port_file = profile / "DevToolsActivePort"
+        wait(lambda: port_file.exists() and port_file.read_text().count("\n"), 60)
+        port = port_file.read_text().split()[0]
+        pages = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=20))
+        address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+        yield Browser(await websocket_connect(address, max_message_size=1 << 26))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material, model, tmp_path):
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    program_env = {name: value for name, value in card[0].env.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+    async def visit(program):
+        address = re.search(r"http://127\.0\.0\.1:\d+/", program.process.stdout.readline() + program.process.stdout.readline())[0]
+        async with browser(tmp_path / "profile") as page:
+            await page.call("Page.navigate", url=address)
+            program.wait_for("ready")
+            for _ in range(100):
+                if await page.evaluate("(document.querySelector('canvas') || {}).width") == WIDTH:
+                    break
+                await asyncio.sleep(0.1)
+            left, top = await page.evaluate(
+                "(({left, top}) => [left, top])(document.querySelector('canvas').getBoundingClientRect())")
+            reach = drum_map.Plane(model).reach
+            x, y = pixel(MAP, 0.5 + 0.5 / reach / 2, 0.5 - 0.4 / reach / 2)
+            await page.mouse("Moved", left + x, top + y)
+            await asyncio.sleep(0.3)
+            begin = len(card[1].samples())
+            await page.click(left + x, top + y)
+            assert np.allclose(program.wait_for("point")["point"], (0.5, -0.4), atol=0.02)
+            program.wait_for("release")
+            card[1].wait(1)
+            assert np.abs(card[1].samples()[begin:]).max() > 0.01
+            await page.mouse("Pressed", left + x, top + y, held=1)
+            for i in range(10):
+                await page.mouse("Moved", left + x - 5 * i, top + y, held=1)
+            await page.mouse("Released", left + x - 45, top + y)
+            assert program.wait_for("release", 2)["point"][0] < 0.5 - 0.2
+            cell = pixel(GRID, 20.5 / 64, 1 - 2.5 / 8)
+            await page.click(left + cell[0], top + cell[1])
+            toggled = program.wait_for("toggle")
+            assert (toggled["row"], toggled["step"]) == (2, 20)
+            await page.key("s")
+            program.wait_for("save")
+            await asyncio.sleep(0.5)
+            # what the page shows: the cell that was struck is lit or dark as the program says
+            red = await page.evaluate(f"document.querySelector('canvas').getContext('2d')"
+                                      f".getImageData({cell[0]}, {cell[1]}, 1, 1).data[0]")
+            assert (red > 100) == (toggled["velocity"] > 0)
+        program.wait_for("stop")  # the last page is closed: the sound stops
+        program.process.send_signal(signal.SIGINT)
+        return program.end()
+
+    with running(material, program_env) as program:  # no --web: without a display this happens by itself
+        status, output, errors = asyncio.run(asyncio.wait_for(visit(program), 120))
+    assert (status, output, errors) == (0, "", "")
+
+
+def test_a_port_that_is_taken_is_one_line(material):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with running(material, {**os.environ}, "--web", "--port", str(port)) as program:
+            status, output, errors = program.end()
+    assert (status, output) == (2, "") and errors.count("\n") == 1 and str(port) in errors
