@@ -3,10 +3,10 @@
 import itertools
 import json
 import math
-import multiprocessing
 import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -215,39 +215,55 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 # Killed.
 
-KILLED_EPOCHS = 80
+KILLED_EPOCHS = 40
+FORKS = """
+import os, sys
+from pathlib import Path
+import torch, torch._dynamo  # what takes seconds to import: once for all that are killed
+import test_training
+torch.set_num_threads(1)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        test_training.train_to_be_killed(Path(line.strip()))
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 
 
 def train_to_be_killed(run):
-    torch.set_num_threads(1)
     small_fit(run, epochs=KILLED_EPOCHS, batch_size=32, resume=(run / "checkpoint.pt").exists())
 
 
-def test_a_run_killed_again_and_again_always_loads_and_at_last_equals_one_that_was_not(tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training", "torch._dynamo"])  # what takes seconds to import: once for all processes
+def test_a_run_killed_again_and_again_always_loads_and_at_last_equals_one_that_was_not(tmp_path, root):
     chance, run, kills = random.Random(0), tmp_path / "run", 0
-    for _ in range(60):
-        process = context.Process(target=train_to_be_killed, args=(run,))
-        process.start()
-        stamp = (run / "checkpoint.pt").stat().st_mtime_ns if (run / "checkpoint.pt").exists() else None
-        while process.is_alive() and (not (run / "checkpoint.pt").exists()
-                                      or (run / "checkpoint.pt").stat().st_mtime_ns == stamp):
-            time.sleep(0.002)
-        process.join(chance.uniform(0, 0.2) if kills < 6 else 60)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        assert process.exitcode in (0, -9), "killed or finished, nothing else"
-        content = load_checkpoint(run / "checkpoint.pt")
-        assert content["epoch"] == len(content["history"])
-        load_model(run), load_model(run / "checkpoint.pt")
-        for line in (run / "log.jsonl").read_text().splitlines():
-            json.loads(line)
-        if process.exitcode == 0:
-            break
-        kills += 1
-    assert kills >= 3 and content["epoch"] == KILLED_EPOCHS
+    path = os.pathsep.join([str(root), str(root / "tests")])
+    with subprocess.Popen([sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}) as forks:
+        for attempt in range(8):
+            first_of_attempt = len(load_checkpoint(run / "checkpoint.pt")["history"]) if attempt else 0
+            print(run, file=forks.stdin, flush=True)
+            child = int(forks.stdout.readline())
+            if attempt < 6:
+                log, patience = run / "log.jsonl", time.monotonic() + 60
+                while time.monotonic() < patience and (
+                        not log.exists() or log.read_text().count("\n") <= first_of_attempt):
+                    time.sleep(0.001)  # until it has gone on by an epoch
+                time.sleep(chance.uniform(0, 0.06))
+                os.kill(child, signal.SIGKILL)  # it is waited for only after that: the number is still its own
+            status = int(forks.stdout.readline())
+            assert status in (0, -signal.SIGKILL), "killed or finished, nothing else"
+            content = load_checkpoint(run / "checkpoint.pt")
+            assert content["epoch"] == len(content["history"])
+            load_model(run), load_model(run / "checkpoint.pt")
+            for line in (run / "log.jsonl").read_text().splitlines():
+                json.loads(line)
+            kills += status != 0
+            if status == 0:
+                break
+        forks.stdin.close()
+    assert kills >= 2 and content["epoch"] == KILLED_EPOCHS
     small_fit(tmp_path / "whole", epochs=KILLED_EPOCHS, batch_size=32)
     assert_same_run(tmp_path / "whole", run)
 
@@ -406,15 +422,15 @@ def test_beta_rises_over_the_warm_up_and_the_best_epoch_is_one_of_the_full_beta(
         small_fit(tmp_path / "none", epochs=5, warmup=5)
 
 
-def test_the_best_epoch_is_that_of_the_highest_validation_score(tmp_path):
+def test_the_best_epoch_is_that_of_the_highest_validation_bound(tmp_path):
     history = small_fit(tmp_path / "run", epochs=8, learning_rate=0.1)
-    scores = [record["validation_elbo"] + record["validation_side"] for record in history]
-    assert load_checkpoint(tmp_path / "run" / "best.pt")["epoch"] == 1 + int(np.argmax(scores))
-    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["best"] == max(scores)
+    bounds = [record["validation_elbo"] for record in history]
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["epoch"] == 1 + int(np.argmax(bounds))
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["best"] == max(bounds)
 
 
 def test_training_raises_the_bound_and_beta_lowers_the_kl(tmp_path):
-    histories = {beta: small_fit(tmp_path / f"{beta}", epochs=20, beta=beta, learning_rate=0.02, free_bits=0.0)
+    histories = {beta: small_fit(tmp_path / f"{beta}", epochs=12, beta=beta, learning_rate=0.03)
                  for beta in (0.0, 1.0, 30.0)}
     assert histories[1.0][-1]["train_elbo"] > histories[1.0][0]["train_elbo"] + 20
     last = {beta: history[-1]["train_kl"] for beta, history in histories.items()}
@@ -529,18 +545,25 @@ SHARED_RUN = [*TINY, "--epochs", "3", "--batch-size", "8", "--dropout", "0.3", "
 
 
 @pytest.fixture(scope="module")
-def command_run(matrices, tmp_path_factory, root):
-    """(run folder, finished process) of the command, called from another folder."""
-    folder = tmp_path_factory.mktemp("command")
-    command = [sys.executable, root / "train_bernoulli.py", "--data", matrices, "--run-folder", "run", *SHARED_RUN]
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.returncode == 0, process.stderr
-    assert [path.name for path in folder.iterdir()] == ["run"]
-    return folder / "run", process
+def command_runs(matrices, tmp_path_factory, root):
+    """{name: (run folder, stdout, stderr)} of the command "alone" and by torchrun in "two" processes, both at once."""
+    starts = dict(alone=[], two=["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"])
+    runs = {}
+    for name, start in starts.items():
+        folder = tmp_path_factory.mktemp(name)  # another folder than the script's
+        command = [sys.executable, *start, root / "train_bernoulli.py", "--data", matrices, "--run-folder", "run", *SHARED_RUN]
+        runs[name] = folder, subprocess.Popen(command, cwd=folder, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+                                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for name, (folder, process) in runs.items():
+        output, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+        assert [path.name for path in folder.iterdir()] == ["run"]
+        runs[name] = folder / "run", output, errors
+    return runs
 
 
-def test_the_command_leaves_a_whole_run_folder(command_run):
-    run, process = command_run
+def test_the_command_leaves_a_whole_run_folder(command_runs):
+    run, output, errors = command_runs["alone"]
     assert set(contents(run)) == RUN_FILES
     for picture in run.glob("*.png"):
         assert matplotlib.image.imread(picture).std() > 0.01, f"{picture.name} is blank"
@@ -552,25 +575,22 @@ def test_the_command_leaves_a_whole_run_folder(command_run):
     model = load_model(run)
     assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"] and model.config["latent"] == 2
     assert len(model.map["codes"]) == config["examples"]["train"] == len(model.map["labels"])
-    assert f"best validation bound {max(record['validation_elbo'] for record in history):.2f} nats" in process.stdout
-    assert "Traceback" not in process.stderr and "Warning" not in process.stderr
+    assert f"best validation bound {max(record['validation_elbo'] for record in history):.2f} nats" in output
+    assert "Traceback" not in errors and "Warning" not in errors
 
 
-def test_two_processes_equal_one_to_rounding(command_run, matrices, tmp_path, root):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
-               root / "train_bernoulli.py", "--data", matrices, "--run-folder", tmp_path / "two", *SHARED_RUN]
-    process = subprocess.run(command, text=True, capture_output=True, timeout=120,
-                             env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.returncode == 0, process.stderr
-    config = json.loads((tmp_path / "two" / "config.json").read_text())
+def test_two_processes_equal_one_to_rounding(command_runs):
+    (alone, *_), (run, output, _) = command_runs["alone"], command_runs["two"]
+    config = json.loads((run / "config.json").read_text())
     assert config["processes"] == 2 and config["examples"]["train"] % 8 == 1
-    one, two = (load_checkpoint(run / "checkpoint.pt") for run in (command_run[0], tmp_path / "two"))
-    for name, value in one["weights"].items():
-        torch.testing.assert_close(two["weights"][name], value, rtol=1e-3, atol=1e-5)
+    one, two = (load_checkpoint(run / "checkpoint.pt") for run in (alone, run))
+    for name, value in one["weights"].items():  # Adam makes much of the rounding where a gradient is about 0
+        difference = (two["weights"][name] - value).abs()
+        assert difference.mean() < 1e-6 and difference.max() < 1e-3
     for expected, found in zip(without_times(one["history"]), without_times(two["history"])):
         assert found == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    assert set(contents(tmp_path / "two")) == RUN_FILES
-    assert process.stdout.count("best validation bound") == 1, "only the first process speaks"
+    assert set(contents(run)) == RUN_FILES
+    assert output.count("best validation bound") == 1, "only the first process speaks"
 
 
 def test_torchrun_takes_no_option_of_ours_for_its_own():
