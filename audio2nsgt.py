@@ -311,7 +311,8 @@ class NSGT:
         import torch
 
         Ls, last = self.Ls, self.Ls // 2 if self.real else self.Ls - 1  # last: the highest bin that the FFT gives
-        inner = (0, len(centres) - 1)  # with real: the bands that are their own mirror image, 0 Hz and Nyquist
+        bands = np.arange(len(centres))[:, None]
+        twins = (bands > 0) & (bands < len(centres) - 1) & self.real  # all but 0 Hz and Nyquist have a mirror image
         runs, weight = [], np.zeros(last + 1)
         for start, stop in _runs(widths, (kept.start, kept.stop), self.matrixform):
             width = widths[start:stop].max()
@@ -322,8 +323,7 @@ class NSGT:
             bins = (centres[start:stop, None] + offsets) % Ls
             mirror = -bins % Ls
             direct = (window > 0) & (bins <= last)
-            mirrored = (window > 0) & (mirror <= last) & self.real
-            mirrored &= ~np.isin(np.arange(start, stop), inner)[:, None]
+            mirrored = (window > 0) & (mirror <= last) & twins[start:stop]
             energy = window**2 * frames[start:stop, None]
             weight += np.bincount(bins[direct], energy[direct], last + 1)  # d[b]
             weight += np.bincount(mirror[mirrored], energy[mirrored], last + 1)
@@ -474,13 +474,13 @@ class NSGT:
 def _runs(widths, breaks, matrixform):
     """Cut bands into runs of about equal width (with ragged bands, of equal width): a list of (start, stop)."""
     slack = 1.5 if matrixform else 1
-    runs, start = [], 0
-    for band in range(1, len(widths) + 1):
-        part = widths[start:band + 1]
-        if band == len(widths) or band in breaks or part.max() > slack * part.min():
+    runs, start, least, most = [], 0, np.inf, 0
+    for band, width in enumerate(widths.tolist()):
+        least, most = min(least, width), max(most, width)
+        if band > start and (band in breaks or most > slack * least):
             runs.append((start, band))
-            start = band
-    return runs
+            start, least, most = band, width, width
+    return runs + [(start, len(widths))]
 
 
 def _by_table(width, frames):
@@ -637,6 +637,8 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
+    from audio2nsgt import _job  # by the name of this module: workers cannot see what runs as __main__
+
     sounds, output = find_sounds(sounds), Path(output)
     try:
         _transform(tuple(settings.items()), settings["rate"])  # a wrong scale is said once, before any work
@@ -654,8 +656,9 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
     result = {"converted": 0, "skipped": len(sounds) - len(stale), "failed": {}, "errors": {}, "seconds": 0.0,
               "warnings": Counter()}
     began = saved = time.perf_counter()
-    jobs = (delayed(_job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in set_of_stale, check)
-            for set_of_stale in [set(stale)] for name in names)
+    todo = set(stale)
+    jobs = (delayed(_job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in todo, check)
+            for name in names)
     with _backend(workers, scheduler) as options:
         done = Parallel(return_as="generator_unordered", **options)(jobs) if names else ()
         for name, record, warning, error, reason in tqdm(done, total=len(names), unit="sound", disable=None):
@@ -852,7 +855,7 @@ def main(argv=None):
         print(f"{error:8.1f} dB  {path}")
     for text, count in list(result["warnings"].items())[:1]:
         more = sum(result["warnings"].values()) - count
-        print(f"{count} sounds: {text}" + (f"; and {more} sounds of other lengths alike" if more else ""), file=sys.stderr)
+        print(f"{count} sound{'s' * (count > 1)}: {text}" + (f"; and {more} sounds of other lengths alike" if more else ""), file=sys.stderr)
     for path, reason in sorted(result["failed"].items()):
         print(f"left out: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
     speed = f" in {result['elapsed']:.1f} s: {result['converted'] / result['elapsed']:.1f} files/s, " \
