@@ -228,6 +228,7 @@ for line in sys.stdin:
         test_training.train_to_be_killed(Path(line.strip()))
         os._exit(0)
     print(child, flush=True)
+    sys.stdin.readline()  # until it is killed, or shall be waited for: so long the number stays its own
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
@@ -251,7 +252,8 @@ def test_a_run_killed_again_and_again_always_loads_and_at_last_equals_one_that_w
                         not log.exists() or log.read_text().count("\n") <= first_of_attempt):
                     time.sleep(0.001)  # until it has gone on by an epoch
                 time.sleep(chance.uniform(0, 0.06))
-                os.kill(child, signal.SIGKILL)  # it is waited for only after that: the number is still its own
+                os.kill(child, signal.SIGKILL)
+            print(file=forks.stdin, flush=True)
             status = int(forks.stdout.readline())
             assert status in (0, -signal.SIGKILL), "killed or finished, nothing else"
             content = load_checkpoint(run / "checkpoint.pt")
