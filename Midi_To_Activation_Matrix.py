@@ -78,13 +78,13 @@ def read_with_facts(path, channel=None, bars="all"):
         (bars, facts), where facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a
         Counter of pitches; "left_out", a Counter of why bars were left out; "bpm" at the first bar.
     """
-    matrices, hits, left_out, first_tick, tempos = _read(path, channel, bars)
-    ticks, pitches, ticks_off = (np.concatenate(column) for column in zip(*hits))
+    matrices, hits, left_out, first_tick, ticks_per_quarter, tempos = _read(path, channel, bars)
+    ticks, ticks_in, steps, pitches = (np.concatenate(column) for column in zip(*hits))
     tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
     quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
                                     for when in (ticks, first_tick))
     unmapped = pitches[~IS_MAPPED[pitches]]
-    return matrices, {"distances_ms": np.abs(ticks_off) * quarter_ms, "unmapped": Counter(unmapped.tolist()),
+    return matrices, {"distances_ms": np.abs(ticks_in / ticks_per_quarter - steps / 16) * quarter_ms, "unmapped": Counter(unmapped.tolist()),
                       "left_out": left_out, "bpm": float(60_000 / first_quarter_ms)}
 
 
@@ -105,7 +105,7 @@ def _read(path, channel, bars):
                     raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
                 data = file.read()
             hits, end, ticks_per_quarter, meters, tempos = _read_midi(data, channel)
-        return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), tempos
+        return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), ticks_per_quarter, tempos
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
 
@@ -115,8 +115,8 @@ def _read_midi(data, channel):
 
     symusic does it, at a twentieth of a millisecond a file. Three things it forgets matter here: where tracks end,
     the numbers of the channels, and hits that are struck again before their note-off. So each track is given a marker
-    at its end, and much later a note-off for every drum: a note that lasts beyond the end says that hits may be lost.
-    Then, and where channel 10 is silent or another one is asked for, `_read_track` reads, slower and completely.
+    at its end, and much later a note-off for every drum: a note that lasts as late says that hits may be lost. Then,
+    and where channel 10 is silent or another one is asked for, `_read_track` reads, slower and completely.
 
     Returns:
         (hits, int arrays (n,) of ticks, pitches, velocities; end of the last track in ticks; ticks per quarter note;
@@ -134,9 +134,12 @@ def _read_midi(data, channel):
     last = score.end()
     if score.start() < 0 or last < 0:
         raise ValueError("broken MIDI file (its times go beyond 2^31 ticks)")
-    end = max([marker.time for marker in score.markers if marker.text == END_TEXT], default=last)
-    parts = [track.notes.numpy() for track in score.tracks if track.is_drum and len(track.notes)]
-    if parts and channel in (None, DRUM_CHANNEL) and last == end:
+    end, parts = last, []
+    if last >= LATE:
+        end = max([marker.time for marker in score.markers if marker.text == END_TEXT], default=last)
+    elif channel in (None, DRUM_CHANNEL):
+        parts = [track.notes.numpy() for track in score.tracks if track.is_drum and len(track.notes)]
+    if parts:
         hits = [np.concatenate([part[key] for part in parts]) if len(parts) > 1 else parts[0][key]
                 for key in ("time", "pitch", "velocity")]
     else:
@@ -146,9 +149,10 @@ def _read_midi(data, channel):
     return hits, end, ticks_per_quarter, meters, tempos
 
 
+LATE = 1 << 27  # ticks
 END_OF_TRACK = b"\xff\x2f\x00"
 CLOSING = (b"\xff\x06" + bytes([len(END_TEXT)]) + END_TEXT.encode()  # a marker, in place of the end of track
-           + b"\xc0\x80\x80\x00\x89"  # 2^27 ticks later,
+           + b"\xc0\x80\x80\x00\x89"  # LATE ticks after it,
            + b"\x00".join(bytes([pitch, 0]) for pitch in range(128))  # every drum off
            + b"\x00" + END_OF_TRACK)
 
@@ -283,13 +287,12 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters, first_only=False):
     a change of meter cuts short. All is in whole numbers: a step is ticks_per_quarter / 16 ticks.
 
     Returns:
-        (bars uint8 (n, 8, 64); the hits in them, [(ticks, pitches, quarter notes from the step)] a stretch of 4/4;
-        Counter of bars left out, by reason; the first bar's tick).
+        (bars uint8 (n, 8, 64); the hits in them, [(ticks, ticks in the stretch, steps in the stretch, pitches)] for
+        each stretch of 4/4; Counter of bars left out, by reason; the first bar's tick).
     """
     ticks, pitches, velocities = hits
     ticks = ticks.astype(np.int64)
     stretches = _stretches(meters)
-    end = max(end, int(ticks.max(initial=-1)) + 1)
     bar_ticks = 4 * ticks_per_quarter
     count, placed, kept, left_out, first_tick = 0, [], [], Counter(), None
     for (start, meter), (stop, _) in zip(stretches, [*stretches[1:], (None, None)]):
@@ -319,7 +322,7 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters, first_only=False):
         if bars and first_tick is None:
             first_tick = start
         placed.append((steps + count * STEPS_PER_BAR, own[1], own[2]))
-        kept.append((own[0], own[1], ticks_in / ticks_per_quarter - steps / 16))
+        kept.append((own[0], ticks_in, steps, own[1]))
         count += bars
         if count > MAX_BARS:
             raise ValueError(f"expected at most {MAX_BARS} bars, found {count} or more")
