@@ -112,7 +112,8 @@ class Window:
         self.remember()
         self.code = code
         self.redraw_bar()
-        self.play()
+        if not self.playing:
+            self.play()
         milliseconds = 1000 * (time.perf_counter() - started)
         self.say(f"{words}: {self.describe()}.")
         self.log("point", point=self.point(), hits=np.count_nonzero(self.bar),

@@ -1,0 +1,104 @@
+"""Measure how long a click takes until its pattern is ready to sound, beside the plain ways to do the same.
+
+    python benchmarks/click_speed.py                            # the map that the window opens with
+    python benchmarks/click_speed.py --model runs/my_run/best.pt --clicks 500
+
+A click goes through the window's own code, with the picture drawn into memory and no sound card: from the mouse event until
+the sequencer holds the pattern (the next block of samples has it), and until the picture shows it.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+import drum_map
+import sequencer
+from Activation_Matrix_To_Sound import MODEL, open_model
+from audio2nsgt import load_audio, save_audio
+from command_line import Parser, number, run
+from window import Window
+
+
+class Engine(sequencer.Sequencer):
+    """A sequencer with the methods of a Player, and no sound card."""
+
+    def open(self):
+        pass
+
+    def position(self):
+        return None
+
+
+def mouse(window, kind, x, y):
+    """Press or release the mouse at a point of the map, as a backend tells the window."""
+    from matplotlib.backend_bases import MouseEvent
+
+    MouseEvent(f"button_{kind}_event", window.canvas, *window.map.transData.transform((x, y)), button=1)._process()
+
+
+def milliseconds(act, points, before=None, after=None):
+    """The time of act(x, y) at each point, without those of before(x, y) and after(x, y)."""
+    times = []
+    for x, y in points:
+        if before:
+            before(x, y)
+        start = time.perf_counter()
+        act(x, y)
+        times.append(1000 * (time.perf_counter() - start))
+        if after:
+            after(x, y)
+    return times
+
+
+def main(argv=None):
+    """Return {what: (median, 95th percentile)} in milliseconds."""
+    parser = Parser(__doc__)
+    parser.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
+    parser.add_argument("--kit", type=Path, default=sequencer.KIT, help="folder of eight one-shots")
+    parser.add_argument("--clicks", type=number(int, 10, 100_000), default=100, help="how many clicks (default: 100)")
+    options = parser.parse_args(argv)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    model, kit = open_model(options.model), sequencer.load_kit(options.kit)
+    figure = Figure(figsize=(13, 7), dpi=100)
+    FigureCanvasAgg(figure)
+    window = Window(figure, model, kit, Engine(kit), folder=None, seed=0)
+    figure.canvas.draw()
+    points = np.random.default_rng(0).normal(size=(options.clicks, 2)).clip(-window.plane.reach, window.plane.reach)
+
+    with tempfile.TemporaryDirectory() as folder:
+        def by_file(x, y):
+            """Decode, render a file, and read it back for the player: how the 2019 program played."""
+            save_audio(Path(folder) / "bar.wav", sequencer.render(drum_map.decode(model, window.plane.to_code(x, y)), kit),
+                       sequencer.SAMPLE_RATE)
+            load_audio(Path(folder) / "bar.wav")
+
+        def press(x, y):
+            mouse(window, "press", x, y)
+
+        def release(x, y):
+            mouse(window, "release", x, y)
+
+        rows = {"click to pattern ready": milliseconds(press, points, after=release),
+                "  the same by way of a WAV file": milliseconds(by_file, points),
+                "click to picture, the parts that changed": milliseconds(lambda *_: window.tick(), points, press, release),
+                "  the same by drawing the whole figure": milliseconds(lambda *_: figure.canvas.draw(), points[:20], press, release)}
+        window.density = 25
+        rows["click to pattern ready, exactly 25 hits"] = milliseconds(press, points, after=release)
+
+    print(f"{options.clicks} clicks, {options.model.name}, one thread; milliseconds:    median  95th percentile")
+    result = {what: (statistics.median(times), float(np.quantile(times, 0.95))) for what, times in rows.items()}
+    for what, (median, high) in result.items():
+        print(f"{what:52} {median:12.2f} {high:12.2f}")
+    return result
+
+
+if __name__ == "__main__":
+    run(main)
