@@ -20,7 +20,7 @@ FLOORS = {
     0: {"command_line"},
     1: {"notation", "training_options"},
     2: {"models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
-    3: {"training", "sequencer", "griffin_lim", "drum_map", "figures", "browser"},
+    3: {"training", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots"},
     4: {"window"},
     5: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
 }
