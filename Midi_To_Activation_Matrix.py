@@ -83,8 +83,8 @@ def read_with_facts(path, channel=None, bars="all"):
     tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
     quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
                                     for when in (ticks, first_tick))
-    unmapped = pitches[~IS_MAPPED[pitches]]
-    return matrices, {"distances_ms": np.abs(ticks_in / ticks_per_quarter - steps / 16) * quarter_ms, "unmapped": Counter(unmapped.tolist()),
+    return matrices, {"distances_ms": np.abs(ticks_in / ticks_per_quarter - steps / 16) * quarter_ms,
+                      "unmapped": Counter(pitches[~IS_MAPPED[pitches]].tolist()),
                       "left_out": left_out, "bpm": float(60_000 / first_quarter_ms)}
 
 
@@ -473,7 +473,11 @@ def groove_split(folder):
     folder = Path(folder)
     splits = {}
     with open(folder / "info.csv", newline="") as table:
-        for row in csv.DictReader(table):
+        rows = csv.DictReader(table)
+        missing = {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ())
+        if missing:
+            raise ValueError(f"{folder / 'info.csv'}: expected the columns {', '.join(sorted(missing))}")
+        for row in rows:
             if row["time_signature"] != "4-4":
                 continue
             bars, names, styles = splits.setdefault(row["split"], ([], [], []))

@@ -529,6 +529,9 @@ def test_groove_split_follows_the_published_table(tmp_path):
     assert {split: (len(bars), names, styles) for split, (bars, names, styles) in splits.items()} == {
         "train": (1, ["d1/1_funk_80_beat_4-4"], ["funk"]),
         "validation": (1, ["d1/2_jazz-swing_90_fill_4-4"], ["jazz"])}
+    (tmp_path / "info.csv").write_text("drummer,split\nd1,train\n")
+    with pytest.raises(ValueError, match="info.csv: expected the columns midi_filename, time_signature"):
+        midi.groove_split(tmp_path)
 
 
 # Showing.
