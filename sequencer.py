@@ -14,6 +14,8 @@ is struck, so that a new pattern with another gain starts at its own level while
 step, no pumping. Only where both together would pass CEILING, for as long as those tails ring, is the peak rounded off.
 """
 
+import contextlib
+import sys
 import threading
 from collections import namedtuple
 from pathlib import Path
@@ -331,6 +333,7 @@ class Player:
             import sounddevice
         except (OSError, ImportError) as error:
             raise AudioUnavailable(f"no sound: PortAudio is not installed ({_one_line(error)})") from error
+        _quiet_alsa()
         try:
             device = sounddevice.query_devices(kind="output")
             self._settling = int(self.SETTLE * self.sample_rate)
@@ -379,6 +382,21 @@ class Player:
             self.underruns += 1
         self._sent = (time.outputBufferDacTime, self.sequencer.clock)
         out[:] = self.sequencer.fill(frames)[:, None]
+
+
+def _quiet_alsa():
+    """Keep ALSA from writing on the terminal each time a busy machine comes too late: `underruns` counts that."""
+    import ctypes
+
+    if _ALSA_HANDLER or not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):  # without ALSA there is nothing to quiet
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+        _ALSA_HANDLER.append(kind(lambda file, line, function, error, text: None))
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_ALSA_HANDLER[0])
+
+
+_ALSA_HANDLER = []  # ALSA keeps only its address: it has to stay
 
 
 def _one_line(error):
