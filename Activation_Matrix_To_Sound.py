@@ -119,7 +119,7 @@ def main(argv=None):
     source = group.add_mutually_exclusive_group()
     coordinate = number(float, -100, 100)
     source.add_argument("--at", nargs=2, type=coordinate, metavar=("X", "Y"), help="one bar: a point of the map")
-    source.add_argument("--random", type=number(int, 1, 1000), metavar="N", help="N bars: random points, one after another")
+    source.add_argument("--random", type=number(int, 1, 1000), metavar="N", help="N bars: random points in turn")
     source.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
     group.add_argument("--bars", type=number(int, 1, 1000), metavar="N",
                        help="length in bars: the pattern repeats, or is cut, to fill it (default: the pattern once)")
@@ -131,21 +131,26 @@ def main(argv=None):
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--density", type=number(int, 0, len(INSTRUMENTS) * STEPS_PER_BAR), metavar="HITS",
                        help="hits a bar (default: as many as the model expects at the point)")
-    group.add_argument("--seed", type=number(int, 0), help="of the random points (default: 0; in the window, always another)")
+    group.add_argument("--seed", type=number(int, 0),
+                       help="of what is random (default: 0; for the window's random points, always another)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
-    group.add_argument("--kit", type=Path, default=sequencer.KIT, help="folder of eight sounds (default: dataset_audio/kit)")
+    group.add_argument("--kit", type=Path, default=sequencer.KIT,
+                       help="folder of eight sounds (default: dataset_audio/kit)")
     group = parser.add_argument_group("the window")
-    group.add_argument("--web", action="store_true", help="in a browser of this machine, at the address that is printed")
+    group.add_argument("--web", action="store_true",
+                       help="in a browser of this machine, at the address that is printed")
     group.add_argument("--port", type=number(int, 1, 65535), help="port of --web (default: any that is free)")
     group.add_argument("--save-to", type=Path, default=HERE / "saved_patterns", metavar="FOLDER",
                        help="where Save writes pattern_001, pattern_002, ... (default: saved_patterns)")
-    group.add_argument("--log", type=Path, metavar="FILE", help="append every act to FILE, each a JSON line with its time")
+    group.add_argument("--log", type=Path, metavar="FILE",
+                       help="append every act to FILE, each a JSON line with its time")
     options = parser.parse_args(argv)
 
     windowless = options.at or options.random or options.pattern
     for name in ("bars", "wav", "midi", "png", "npy") if not windowless else ("web", "port", "log"):
         if getattr(options, name):
-            parser.error(f"--{name}: {'is for the window, not for' if windowless else 'needs one of'} --at, --random, --pattern")
+            reason = "is for the window, not for" if windowless else "needs one of"
+            parser.error(f"--{name}: {reason} --at, --random, --pattern")
     if options.pattern and options.density is not None:
         parser.error("--density: is for points of the map; a --pattern has the hits it has")
     if not windowless:

@@ -14,8 +14,9 @@ PAGE = """<!DOCTYPE html>
 </style></head><body><div id="figure"></div><script>
   const socket = new WebSocket(`ws://${location.host}/NUMBER/ws`);
   new mpl.figure(NUMBER, socket, null, document.getElementById("figure"));
-  addEventListener("keydown", event => { if (/^( |Arrow.*)$/.test(event.key)) event.preventDefault(); });  // do not scroll
-  socket.onclose = () => { document.body.textContent = "The program has ended. Start it again, then reload this page."; };
+  socket.onclose = () => { document.body.textContent = "The program has ended. Start it again, reload this page."; };
+  const scrolls = /^( |Arrow.*)$/;  // these keys are for the figure
+  addEventListener("keydown", event => { if (scrolls.test(event.key)) event.preventDefault(); });
 </script></body></html>"""
 
 

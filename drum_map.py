@@ -23,7 +23,8 @@ OTHER_STYLES = "#5b6577"
 def decode(model, code, hits=None, seed=0):
     """The bar that a model draws at a code (latent,): uint8, (8, 64).
 
-    hits: how many, None for as many as the model expects there. seed: of the draw; near codes have near bars under one seed.
+    hits: how many, None for as many as the model expects there. seed: of the draw; within one, near codes have near
+    bars.
     """
     import torch
 
@@ -42,7 +43,8 @@ class Plane:
     bars' codes (of the first two axes, for a model that carries no codes).
 
     Attributes:
-        points: the training bars on the map, float (bars, 2); labels: the style of each, int (bars,); names: of the styles.
+        points: the training bars on the map, float (bars, 2).
+        labels, names: the style of each training bar, int (bars,), and the styles' names.
         reach: the map shows [-reach, reach] on both axes.
     """
 

@@ -70,9 +70,12 @@ class Part:
 class Window:
     """The map on the left, the bar on the right.
 
-    Acts, the methods that keys, buttons and the mouse call, change the state and the sound at once, and mark the picture
-    as old. `tick`, called by a timer, paints what is old: so the sound never waits for the picture, and however fast the
-    mouse is, there is one decoding a frame.
+    Acts, the methods that keys, buttons and the mouse call, change the state and the sound at once, and mark the
+    picture as old. `tick`, called by a timer, paints what is old: so the sound never waits for the picture, and
+    however fast the mouse is, there is one decoding a frame.
+
+    model: a BernoulliVAE of bars. kit, player: of `sequencer`. folder: where `save` writes. density: hits wanted, None
+    for the model's own number. seed: of the random points. log: an open text file, or None. leave: ends the program.
     """
 
     KEYS = {" ": ("play_or_stop",), "r": ("random",), "b": ("back",), "backspace": ("back",), "s": ("save",),
@@ -94,7 +97,7 @@ class Window:
         self.old = True  # the picture does not show the state
         self.touched = False  # by the mouse
         self.silence = None  # why there is no sound
-        self.shown = False
+        self.shown = False  # the figure, for the first time
         self.hovered = self.shown_step = None  # the axes under the mouse; where the playhead is painted
         self.say("Click anywhere on the map.")
         for event, act in (("button_press_event", self.on_press), ("motion_notify_event", self.on_motion),
@@ -116,8 +119,7 @@ class Window:
             self.play()
         milliseconds = 1000 * (time.perf_counter() - started)
         self.say(f"{words}: {self.describe()}.")
-        self.log("point", point=self.point(), hits=np.count_nonzero(self.bar),
-                 milliseconds=milliseconds)
+        self.log("point", point=self.point(), hits=np.count_nonzero(self.bar), milliseconds=milliseconds)
 
     def redraw_bar(self):
         """Decode the bar at the code; if one plays, this one takes over."""
@@ -290,12 +292,12 @@ class Window:
         figure, self.parts = self.figure, []
         figure.set_facecolor(GROUND)
 
-        def words(x, y, text="", colour=TEXT, size=10.5, **looks):
-            return figure.text(x, y, text, color=colour, fontsize=size, va="center", **looks)
+        def words(x, y, text="", colour=TEXT, size=10.5, **style):
+            return figure.text(x, y, text, color=colour, fontsize=size, va="center", **style)
 
-        def changing_words(x, y, box, look, **looks):
-            text = words(x, y, **looks)
-            self.parts.append(Part(box, [text], look, lambda words, colour: text.set(text=words, color=colour)))
+        def changing_words(x, y, box, look, **style):
+            place = words(x, y, **style)
+            self.parts.append(Part(box, [place], look, lambda text, colour=TEXT: place.set(text=text, color=colour)))
 
         def slider(y, label, low, high, act, look):
             slider = Slider(figure.add_axes((0.515, y, 0.34, 0.04)), label, low, high, valstep=1, color=ACCENT,
@@ -352,24 +354,28 @@ class Window:
         self.parts.append(self.bar_part)
         self.playhead = self.grid.add_patch(Rectangle((0, -0.5), 1, len(INSTRUMENTS), color="white", alpha=0.3, lw=0))
 
-        changing_words(0.515, 0.945, (0.51, 0.91, 0.29, 0.06), lambda: (self.describe().replace(", ", "  \N{MIDDLE DOT}  "), TEXT),
-                       size=13, fontweight="bold")
-        changing_words(0.975, 0.942, (0.8, 0.91, 0.2, 0.06), lambda: ("point {:.2f}, {:.2f}".format(*self.point()), QUIET),
-                       size=9.5, ha="right")
-        changing_words(0.458, 0.082, (0.45, 0.062, 0.55, 0.04), lambda: (self.message, self.message_colour))
-        changing_words(0.458, 0.04, (0.45, 0.02, 0.55, 0.04), lambda: (
-            f"{self.silence.capitalize()}. Bars still show, and save as WAV." if self.silence else HINT,
-            WARNING if self.silence else QUIET), size=9.5)
-        self.tempo_slider = slider(0.335, "Tempo", SLOWEST, FASTEST, self.set_tempo, lambda: (self.bpm, f"{self.bpm:g} bpm"))
+        changing_words(0.515, 0.945, (0.51, 0.91, 0.29, 0.06), size=13, fontweight="bold",
+                       look=lambda: (self.describe().replace(", ", "  \N{MIDDLE DOT}  "),))
+        changing_words(0.975, 0.942, (0.8, 0.91, 0.2, 0.06), size=9.5, ha="right",
+                       look=lambda: ("point {:.2f}, {:.2f}".format(*self.point()), QUIET))
+        changing_words(0.458, 0.082, (0.45, 0.062, 0.55, 0.04),
+                       look=lambda: (shortened(self.message), self.message_colour))
+        changing_words(0.458, 0.04, (0.45, 0.02, 0.55, 0.04), size=9.5,
+                       look=lambda: (f"{shortened(self.silence.capitalize(), 60)}. Bars still show, and save as WAV.",
+                                     WARNING) if self.silence else (HINT, QUIET))
+        self.tempo_slider = slider(0.335, "Tempo", SLOWEST, FASTEST, self.set_tempo,
+                                   lambda: (self.bpm, f"{self.bpm:g} bpm"))
         self.density_slider = slider(0.262, "Density", 0, DENSEST, self.set_density,
                                      lambda: (self.wanted_hits(), f"{self.wanted_hits()} hits"))
         button((0.925, 0.259, 0.05, 0.046), lambda: self.change_density(None), lambda: ("Auto", self.density is None))
-        button((0.515, 0.145, 0.12, 0.07), self.play_or_stop, lambda: ("Stop" if self.playing else "Play", self.playing))
+        button((0.515, 0.145, 0.12, 0.07), self.play_or_stop,
+               lambda: ("Stop" if self.playing else "Play", self.playing))
         for left, label, act in ((0.645, "Random", self.random), (0.73, "Back", self.back), (0.815, "Save", self.save),
                                  (0.9, "Keys", self.show_help)):
             button((left, 0.145, 0.075, 0.07), act, lambda label=label: (label, False))
-        self.help = words(0.5, 0.5, HELP, size=11, family="monospace", ha="center", multialignment="left", linespacing=1.7,
-                          visible=False, bbox=dict(boxstyle="round,pad=1.6", facecolor=BEAT, edgecolor=QUIET))
+        self.help = words(0.5, 0.5, HELP, size=11, family="monospace", ha="center", multialignment="left",
+                          visible=False, linespacing=1.7,
+                          bbox=dict(boxstyle="round,pad=1.6", facecolor=BEAT, edgecolor=QUIET))
         for artist in (self.playhead, self.help, *(artist for part in self.parts for artist in part.artists)):
             artist.set_animated(True)
 
@@ -432,6 +438,11 @@ def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
             if path:
                 write(stack.enter_context(replacing(path)))
     return [path for path, _ in writers if path]
+
+
+def shortened(text, most=100):
+    """A text that fits the status line: its end is kept, a file's name is there."""
+    return text if len(text) <= most else f"{text[:most // 3]} ... {text[5 + most // 3 - most:]}"
 
 
 def next_name(folder):

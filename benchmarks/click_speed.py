@@ -3,8 +3,8 @@
     python benchmarks/click_speed.py                            # the map that the window opens with
     python benchmarks/click_speed.py --model runs/my_run/best.pt --clicks 500
 
-A click goes through the window's own code, with the picture drawn into memory and no sound card: from the mouse event until
-the sequencer holds the pattern (the next block of samples has it), and until the picture shows it.
+A click goes through the window's own code, with the picture drawn into memory and no sound card: from the mouse event
+until the sequencer holds the pattern (the next block of samples has it), and until the picture shows it.
 """
 
 import statistics
@@ -76,8 +76,8 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         def by_file(x, y):
             """Decode, render a file, and read it back for the player: how the 2019 program played."""
-            save_audio(Path(folder) / "bar.wav", sequencer.render(drum_map.decode(model, window.plane.to_code(x, y)), kit),
-                       sequencer.SAMPLE_RATE)
+            bar = drum_map.decode(model, window.plane.to_code(x, y))
+            save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), sequencer.SAMPLE_RATE)
             load_audio(Path(folder) / "bar.wav")
 
         def press(x, y):
@@ -86,10 +86,16 @@ def main(argv=None):
         def release(x, y):
             mouse(window, "release", x, y)
 
+        def paint(x, y):
+            window.tick()
+
+        def draw_all(x, y):
+            figure.canvas.draw()
+
         rows = {"click to pattern ready": milliseconds(press, points, after=release),
                 "  the same by way of a WAV file": milliseconds(by_file, points),
-                "click to picture, the parts that changed": milliseconds(lambda *_: window.tick(), points, press, release),
-                "  the same by drawing the whole figure": milliseconds(lambda *_: figure.canvas.draw(), points[:20], press, release)}
+                "the picture after a click, what changed": milliseconds(paint, points, press, release),
+                "  the same by drawing the whole figure": milliseconds(draw_all, points[:20], press, release)}
         window.density = 25
         rows["click to pattern ready, exactly 25 hits"] = milliseconds(press, points, after=release)
 

@@ -21,7 +21,7 @@ import command_line
 import drum_map
 import sequencer
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
-from window import FASTEST, SLOWEST, Window, next_name
+from window import FASTEST, SLOWEST, Window, next_name, shortened
 
 ROOT = Path(__file__).resolve().parent.parent
 main = Activation_Matrix_To_Sound.main
@@ -110,7 +110,8 @@ def used_window(model, tmp_path_factory):
 def mouse(window, kind, axes, x, y, button=1):
     """A mouse event at a data point of axes, as a backend sends it."""
     left, bottom = axes.transData.transform((x, y))
-    MouseEvent(f"{kind}_event", window.canvas, left, bottom, button=None if kind == "motion_notify" else button)._process()
+    button = None if kind == "motion_notify" else button
+    MouseEvent(f"{kind}_event", window.canvas, left, bottom, button=button)._process()
 
 
 def click(window, axes, x, y):
@@ -207,7 +208,8 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--wav", "a.wav"], ["--bars", 3], ["--at", 0, 0, "--web"], ["--at", 0, 0, "--port", 8000], ["--port", 70000],
     ["--at", 0, 0, "--wav", "a.txt"], ["--at", 0, 0, "--png", "a.jpg"], ["--at", 0, 0, "--npy", "a"],
     ["--pattern", "a.mid", "--density", 3], ["--pattern", "no_such.mid"], ["--pattern", "."],
-    ["--at", 0, 0, "--model", "no_such.pt"], ["--at", 0, 0, "--model", "broken.pt"], ["--at", 0, 0, "--model", "digits.pt"],
+    ["--at", 0, 0, "--model", "no_such.pt"], ["--at", 0, 0, "--model", "broken.pt"],
+    ["--at", 0, 0, "--model", "digits.pt"],
     ["--at", 0, 0, "--wav", "a.wav", "--kit", "no_such"], ["--at", 0, 0, "--wav", "a.wav", "--kit", "."],
     ["--pattern", "broken.mid"], ["--pattern", "shape.npy"], ["--pattern", "code.npy"],
     ["--at", 0, 0, "--midi", "same.mid", "--npy", "folder.npy"],
@@ -239,9 +241,11 @@ def test_a_missing_map_says_how_to_train_one(tmp_path, monkeypatch):
 
 def test_the_twin_loads_no_toolkit_and_no_sound_card(model_path, kit_folder, tmp_path):
     script = ("import sys, Activation_Matrix_To_Sound as script; script.main(sys.argv[1:]); "
-              "bad = {'tkinter', 'matplotlib.pyplot', 'sounddevice'} & sys.modules.keys(); sys.exit(str(bad) if bad else 0)")
+              "bad = {'tkinter', 'matplotlib.pyplot', 'sounddevice'} & sys.modules.keys(); "
+              "sys.exit(str(bad) if bad else 0)")
     result = subprocess.run([sys.executable, "-c", script, "--at", "0", "1", "--model", model_path, "--kit", kit_folder,
-                             "--wav", tmp_path / "a.wav", "--png", tmp_path / "a.png"], cwd=ROOT, capture_output=True, text=True)
+                             "--wav", tmp_path / "a.wav", "--png", tmp_path / "a.png"],
+                            cwd=ROOT, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert (tmp_path / "a.png").exists()
 
@@ -421,7 +425,8 @@ def test_buttons_do_what_their_keys_do(window):
     assert window.help.get_visible()
 
 
-@given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "point", "cell", "hover", "time"]), max_size=10))
+@given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "point", "cell", "hover", "time"]),
+                     max_size=10))
 @settings(max_examples=12, deadline=None)
 def test_painting_what_changed_equals_painting_everything(used_window, acts):
     window = used_window
@@ -498,6 +503,14 @@ def test_names_count_up_past_every_file_that_is_there(tmp_path):
     assert next_name(tmp_path) == "pattern_002"
     (tmp_path / "pattern_002.txt").touch()
     assert next_name(tmp_path) == "pattern_004"
+
+
+def test_a_long_message_is_shortened_to_the_line_and_keeps_its_ends():
+    assert shortened("short") == "short"
+    for length in range(90, 300):
+        text = "".join(chr(65 + i % 26) for i in range(length))
+        short = shortened(text)
+        assert len(short) == min(length, 100) and short[:30] == text[:30] and short[-50:] == text[-50:]
 
 
 def test_without_sound_everything_else_works_and_the_window_says_so(model, tmp_path):

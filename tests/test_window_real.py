@@ -1,5 +1,5 @@
-"""The window for real: on a virtual screen, clicked by xdotool, heard through PortAudio from a null sink whose clock is real;
-and in a headless browser. Each skips, saying what is missing, where these programs are not installed."""
+"""The window for real: on a virtual screen, clicked by xdotool, heard through PortAudio from a null sink whose clock
+is real; and in a headless browser. Each test skips, saying what is missing, where these programs are not installed."""
 
 import asyncio
 import contextlib
@@ -49,8 +49,9 @@ def screen():
             pytest.skip(f"needs {program}")
     pytest.importorskip("tkinter", reason="needs a GUI toolkit (tkinter)")
     reading, writing = os.pipe()
-    server = subprocess.Popen(["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-dpi", "96",
-                               "-nolisten", "tcp"], pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-dpi", "96", "-nolisten", "tcp"],
+        pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writing)
     try:
         with open(reading) as pipe:
@@ -62,14 +63,15 @@ def screen():
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
-    """A folder with a model and a kit of eight tones: each swells in 5 ms and dies away smoothly, so that a gap or a jump shows."""
+    """A folder with a model and a kit of eight tones that swell in 5 ms and die away: a gap or a jump would show."""
     folder = tmp_path_factory.mktemp("material")
     write_tiny_map(folder / "map.pt")
     (folder / "kit").mkdir()
     seconds = np.arange(int(0.9 * SAMPLE_RATE)) / SAMPLE_RATE
-    shape = np.minimum(1, seconds / 0.005) * np.exp(-seconds / 0.4) * (1 - seconds / 0.9)
+    swell = np.sin(np.pi / 2 * np.minimum(1, seconds / 0.005)) ** 2
+    shape = swell * np.exp(-seconds / 0.4) * (1 - seconds / 0.9)
     for i, name in enumerate(("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")):
-        tone = 0.1 * np.sin(np.pi / 2 * np.minimum(1, seconds / 0.005)) ** 2 * shape * np.sin(2 * np.pi * (170 + 61 * i) * seconds)
+        tone = 0.1 * shape * np.sin(2 * np.pi * (170 + 61 * i) * seconds)
         soundfile.write(folder / "kit" / f"{name}.wav", tone, SAMPLE_RATE, "FLOAT")
     return folder
 
@@ -81,9 +83,11 @@ class Program:
         self.folder = material
         self.log_path = material / f"log{time.monotonic_ns()}"
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "Activation_Matrix_To_Sound.py", "--model", material / "map.pt", "--kit", material / "kit",
-             "--save-to", material / "saved", "--seed", "0", "--log", self.log_path, *options],
-            env={name: value for name, value in env.items() if name != "MPLBACKEND"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            [sys.executable, ROOT / "Activation_Matrix_To_Sound.py", "--model", material / "map.pt",
+             "--kit", material / "kit", "--save-to", material / "saved", "--seed", "0", "--log", self.log_path,
+             *options],
+            env={name: value for name, value in env.items() if name != "MPLBACKEND"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def log(self, act=None):
         lines = map(json.loads, self.log_path.read_text().splitlines()) if self.log_path.exists() else ()
@@ -138,9 +142,9 @@ class Hand:
 class ClientMessage(ctypes.Structure):
     """XClientMessageEvent of Xlib, padded to the size of an XEvent."""
 
-    _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("send_event", ctypes.c_int), ("display", ctypes.c_void_p),
-                ("window", ctypes.c_ulong), ("message_type", ctypes.c_ulong), ("format", ctypes.c_int),
-                ("data", ctypes.c_long * 5), ("padding", ctypes.c_long * 24)]
+    _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("send_event", ctypes.c_int),
+                ("display", ctypes.c_void_p), ("window", ctypes.c_ulong), ("message_type", ctypes.c_ulong),
+                ("format", ctypes.c_int), ("data", ctypes.c_long * 5), ("padding", ctypes.c_long * 24)]
 
 
 def close_window(display, name):
@@ -242,7 +246,7 @@ def test_ten_clicks_while_it_plays_leave_no_gap_and_no_underrun(window, hand, ca
         stops = len(window.log("stop"))
         hand.do("key", "space")
         underruns = window.wait_for("stop", stops + 1)["underruns"] - before
-        silent = np.diff(np.flatnonzero(np.abs(np.r_[1, played, 1]) > 1e-5)).max()  # the longest run of silence, in samples
+        silent = np.diff(np.flatnonzero(np.abs(np.r_[1, played, 1]) > 1e-5)).max()  # the longest silence, in samples
         # every sound swells smoothly, so the wave bends gently everywhere; a lost or repeated block would break it
         bend = np.abs(np.diff(played, 2)).max() / np.abs(played).max()
         faults.append((underruns, int(silent), float(bend)))
@@ -255,8 +259,8 @@ def test_ten_clicks_while_it_plays_leave_no_gap_and_no_underrun(window, hand, ca
 def test_a_drag_morphs_and_the_bar_can_be_edited_while_it_plays(window, hand, model):
     points, releases, toggles = (len(window.log(act)) for act in ("point", "release", "toggle"))
     path = [hand.on_map(0.1 * i - 1, 0.05 * i) for i in range(15)]
-    hand.do("mousemove", *path[0], "mousedown", 1, *(word for place in path for word in ("mousemove", *place, "sleep", 0.02)),
-            "mouseup", 1)
+    moves = (word for place in path for word in ("mousemove", *place, "sleep", 0.02))
+    hand.do("mousemove", *path[0], "mousedown", 1, *moves, "mouseup", 1)
     line = window.wait_for("release", releases + 1)
     assert len(window.log("point")) == points + 1
     assert np.allclose(line["point"], (0.4, 0.7), atol=0.02)
@@ -278,7 +282,7 @@ def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, han
 
 
 def test_without_portaudio_the_window_works_and_ctrl_c_ends_it_cleanly(screen, material, model, tmp_path):
-    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")  # what sounddevice does then
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")  # as sounddevice does
     with running(material, {**os.environ, "DISPLAY": screen, "PYTHONPATH": str(tmp_path)}) as program:
         program.wait_for("ready")
         hand = Hand(screen, model)
@@ -331,8 +335,9 @@ async def browser(profile):
 
     process = subprocess.Popen(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--mute-audio",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
-         "--remote-debugging-port=0", f"--window-size={WIDTH + 60},{HEIGHT + 150}", "about:blank"],
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         f"--user-data-dir={profile}", "--remote-debugging-port=0", f"--window-size={WIDTH + 60},{HEIGHT + 150}",
+         "about:blank"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port_file = profile / "DevToolsActivePort"
@@ -352,7 +357,9 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
     program_env = {name: value for name, value in card[0].env.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
 
     async def visit(program):
-        address = re.search(r"http://127\.0\.0\.1:\d+/", program.process.stdout.readline() + program.process.stdout.readline())[0]
+        said = program.process.stdout.readline() + program.process.stdout.readline()
+        assert "browser instead" in said
+        address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
         async with browser(tmp_path / "profile") as page:
             await page.call("Page.navigate", url=address)
             program.wait_for("ready")

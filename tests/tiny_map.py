@@ -1,4 +1,4 @@
-"""A small model with a map, for tests of the window: untrained, but a point's bar depends on the point, and is sparse."""
+"""A small model with a map, for tests of the window: untrained, but each point has a bar of its own."""
 
 import torch
 
@@ -17,5 +17,6 @@ def write_tiny_map(path, latent=2, bars=300):
             last.bias.fill_(-3.5)
         labels = torch.arange(bars) % 3
         codes = torch.randn(bars, latent) * 0.4 + torch.eye(3)[labels][:, :2] @ torch.ones(2, latent).tril()
-    training.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": ["funk", "jazz", "rock"]})
+    styles = {"codes": codes, "labels": labels, "label_names": ["funk", "jazz", "rock"]}
+    training.save_checkpoint(path, model, map=styles)
     return training.load_model(path)
