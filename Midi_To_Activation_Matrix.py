@@ -680,7 +680,7 @@ def show_file(path, channel=None, bars="all", plot=None, staff=None):
 def main(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("source", nargs="?", type=Path, default=HERE / "Dataset_Drum_Groove_Midi" / "HOUSE1.mid",
-                        help="a MIDI file, drum part in MusicXML, ABC or Humdrum, or matrix to show; or a folder to convert")
+                        help="a MIDI file, drum part in MusicXML, ABC or Humdrum, or matrix to show; a folder to convert")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="where the matrices of a folder go (default: Dataset_Drum_Groove_Pattern), or of one file")
     parser.add_argument("--bars", choices=("all", "first"), default="all", help="all bars (default), or the first only")
