@@ -44,7 +44,8 @@ ROW_OF_PITCH = np.array([PITCH_TO_INSTRUMENT.get(pitch, PERCUSSION) for pitch in
 IS_MAPPED = np.array([pitch in PITCH_TO_INSTRUMENT for pitch in range(128)])
 
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1
-DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|conga|bongo", re.I)
+DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|"
+                        r"conga|bongo|tamb|shaker|cabasa|cowbell", re.I)
 TICKS_PER_QUARTER = 480  # of the files we write
 TEXT_BARS = 8  # shown in the terminal
 END_TEXT = "end of track, seen by Midi_To_Activation_Matrix"
