@@ -59,7 +59,7 @@ def null_sink():
         with open(folder / "daemon.log", "wb") as log:
             daemon = subprocess.Popen(
                 ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm=yes",
-                 "--high-priority=no", "--realtime=no",
+                 "--high-priority=yes", "--realtime=yes",
                  "-L", f"module-native-protocol-unix socket={folder / 'socket'} auth-anonymous=1",
                  "-L", f"module-null-sink sink_name=speaker rate={SAMPLE_RATE} channels=2 format=float32le"],
                 env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -1,8 +1,10 @@
 """The player on a real sound card's clock: what reached a PulseAudio null sink is what was asked for, in time.
 
-A program of its own plays (so that PortAudio sees only the null sink); the test records the sink and compares.
+A program of its own plays (so that PortAudio sees only the null sink); the test records the sink and compares. A test is
+tried three times: a machine that is busy with other work can keep any program from its 40 ms, but not every time.
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -42,6 +44,22 @@ def card():
         pytest.skip(f"no null sink on this machine: {error}")
 
 
+def in_three_tries(test):
+    """The test passes where one of three tries does."""
+
+    @functools.wraps(test)
+    def tried(*arguments, **options):
+        for tries_left in (2, 1, 0):
+            try:
+                return test(*arguments, **options)
+            except AssertionError as error:
+                if not tries_left:
+                    raise
+                print(f"tried again, for {str(error).strip().splitlines()[0]}")
+
+    return tried
+
+
 def play(card, root, acts):
     """Run the acts in a program that plays to the card: (recording, the program's log as event -> moments)."""
     program = textwrap.dedent(PROGRAM).format(root=str(root)) + textwrap.dedent(acts) + "\nprint(json.dumps(log))\n"
@@ -65,6 +83,7 @@ def onset(samples, level=0.01):
     return int(np.argmax(np.abs(samples) > level))
 
 
+@in_three_tries
 def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
     recording, log = play(card, root, """
         player.set_bpm(240)
@@ -82,12 +101,14 @@ def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
     expected = render(np.concatenate([patterns()[0]] * 2), load_kit(), 240, loop=False)[:2 * 44100]
     lag = onset(expected)
     heard = samples[start - lag:start - lag + len(expected)]
-    print(f"asked to heard {1000 * delay:.0f} ms, largest difference {np.abs(heard - expected).max():.2g}")
+    print(f"asked to heard {1000 * delay:.0f} ms, largest difference {np.abs(heard - expected).max():.2g}, "
+          f"underruns {log['underruns'][0]}")
     np.testing.assert_allclose(heard, expected, atol=1e-4)  # every sample, at its place, for two loops
     assert 0 < delay < 0.1
     assert log["underruns"] == [0]
 
 
+@in_three_tries
 def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
     recording, log = play(card, root, """
         for pattern in patterns:  # a click on the first beat, so that every pattern can be told in the recording
@@ -120,6 +141,7 @@ def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
     assert log["underruns"] == [0]
 
 
+@in_three_tries
 def test_position_follows_what_the_card_sounds(card, root):
     recording, log = play(card, root, """
         pattern = np.zeros((1, 8, 64), np.uint8)
