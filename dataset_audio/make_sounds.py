@@ -40,7 +40,8 @@ RATE = 44100
 LONGEST = 2.0  # seconds
 SQUARES_HZ = np.array([205.3, 304.4, 369.6, 522.7, 540.0, 800.0])  # the oscillators of the TR-808 [cymbal]
 MEMBRANE = np.array([1.594, 2.136, 2.296, 2.653, 2.918])  # the modes above the lowest, over its frequency [membrane]
-LOUDNESS_DB = {"Kick": -15, "Snare": -19, "Clap": -21, "HHO": -27, "HHC": -30, "Tom": -17, "Cymb": -26, "Percu": -23}
+LOUDNESS_DB = {"Kick": -15, "Snare": -17.5, "Clap": -19.5, "HHO": -25, "HHC": -27.5, "Tom": -17, "Cymb": -25,
+               "Percu": -22}  # of the loudest 50 ms, RMS
 PEAK = 0.45  # the loudest sample of any sound
 EACH = 5  # sounds of a class in each machine
 STRAYING, JITTER = 0.5, 0.25  # share of them from another family than the first; how far they lie apart in its ranges
