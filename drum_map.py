@@ -126,10 +126,13 @@ def draw_map(axes, plane):
     named = [label for label in np.argsort(-counts, kind="stable") if counts[label]][:STYLES_NAMED]
     groups = [(colour, plane.names[label], plane.labels == label, 2.1) for colour, label in zip(STYLE_COLOURS, named)]
     groups.append((OTHER_STYLES, "other styles", ~np.isin(plane.labels, named), 2))
+    size = np.clip(250 / np.sqrt(len(plane.points) + 1), 2.1, 3.2)  # points
     for colour, name, members, height in groups:
         if members.any():
-            axes.plot(*plane.points[members].T, "o", color=colour, markersize=2.6, markeredgewidth=0, alpha=0.75,
+            axes.plot(*plane.points[members].T, "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.75,
                       label=name, zorder=height)
     if len(plane.points):
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.015), ncols=4, frameon=False, labelcolor=TEXT,
-                    fontsize=9.5, markerscale=3, handletextpad=0.2, columnspacing=1.6)
+        legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.015), ncols=4, frameon=False, labelcolor=TEXT,
+                             fontsize=9.5, markerscale=8 / size, handletextpad=0.2, columnspacing=1.6)
+        for handle in legend.legend_handles:
+            handle.set_alpha(1)
