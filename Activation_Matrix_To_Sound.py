@@ -53,7 +53,8 @@ def chosen_bars(options):
         model = open_model(options.model)
         codes = ([drum_map.Plane(model).to_code(*options.at)] if options.at else
                  [drum_map.random_code(model.config["latent"], options.seed or 0, i) for i in range(options.random)])
-        bars = np.stack([drum_map.decode(model, code, options.density, options.seed or 0) for code in codes])
+        seed = options.seed or 0  # each bar has noise of its own: one noise for all would give them a common accent
+        bars = np.stack([drum_map.decode(model, code, options.density, seed + i) for i, code in enumerate(codes)])
     if options.bars:
         bars = bars[np.arange(options.bars) % len(bars)]  # again from the first, or cut, to fill the length
     return bars
