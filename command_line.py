@@ -7,11 +7,14 @@ import argparse
 import contextlib
 import math
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a fault of ours
+
+NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, doc, **options):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        self._negative_number_matcher = NEGATIVE_NUMBER  # argparse's own takes -1e-3 for an option
 
     def error(self, message):
         """Print the message in one line on stderr and exit with status 2."""

@@ -86,7 +86,8 @@ class Window:
     def __init__(self, figure, model, kit, player, folder, bpm=120, density=None, seed=None, log=None, leave=None):
         self.figure, self.canvas, self.model, self.kit, self.player = figure, figure.canvas, model, kit, player
         self.folder, self.bpm, self.density, self.log_file, self.leave = folder, bpm, density, log, leave
-        self.seed = seed or 0  # of what the model draws at a point
+        self.first_seed = seed or 0
+        self.seed = self.first_seed  # of what the model draws: one for all points, till the next random one
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.plane = drum_map.Plane(model)
         self.code = self.plane.to_code(0, 0)
@@ -109,11 +110,11 @@ class Window:
 
     # Acts
 
-    def go_to(self, code, words):
-        """Play the bar that the model draws at a code."""
+    def go_to(self, code, words, seed=None):
+        """Play the bar that the model draws at a code; with a seed of its own, or as at the points before."""
         started = time.perf_counter()
         self.remember()
-        self.code = code
+        self.code, self.seed = code, self.seed if seed is None else seed
         self.redraw_bar()
         if not self.playing:
             self.play()
@@ -160,16 +161,17 @@ class Window:
 
     def random(self):
         self.randoms += 1
-        self.go_to(drum_map.random_code(len(self.code), self.random_seed, self.randoms - 1), "A random point")
+        code = drum_map.random_code(len(self.code), self.random_seed, self.randoms - 1)
+        self.go_to(code, "A random point", self.first_seed + self.randoms - 1)
 
     def remember(self):
         """Keep the state for `back`."""
-        self.history = self.history[-99:] + [(self.code, self.bar, self.density)]
+        self.history = self.history[-99:] + [(self.code, self.bar, self.density, self.seed)]
 
     def back(self):
         """Return to the state before the last act that changed it."""
         while self.history:
-            code, bar, density = self.history.pop()
+            code, bar, density, self.seed = self.history.pop()
             if density != self.density or not (np.array_equal(bar, self.bar) and np.array_equal(code, self.code)):
                 self.code, self.bar, self.density, self.undrawn = code, bar, density, False
                 if self.playing:
@@ -236,7 +238,8 @@ class Window:
 
     def describe(self):
         style = self.plane.style_near(*self.point())
-        return f"{np.count_nonzero(self.bar)} hits" + (f", near {style}" if style else "")
+        hits = int(np.count_nonzero(self.bar))
+        return f"{hits} hit{'s' * (hits != 1)}" + (f", near {style}" if style else "")
 
     def say(self, message, colour=TEXT):
         self.message, self.message_colour, self.old = message, colour, True
@@ -357,7 +360,7 @@ class Window:
         changing_words(0.515, 0.945, (0.51, 0.91, 0.29, 0.06), size=13, fontweight="bold",
                        look=lambda: (self.describe().replace(", ", "  \N{MIDDLE DOT}  "),))
         changing_words(0.975, 0.942, (0.8, 0.91, 0.2, 0.06), size=9.5, ha="right",
-                       look=lambda: ("point {:.2f}, {:.2f}".format(*self.point()), QUIET))
+                       look=lambda: ("point {:.2f} {:.2f}, seed {}".format(*self.point(), self.seed), QUIET))
         changing_words(0.458, 0.082, (0.45, 0.062, 0.55, 0.04),
                        look=lambda: (shortened(self.message), self.message_colour))
         changing_words(0.458, 0.04, (0.45, 0.02, 0.55, 0.04), size=9.5,

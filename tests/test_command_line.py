@@ -226,3 +226,10 @@ def test_a_pipe_is_written_and_stays_a_pipe(tmp_path):
 
 def test_numbers_compare_with_infinite_limits():
     assert number(float, low=-math.inf)("-1e308") == -1e308
+
+
+def test_negative_numbers_are_values_in_every_notation():
+    parser = Parser("doc")
+    parser.add_argument("--at", nargs=2, type=number(float))
+    for text in ("-1", "-0.5", "-.5", "-1e-3", "-2E+1", "-3."):
+        assert parser.parse_args(["--at", text, "0"]).at == [float(text), 0.0]
