@@ -281,7 +281,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                   free_bits=free_bits, samples=samples, seed=seed)
     fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
     first_epoch, best, history = 1, -math.inf, []
     if resume:
         content = load_checkpoint(run / "checkpoint.pt")
@@ -300,7 +300,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         optimizer.load_state_dict(content["optimizer"])
         first_epoch, best, history = content["epoch"] + 1, content["best"], content["history"]
     elif (run / "checkpoint.pt").exists():
-        raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run-folder leaves it in peace")
+        raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run-folder leaves it alone")
     if rank == 0:
         write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
                                          "class": type(model).__name__, "config": model.config,

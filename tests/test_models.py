@@ -245,7 +245,7 @@ def test_drawn_bars_come_as_often_as_their_probability_says(decoder):
     found = torch.bincount((cells.long() @ (2 ** torch.arange(7, -1, -1))), minlength=256).double()
     expected = count * probability.double() / probability.double().sum()
     rare = expected < 5  # the chi-square test wants at least 5 expected in a class: the rare bars are one
-    found, expected = (torch.cat([number[~rare], number[rare].sum()[None]]) for number in (found, expected))
+    found, expected = (torch.cat([counts[~rare], counts[rare].sum()[None]]) for counts in (found, expected))
     assert expected[-1] > 5 and len(expected) > 50
     assert scipy.stats.chisquare(found, expected).pvalue > 1e-3
 
@@ -268,7 +268,7 @@ def test_a_bar_has_exactly_the_hits_asked_for(drum_model, hits):
     assert bars.shape == (3, 8, 64) and bars.dtype == torch.uint8
     assert (bars > 0).flatten(1).sum(1).tolist() == [hits] * 3
     assert torch.equal(bars, drum_model.draw(z, hits=hits)), "the same arguments give the same bars"
-    assert torch.equal(bars[1:2], drum_model.draw(z[1:2], hits=hits)), "a point has one bar, whatever is drawn beside it"
+    assert torch.equal(bars[1:2], drum_model.draw(z[1:2], hits=hits)), "a point has one bar, wherever drawn"
 
 
 def test_a_dense_bar_is_not_far_from_the_model(drum_model):
