@@ -76,13 +76,14 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
 
     Args:
         path: the file; folders that are missing are made.
-        samples: shape (samples,) or (samples, channels), within [-1, 1]: nothing is ever clipped here.
+        samples: shape (samples,) or (samples, channels), within [-1, 1] unless subtype is "FLOAT" or "DOUBLE": nothing
+            is ever clipped here.
         sample_rate: in Hz.
         subtype: soundfile's name of the sample format; a format that does not know it gets its own default.
 
     Raises:
         OSError: nothing can be written there.
-        ValueError: a value is not finite or beyond [-1, 1], or the suffix names no sound format.
+        ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers, or the suffix names no sound format.
     """
     import soundfile
 
@@ -93,9 +94,9 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
     if not np.isfinite(samples).all():
         raise ValueError(f"{path}: expected finite samples, found {np.sum(~np.isfinite(samples))} that are not")
     peak = np.abs(samples).max(initial=0)
-    if peak > 1:
-        raise ValueError(f"{path}: expected samples within [-1, 1], found a peak of {peak:.6g}; scale the sound first")
     subtype = subtype if soundfile.check_format(kind, subtype) else None
+    if peak > 1 and subtype not in ("FLOAT", "DOUBLE"):
+        raise ValueError(f"{path}: expected samples within [-1, 1], found a peak of {peak:.6g}; scale the sound first")
     with replacing(path) as temporary:
         soundfile.write(temporary, samples, int(sample_rate), subtype, format=kind)
 
@@ -191,6 +192,17 @@ class MelScale(Scale):
         return self.F(bnd) / (self.F(bnd) + 700.0) / (np.log(10) / 2595.0 * self.step) / 2
 
 
+class _FixedScale(Scale):
+    """The given frequencies, in Hz."""
+
+    def __init__(self, frequencies):
+        super().__init__(len(frequencies))
+        self.frequencies = frequencies
+
+    def __call__(self):
+        return self.frequencies, self.frequencies / np.gradient(self.frequencies) / 2
+
+
 class NSGT:
     """The non-stationary Gabor transform: a picture of a sound in bands of any spacing, and the way back.
 
@@ -218,6 +230,7 @@ class NSGT:
         reducedform: bands left out at either end, 0, 1 (0 Hz and Nyquist) or 2. Above 0, backward is no longer exact.
         dtype: float32 or float64, torch's or NumPy's; of the signals, coefficients are complex of that precision.
         device: the torch device that coefficients and signals live on.
+        frames: with matrixform, a number of frames in place of the least, which is the width of the widest window.
 
     Attributes:
         frequencies: the centres of the bands given, in Hz, float64, shape (bands,).
@@ -231,7 +244,8 @@ class NSGT:
     Memory: about 24 bytes a sample for the plan; the coefficients are bands x frames complex numbers a sound.
     """
 
-    def __init__(self, scale, fs, Ls, real=True, matrixform=False, reducedform=0, dtype="float64", device="cpu"):
+    def __init__(self, scale, fs, Ls, real=True, matrixform=False, reducedform=0, dtype="float64", device="cpu",
+                 frames=None):
         import torch
 
         if not 0 < fs < np.inf:
@@ -256,11 +270,33 @@ class NSGT:
         frequencies = np.concatenate((inner, [fs / 2], -inner[::-1]))
         self.frequencies = np.concatenate(([0.0], frequencies))[kept]
         most = widths[kept].max() if reducedform else widths.max()
-        frames = np.full_like(widths, most) if matrixform else widths  # M_k
+        if frames is not None and not (matrixform and frames >= most):
+            raise ValueError(f"frames: expected at least {most}, and matrixform, found {frames}")
+        frames = np.full_like(widths, frames or most) if matrixform else widths  # M_k
         self.frames = frames[kept]
         if real:
             centres, widths, frames = centres[:half], widths[:half], frames[:half]
         self._plan(centres, widths, frames, kept)
+
+    def below(self, frequency):
+        """A smaller transform of sounds that last as long, with the bands of this one below `frequency` in Hz.
+
+        It works at a lower sample rate, on as many bins and frames as those bands need: twice their widest window, so
+        that |c|^2 has no aliases. None where fewer than 4 of the scale's bands lie there, or all.
+        """
+        inner = self._inner_frequencies()
+        count = np.searchsorted(inner, frequency)
+        if not 4 <= count < len(inner):
+            return None
+        duration = self.Ls / self.fs
+        samples = 2 * int(np.ceil(inner[count] * duration))
+        rate = samples / duration
+        widest = int(np.ceil(np.max(inner[2:count + 1] - inner[:count - 1]) * duration))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of wide windows, said for the whole already
+            make = functools.partial(NSGT, _FixedScale(inner[:count]), rate, samples, matrixform=True, dtype=self.dtype)
+            least = int(make().frames[0])
+            return make(device=self.device, frames=max(least, min(2 * widest + 1, int(self.frames[0]))))
 
     def _inner_frequencies(self):
         """The scale's frequencies below Nyquist, in Hz, checked."""
