@@ -67,6 +67,8 @@ def main(argv=None):
     import training
     from models import BernoulliVAE
 
+    if Path(arguments.data).exists():
+        arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
     splits = training.load_bars(arguments.data, arguments.seed)
     for side in ("train", "validation"):
         if side not in splits:
@@ -91,7 +93,7 @@ def main(argv=None):
         learning_rate=arguments.learning_rate, beta=arguments.beta, warmup=arguments.warmup,
         free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed, device=arguments.device,
         resume=arguments.resume, labels=labels["train"], label_names=label_names, unit="bars",
-        arguments={name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()})
+        arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)
         best = max(history, key=lambda record: record["validation_elbo"])
