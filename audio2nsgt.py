@@ -445,7 +445,7 @@ class NSGT:
             spectrum = torch.cat((spectrum, spectrum.index_select(1, self._beyond).conj()), 1)
         start = 0
         for count, below, frames, table, source, window, _ in self._runs:
-            cut = spectrum.index_select(1, source) * window  # X[b_k + j] g_k[j] / M_k  (B, count * width)
+            cut = spectrum.index_select(1, source).mul_(window)  # X[b_k + j] g_k[j] / M_k  (B, count * width)
             cut = cut.view(len(batch) * count, -1)  # (B * count, width)
             if table is None:
                 buffer = cut.new_zeros(len(cut), frames)

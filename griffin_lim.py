@@ -67,7 +67,7 @@ class STFT:
         """Complex (bins, frames) or (B, bins, frames) to the signals whose STFT is nearest, (samples,) or (B, samples)."""
         import torch
 
-        frames = torch.fft.irfft(coefficients.mT, n=self.fft_size) * self.window
+        frames = torch.fft.irfft(coefficients.mT, n=self.fft_size).mul_(self.window)
         signal = self._overlap_add(frames.reshape(-1, *frames.shape[-2:])) / self.weight
         return signal.view(*coefficients.shape[:-2], self.Ls)
 
@@ -124,43 +124,67 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     if magnitude.ndim not in (2, 3) or not torch.isfinite(magnitude).all() or (magnitude < 0).any():
         raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, frames), "
                          f"found shape {tuple(magnitude.shape)} or others")
+    level = magnitude.amax((-2, -1), keepdim=True).clamp_min(1e-30)
+    magnitude = magnitude / level  # so that nothing depends on it
+    searches = round(iterations * search)
+    # on a processor, a few sounds at a time stay in its cache
+    size = max(1, 2**18 // magnitude.shape[-2:].numel())
+    split = magnitude.ndim == 3 and magnitude.device.type == "cpu" and not progress
+    parts = magnitude.split(size) if split else [magnitude]
     with torch.no_grad():
-        coefficients = start(magnitude, transform, init, seed)
-        searches = round(iterations * search)
-        coefficients = _search(coefficients, magnitude, transform, searches, progress)
-        return transform.backward(_settle(coefficients, magnitude, transform, iterations - searches, momentum,
-                                          progress, searches))
+        found = []
+        for part in parts:
+            c = _search(start(part, transform, init, seed), part, transform, searches, progress)
+            c = _settle(c, part, transform, iterations - searches, momentum, progress, searches)
+            found.append(transform.backward(c))
+        return torch.cat(found) * level[..., 0]
 
 
-def _impose(magnitude, c):
+def _impose(magnitude, c, out=None):
     """M(c): coefficients of the given magnitude in place of their own; bands beyond those of `magnitude` are free."""
-    bands = magnitude.shape[-2]
-    imposed = c[..., :bands, :] * (magnitude / c[..., :bands, :].abs().clamp_min(1e-30))
-    if bands == c.shape[-2]:
-        return imposed
     import torch
 
-    return torch.cat((imposed, c[..., bands:, :]), -2)
+    bands = magnitude.shape[-2]
+    out = torch.empty_like(c) if out is None else out
+    inner = c[..., :bands, :]
+    gain = torch.mul(inner, inner.conj()).real.add(1e-30).rsqrt_().mul_(magnitude)  # three times as fast as by abs()
+    torch.mul(inner, gain, out=out[..., :bands, :])
+    if bands < c.shape[-2]:
+        out[..., bands:, :] = c[..., bands:, :]
+    return out
+
+
+# The two rules work in place: fresh memory for every step would cost more than the arithmetic.
 
 
 def _search(c, magnitude, transform, iterations, progress=None):
     """Douglas-Rachford iterations; returns coefficients of the right magnitude."""
+    import torch
+
+    c, imposed, reflected = c.clone(), torch.empty_like(c), torch.empty_like(c)
     for iteration in range(iterations):
-        imposed = _impose(magnitude, c)
-        possible = transform.forward(transform.backward(2 * imposed - c))
-        c = c + possible - imposed
+        _impose(magnitude, c, out=imposed)
+        torch.mul(imposed, 2, out=reflected).sub_(c)
+        possible = transform.forward(transform.backward(reflected))
+        c.add_(possible).sub_(imposed)
         if progress:
             progress(iteration, possible)
-    return _impose(magnitude, c)
+    return _impose(magnitude, c, out=imposed)
 
 
 def _settle(c, magnitude, transform, iterations, momentum, progress=None, done=0):
     """Fast Griffin-Lim iterations; returns coefficients of the right magnitude."""
-    before = None
+    import torch
+
+    c, ahead, before = c.clone(), torch.empty_like(c), None
     for iteration in range(iterations):
         possible = transform.forward(transform.backward(c))
-        ahead = possible if before is None else possible + momentum * (possible - before)
-        before, c = possible, _impose(magnitude, ahead)
+        if before is None:
+            ahead.copy_(possible)
+        else:
+            torch.sub(possible, before, out=ahead).mul_(momentum).add_(possible)
+        before = possible
+        _impose(magnitude, ahead, out=c)
         if progress:
             progress(done + iteration, possible)
     return c
@@ -178,7 +202,7 @@ def start(magnitude, transform, init, seed=0):
         return _coarse_start(magnitude, transform)
     if isinstance(transform, STFT):  # frames count time from their own beginning
         bins = torch.arange(magnitude.shape[-2], device=magnitude.device)[:, None]
-        return magnitude * (1 - 2 * (bins % 2)) if transform.fft_size % 2 == 0 else magnitude + 0j
+        return magnitude * torch.exp(-1j * torch.pi * bins).to(transform.window.dtype.to_complex())
     return magnitude + 0j
 
 
