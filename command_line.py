@@ -8,6 +8,7 @@ import contextlib
 import math
 import os
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +27,12 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, doc, **options):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
         self._negative_number_matcher = NEGATIVE_NUMBER  # argparse's own takes -1e-3 for an option
+
+    def parse_args(self, args=None, namespace=None):
+        """Parse; an empty argument is an error, or a script's "$FOLDER" that was never set would mean this folder."""
+        if "" in (sys.argv[1:] if args is None else args):
+            self.error("expected words, found an empty argument")
+        return super().parse_args(args, namespace)
 
     def error(self, message):
         """Print the message in one line on stderr and exit with status 2."""
@@ -66,10 +73,13 @@ def one_line(error):
 def run(main):
     """Call `main()` as a command: a person's error is one line on stderr and status 2, Ctrl-C is status 130.
 
+    A polite kill (SIGTERM) is status 143, in silence: what is half written is cleared away, as at Ctrl-C.
+
     A dictionary or anything else that main returns is for callers from Python; an int is the exit status.
     SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
     """
     name = Path(sys.argv[0]).name
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = main()
         sys.stdout.flush()
@@ -87,6 +97,10 @@ def run(main):
             raise
         _leave(f"{name}: this Python has no module {error.name}; run it with .venv/bin/python (make play makes it), or "
                "pip install -r requirements.txt", 2)
+    except (MemoryError, RuntimeError) as error:  # NumPy raises the first, torch the second
+        if os.environ.get("SEQUENCEUR_DEBUG") or not re.search("(allocate|out of) memory|^Unable to alloc", str(error)):
+            raise
+        _leave(f"{name}: this takes more memory than there is ({one_line(error)[-150:]})", 2)
     sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
 
 
@@ -107,7 +121,10 @@ def replacing(path):
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a file name, found a folder")
     if path.exists() and not path.is_file():
-        yield path
+        try:
+            yield path
+        except OSError as error:
+            raise _naming(path, error, path) from error
         return
     if path.is_symlink():
         path = path.resolve()
@@ -123,11 +140,16 @@ def replacing(path):
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno and error.filename in (None, temporary, str(temporary)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+        raise _naming(path, error, temporary) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _naming(path, error, written):
+    """The error of writing `written`, naming the `path` that was asked for; one about another file as it is."""
+    if error.errno and error.filename in (None, written, str(written)):
+        return OSError(error.errno, error.strerror, str(path))
+    return error
 
 
 def _umask():

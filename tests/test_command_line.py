@@ -111,6 +111,36 @@ def test_how_a_script_ends(root, body, status, stderr):
     assert (process.returncode, process.stderr) == (status, stderr)
 
 
+@pytest.mark.parametrize("body", ["import numpy; numpy.ones(2**55)", "import torch; torch.ones(2**55)"])
+def test_more_memory_than_there_is_is_one_line(root, body):
+    process = python(root, f"import command_line\ndef main():\n    {body}\ncommand_line.run(main)")
+    assert process.returncode == 2
+    assert process.stderr.startswith("-c: this takes more memory than there is (") and process.stderr.count("\n") == 1
+
+
+def test_a_polite_kill_leaves_the_file_as_it_was_and_nothing_beside_it(tmp_path, root):
+    path = tmp_path / "bar.npy"
+    path.write_bytes(b"old")
+    process = python(root, "import os, signal, sys, time, command_line\n"
+                           "def main():\n"
+                           "    with command_line.replacing(sys.argv[1]) as temporary:\n"
+                           "        temporary.write_bytes(b'half')\n"
+                           "        os.kill(os.getpid(), signal.SIGTERM)\n"
+                           "        time.sleep(10)\n"
+                           "command_line.run(main)", path)
+    assert (process.returncode, process.stderr) == (143, "")
+    assert path.read_bytes() == b"old" and entries(tmp_path) == ["bar.npy"]
+
+
+def test_an_empty_argument_is_no_path(capsys):
+    parser = Parser("A test.", prog="test.py")
+    parser.add_argument("folder", type=command_line.Path)
+    with pytest.raises(SystemExit) as leaving:
+        parser.parse_args([""])
+    assert leaving.value.code == 2
+    assert capsys.readouterr().err == "test.py: expected words, found an empty argument (see --help)\n"
+
+
 def test_a_fault_of_ours_keeps_its_traceback(root):
     process = python(root, "import command_line\ncommand_line.run(lambda: {}['key'])")
     assert process.returncode == 1 and "Traceback" in process.stderr and "KeyError" in process.stderr
@@ -177,6 +207,13 @@ def test_a_full_disk_names_the_file_that_was_asked_for(tmp_path):
         temporary.write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert one_line(caught.value) == f"{path}: No space left on device" and entries(tmp_path) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_device_that_is_full_is_named():
+    with pytest.raises(OSError) as caught, replacing("/dev/full") as path:
+        path.write_bytes(b"half")
+    assert one_line(caught.value) == "/dev/full: No space left on device"
 
 
 def test_an_error_about_another_file_keeps_its_name(tmp_path):
