@@ -102,13 +102,16 @@ def _read(path, channel, bars):
             hits = _drum_hits(parts, channel)
         else:
             with open(path, "rb") as file:
-                if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                    raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
-                data = file.read()
+                size = os.fstat(file.fileno()).st_size or MAX_BYTES + 1  # a pipe's is 0, and that of /dev/zero
+                data = file.read(min(size, MAX_BYTES + 1))
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
             hits, end, ticks_per_quarter, meters, tempos = _read_midi(data, channel)
         return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), ticks_per_quarter, tempos
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or one_line(error), str(path)) from None  # a bad disk names none
 
 
 def _read_midi(data, channel):
@@ -445,7 +448,8 @@ def _load_matrix(path):
     try:
         bars = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header that lies takes no memory
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected a NumPy matrix ({one_line(error)})") from None
+        reason = "it holds Python objects, or is something else" if "ickle" in str(error) else one_line(error)
+        raise ValueError(f"{path}: expected a NumPy matrix ({reason})") from None
     if not isinstance(bars, np.ndarray):
         raise ValueError(f"{path}: expected a NumPy matrix, found an archive of them")
     try:
@@ -648,8 +652,11 @@ def write_picture(bars, title, path):
 
     figure = Figure()
     draw(bars, title, figure)
+    kind = path.suffix[1:].lower() or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise ValueError(f"{path}: expected a name that ends in .png, .svg or .pdf")
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=path.suffix[1:].lower() or "png")
+        figure.savefig(temporary, dpi=120, format=kind)
 
 
 def show_file(path, channel=None, bars="all", plot=None, staff=None):
@@ -681,7 +688,7 @@ def show_file(path, channel=None, bars="all", plot=None, staff=None):
 def main(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("source", nargs="?", type=Path, default=HERE / "Dataset_Drum_Groove_Midi" / "HOUSE1.mid",
-                        help="a MIDI file, drum part in MusicXML, ABC or Humdrum, or matrix to show; a folder to convert")
+                        help="a MIDI file, drum part in MusicXML, ABC or Humdrum, or matrix to show; or a folder")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="where the matrices of a folder go (default: Dataset_Drum_Groove_Pattern), or of one file")
     parser.add_argument("--bars", choices=("all", "first"), default="all", help="all bars (default), or the first only")

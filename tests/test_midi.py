@@ -455,6 +455,25 @@ def test_a_folder_in_which_nothing_is_usable_ends_with_status_1(tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
+def test_a_file_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="/dev/zero: expected a MIDI file of at most"):
+        midi.read_bars("/dev/zero")
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="this system has no /proc")
+def test_a_file_that_cannot_be_read_to_its_end_is_named():
+    with pytest.raises(OSError) as caught:
+        midi.read_bars("/proc/self/mem")
+    assert caught.value.filename == "/proc/self/mem"
+
+
+def test_a_picture_of_no_known_kind_is_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"bar\.xyz: expected a name that ends in \.png"):
+        midi.write_picture(np.zeros((1, 8, 64), np.uint8), "bar", tmp_path / "bar.xyz")
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_file_is_converted_with_an_output_folder(tmp_path):
     drum_file(tmp_path / "a.mid", [(0, KICK, 90)])
     assert midi.main([str(tmp_path / "a.mid"), "-o", str(tmp_path / "out")])["bars"] == 1
