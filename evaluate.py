@@ -27,7 +27,7 @@ def make_parser():
     parser.add_argument("--k", type=number(int, 1), default=500, help="samples of the importance-weighted bound")
     parser.add_argument("--draws", type=number(int, 1), default=2000, help="bars to draw from the model (default 2000)")
     parser.add_argument("--limit", type=number(int, 1), help="only so many bars, drawn by the seed")
-    parser.add_argument("--seed", type=number(int, 0), default=0, help="of all that is drawn here")
+    parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is drawn here")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
     parser.add_argument("--json", type=Path, help="where to write (default: evaluation.json beside the model)")
     return parser
@@ -41,7 +41,8 @@ def bounds(model, x, k, seed, batch_size=256):
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     log_px, kl, marginal, codes = [], [], [], []
-    with torch.no_grad(), tqdm(total=len(x), unit=" bars", desc=f"bound with {k} samples", leave=False) as bar:
+    progress = tqdm(total=len(x), unit=" bars", desc=f"bound with {k} samples", leave=False, disable=None)
+    with torch.no_grad(), progress as bar:
         for batch in x.split(batch_size):
             batch = batch.to(device)
             eps = torch.randn(len(batch), model.latent, generator=generator, device=device)
@@ -52,9 +53,10 @@ def bounds(model, x, k, seed, batch_size=256):
             codes.append(model.encode(batch)[0])
             bar.update(len(batch))
     log_px, kl, marginal = (torch.cat(part).double() for part in (log_px, kl, marginal))
-    variance = torch.cat(codes).double().var(0) if len(x) > 1 else torch.zeros(model.latent)
+    variance = torch.cat(codes).double().var(0, correction=len(x) > 1)
+    standard_error = (marginal.std(correction=len(x) > 1) / len(x) ** 0.5).item()
     return {"elbo": (log_px - kl).mean().item(), "log_px": log_px.mean().item(), "kl": kl.mean().item(),
-            "bound": marginal.mean().item(), "bound_standard_error": (marginal.std() / len(x) ** 0.5).item(),
+            "bound": marginal.mean().item(), "bound_standard_error": standard_error,
             "k": k, "active_units": int((variance > 0.01).sum()), "latent": model.latent}
 
 

@@ -11,6 +11,7 @@ The run folder it names holds best.pt (play it: python Activation_Matrix_To_Soun
 config.json, curves.png, latent.png and reconstructions.png; python evaluate.py RUN prints its numbers.
 """
 
+import shlex
 from pathlib import Path
 
 from command_line import Parser, number, run
@@ -99,8 +100,8 @@ def main(argv=None):
         best = max(history, key=lambda record: record["validation_elbo"])
         print(f"best validation bound {best['validation_elbo']:.2f} nats a bar (KL {best['validation_kl']:.2f}) in "
               f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
-              f"its numbers:  python evaluate.py {folder}\n"
-              f"play it:      python Activation_Matrix_To_Sound.py --model {folder / 'best.pt'}")
+              f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"
+              f"play it:      python Activation_Matrix_To_Sound.py --model {shlex.quote(str(folder / 'best.pt'))}")
     training.stop_processes()
     return {"run": folder, "history": history}
 

@@ -5,6 +5,8 @@ uninterrupted one bit for bit. Every process draws the noise of the whole batch 
 processes equal one to rounding. A loss that is not finite stops the run before the step and before any save.
 """
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -99,13 +101,38 @@ def new_run_folder(name):
     return folder
 
 
+@contextlib.contextmanager
+def alone(run):
+    """Hold a run folder, made if missing, for this process. Raises ValueError where another one trains into it.
+
+    However a process ends, the system lets go of what it held. Where the system has no such locks, just go on.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{run}: cannot write here ({error.strerror})") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            import fcntl
+            folder = os.open(run, os.O_RDONLY)
+            stack.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{run}: another training is writing here; expected a --run-folder of its own") from None
+        except (ImportError, OSError):
+            pass
+        yield
+
+
 def save_checkpoint(path, model, **state):
     """Write class name, config and weights, and whatever tensors and plain values `state` adds; whole or not at all."""
     content = {"class": type(model).__name__, "config": model.config, "weights": model.state_dict(), **state}
     if any(not torch.isfinite(value).all() for value in content["weights"].values()):
         raise FloatingPointError(f"{path}: not written, the model has weights that are not finite")
+    file = io.BytesIO()  # where torch itself meets a full disk, it does not say so
+    torch.save(content, file)
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(file.getbuffer())
 
 
 def load_checkpoint(path):
@@ -142,12 +169,24 @@ def build_model(content, path="checkpoint"):
         model.map = content.get("map")
         if model.map is not None:
             model.map = {**model.map, "codes": model.map["codes"].float()}
+            check_map(model.map, model.latent)
     except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
                          f"{str(error).strip().splitlines()[-1].strip()[:200]}") from None
     if any(not torch.isfinite(value).all() for value in model.state_dict().values()):
         raise ValueError(f"{path}: holds weights that are not finite")
     return model.eval()
+
+
+def check_map(content, latent):
+    """Raise ValueError unless the map of a checkpoint has a finite code and a named label for each training example."""
+    codes, labels, names = (content[key] for key in ("codes", "labels", "label_names"))
+    if codes.shape != (len(labels), latent) or not torch.isfinite(codes).all():
+        raise ValueError(f"map: expected {len(labels)} finite codes of {latent} numbers, found {tuple(codes.shape)}")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("map: expected the labels' names, found something else")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise ValueError(f"map: expected labels from 0 to {len(names) - 1}, found {labels.min()} to {labels.max()}")
 
 
 def load_model(path, device="cpu"):
@@ -301,83 +340,84 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         first_epoch, best, history = content["epoch"] + 1, content["best"], content["history"]
     elif (run / "checkpoint.pt").exists():
         raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run-folder leaves it alone")
-    if rank == 0:
-        write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
-                                         "class": type(model).__name__, "config": model.config,
-                                         "examples": {"train": len(train), "validation": len(validation)},
-                                         "processes": world, "device": str(device), "versions": versions()})
-        write_log(run / "log.jsonl", history)
     steps_an_epoch = math.ceil(len(train) / batch_size)
     steps = epochs * steps_an_epoch
-    bar = progress_bar(len(train) * epochs, len(train) * (first_epoch - 1), unit, rank)
-    for epoch in range(first_epoch, epochs + 1):
-        started = time.perf_counter()
-        generator = epoch_generator(seed, epoch)
-        order = torch.randperm(len(train), generator=generator)
-        beta_now = beta * min(1.0, epoch / (warmup + 1))
-        sums = torch.zeros(3, dtype=torch.float64)
-        for step in range(steps_an_epoch):
-            chosen = order[step * batch_size:(step + 1) * batch_size]
-            eps = torch.randn(samples, len(chosen), model.latent, generator=generator)
-            x = train[chosen]
-            if prepare is not None:
-                x = prepare(x, generator)
-            mine = slice(rank, None, world)
-            x, eps = x[mine].to(device), eps[:, mine].to(device)
-            condition = {name: value[chosen][mine].to(device) for name, value in train_condition.items()}
-            if model.dropout_units:
-                uniform = torch.rand(len(chosen), model.dropout_units, generator=generator)
-                condition["dropout"] = uniform[mine].to(device)
-            log_px, kl, side = loss_terms(model, x, eps, samples, beta_now, condition)
-            now = torch.stack([log_px, kl, side]).detach().sum(1)
-            if world > 1:
-                distributed.all_reduce(now)
-            now = now.cpu().double()
-            mean_px, mean_kl, mean_side = (now / len(chosen)).tolist()
-            kl_counts = mean_kl > free_bits or free_bits == 0
-            loss = ((beta_now * kl if kl_counts else 0.0) - log_px - side).sum() / len(chosen)
-            value = beta_now * mean_kl - mean_px - mean_side
-            if not math.isfinite(value):
-                raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the loss is {value}; "
-                                         f"what was saved before stands")
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at((epoch - 1) * steps_an_epoch + step, steps, learning_rate)
-            optimizer.zero_grad()
-            loss.backward()
-            if world > 1:
-                sum_gradients(model)
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            if not torch.isfinite(norm):
-                raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the gradient's norm is "
-                                         f"{norm.item()} at loss {value:.4g}; what was saved before stands")
-            optimizer.step()
-            sums += now
-            bar.update(len(chosen))
-        seconds = time.perf_counter() - started
-        log_px, kl, side = (sums / len(train)).tolist()
-        val_px, val_kl, val_side = validate(model, validation, validation_condition, seed, device)
-        record = {"epoch": epoch, "train_log_px": log_px, "train_kl": kl, "train_elbo": log_px - kl,
-                  "train_side": side, "validation_log_px": val_px, "validation_kl": val_kl,
-                  "validation_elbo": val_px - val_kl, "validation_side": val_side, "beta": beta_now,
-                  "seconds": round(seconds, 3), "examples_per_second": round(len(train) / seconds, 1)}
-        if not math.isfinite(record["validation_elbo"]):
-            raise FloatingPointError(f"{run}: stopped after epoch {epoch}: the validation bound is "
-                                     f"{record['validation_elbo']}; what was saved before stands")
-        history.append(record)
-        bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {val_px - val_kl:.2f} nats, KL {val_kl:.1f}")
+    done = len(train) * (first_epoch - 1)
+    with alone(run) if rank == 0 else contextlib.nullcontext(), \
+            contextlib.closing(progress_bar(len(train) * epochs, done, unit, rank)) as bar:
         if rank == 0:
-            state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {}}
-            if record["validation_elbo"] > best and beta_now == beta:
-                best = record["validation_elbo"]
-                extra = {}
-                if labels is not None:
-                    extra["map"] = {"codes": codes_of(model, train, train_condition).half(),
-                                    "labels": torch.as_tensor(labels), "label_names": list(label_names)}
-                save_checkpoint(run / "best.pt", model, validation_elbo=record["validation_elbo"], **state, **extra)
-            save_checkpoint(run / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=best, history=history,
-                            **state)
+            write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
+                                             "class": type(model).__name__, "config": model.config,
+                                             "examples": {"train": len(train), "validation": len(validation)},
+                                             "processes": world, "device": str(device), "versions": versions()})
             write_log(run / "log.jsonl", history)
-    bar.close()
+        for epoch in range(first_epoch, epochs + 1):
+            started = time.perf_counter()
+            generator = epoch_generator(seed, epoch)
+            order = torch.randperm(len(train), generator=generator)
+            beta_now = beta * min(1.0, epoch / (warmup + 1))
+            sums = torch.zeros(3, dtype=torch.float64)
+            for step in range(steps_an_epoch):
+                chosen = order[step * batch_size:(step + 1) * batch_size]
+                eps = torch.randn(samples, len(chosen), model.latent, generator=generator)
+                x = train[chosen]
+                if prepare is not None:
+                    x = prepare(x, generator)
+                mine = slice(rank, None, world)
+                x, eps = x[mine].to(device), eps[:, mine].to(device)
+                condition = {name: value[chosen][mine].to(device) for name, value in train_condition.items()}
+                if model.dropout_units:
+                    uniform = torch.rand(len(chosen), model.dropout_units, generator=generator)
+                    condition["dropout"] = uniform[mine].to(device)
+                log_px, kl, side = loss_terms(model, x, eps, samples, beta_now, condition)
+                now = torch.stack([log_px, kl, side]).detach().sum(1)
+                if world > 1:
+                    distributed.all_reduce(now)
+                now = now.cpu().double()
+                mean_px, mean_kl, mean_side = (now / len(chosen)).tolist()
+                kl_counts = mean_kl > free_bits or free_bits == 0
+                loss = ((beta_now * kl if kl_counts else 0.0) - log_px - side).sum() / len(chosen)
+                value = beta_now * mean_kl - mean_px - mean_side
+                if not math.isfinite(value):
+                    raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the loss is {value}; "
+                                             f"what was saved before stands")
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate_at((epoch - 1) * steps_an_epoch + step, steps, learning_rate)
+                optimizer.zero_grad()
+                loss.backward()
+                if world > 1:
+                    sum_gradients(model)
+                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                if not torch.isfinite(norm):
+                    raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the gradient's norm "
+                                             f"is {norm.item()} at loss {value:.4g}; what was saved before stands")
+                optimizer.step()
+                sums += now
+                bar.update(len(chosen))
+            seconds = time.perf_counter() - started
+            log_px, kl, side = (sums / len(train)).tolist()
+            val_px, val_kl, val_side = validate(model, validation, validation_condition, seed, device)
+            record = {"epoch": epoch, "train_log_px": log_px, "train_kl": kl, "train_elbo": log_px - kl,
+                      "train_side": side, "validation_log_px": val_px, "validation_kl": val_kl,
+                      "validation_elbo": val_px - val_kl, "validation_side": val_side, "beta": beta_now,
+                      "seconds": round(seconds, 3), "examples_per_second": round(len(train) / seconds, 1)}
+            if not math.isfinite(record["validation_elbo"]):
+                raise FloatingPointError(f"{run}: stopped after epoch {epoch}: the validation bound is "
+                                         f"{record['validation_elbo']}; what was saved before stands")
+            history.append(record)
+            bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {val_px - val_kl:.2f} nats, KL {val_kl:.1f}")
+            if rank == 0:
+                state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {}}
+                if record["validation_elbo"] > best and beta_now == beta:
+                    best = record["validation_elbo"]
+                    extra = {}
+                    if labels is not None:
+                        extra["map"] = {"codes": codes_of(model, train, train_condition).half(),
+                                        "labels": torch.as_tensor(labels), "label_names": list(label_names)}
+                    save_checkpoint(run / "best.pt", model, validation_elbo=record["validation_elbo"], **state, **extra)
+                save_checkpoint(run / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=best,
+                                history=history, **state)
+                write_log(run / "log.jsonl", history)
     if world > 1:
         distributed.barrier()
     return history

@@ -204,11 +204,26 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
     assert contents(tmp_path / "run") == before
 
 
+def test_a_folder_that_another_training_writes_to_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    with training.alone(tmp_path / "run"), pytest.raises(ValueError, match="run: another training is writing here"):
+        small_fit(tmp_path / "run")
+    assert contents(tmp_path / "run") == {}
+    small_fit(tmp_path / "run")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_disk_is_an_error_that_names_the_checkpoint():
+    with pytest.raises(OSError) as caught:
+        save_checkpoint("/dev/full", small_model())
+    assert command_line.one_line(caught.value) == "/dev/full: No space left on device"
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("a file\n")
-    with pytest.raises(OSError, match="file/run/config.json: cannot write here"):
+    with pytest.raises(OSError, match="file/run: cannot write here"):
         small_fit(tmp_path / "file" / "run")
-    with pytest.raises(OSError, match="file/config.json: cannot write here"):
+    with pytest.raises(OSError, match="file: cannot write here"):
         small_fit(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "a file\n"
 
@@ -355,6 +370,10 @@ def altered(**changes):
     return write
 
 
+def map_of(codes, names=("FUNK", "ROCK", "SAMBA")):
+    return {"codes": codes, "labels": torch.arange(3), "label_names": list(names)}
+
+
 BAD_FILES = {
     "empty": lambda path, folder: path.write_bytes(b""),
     "text": lambda path, folder: path.write_text("these are no weights\n" * 50),
@@ -379,6 +398,11 @@ BAD_FILES = {
     "weights with one infinity": altered(weights=lambda weights: {
         **weights, "encoder.0.bias": torch.full_like(weights["encoder.0.bias"], math.inf)}),
     "map that is none": altered(map=7),
+    "map without labels": altered(map={"codes": torch.zeros(3, 2), "label_names": []}),
+    "map with a code too few": altered(map=map_of(torch.zeros(2, 2))),
+    "map of another dimension": altered(map=map_of(torch.zeros(3, 5))),
+    "map with nan": altered(map=map_of(torch.full((3, 2), math.nan))),
+    "map with a label that has no name": altered(map=map_of(torch.zeros(3, 2), names=["FUNK", "ROCK"])),
 }
 
 
