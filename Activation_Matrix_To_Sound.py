@@ -24,6 +24,7 @@ from window import FASTEST, SLOWEST, Window, write_all
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "pretrained" / "bernoulli_map.pt"
 FRAMES_PER_SECOND, WEB_FRAMES_PER_SECOND = 30, 12
+MOST_BARS = 1000  # at once: half an hour at 120 bpm
 
 
 def open_model(path):
@@ -49,6 +50,9 @@ def chosen_bars(options):
         if options.pattern.is_dir():
             raise IsADirectoryError(f"{options.pattern}: expected a MIDI file or a .npy matrix, found a folder")
         bars = load_patterns(options.pattern)[0]
+        if len(bars) > MOST_BARS and not options.bars:
+            raise ValueError(f"{options.pattern}: expected at most {MOST_BARS} bars, found {len(bars)}; "
+                             "--bars N takes the first N")
     else:
         model = open_model(options.model)
         codes = ([drum_map.Plane(model).to_code(*options.at)] if options.at else
@@ -120,9 +124,9 @@ def main(argv=None):
     source = group.add_mutually_exclusive_group()
     coordinate = number(float, -100, 100)
     source.add_argument("--at", nargs=2, type=coordinate, metavar=("X", "Y"), help="one bar: a point of the map")
-    source.add_argument("--random", type=number(int, 1, 1000), metavar="N", help="N bars: random points in turn")
+    source.add_argument("--random", type=number(int, 1, MOST_BARS), metavar="N", help="N bars: random points in turn")
     source.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
-    group.add_argument("--bars", type=number(int, 1, 1000), metavar="N",
+    group.add_argument("--bars", type=number(int, 1, MOST_BARS), metavar="N",
                        help="length in bars: the pattern repeats, or is cut, to fill it (default: the pattern once)")
     group.add_argument("--wav", type=file_named(".wav"), help="write the sound, as a loop: its tails wrap to its start")
     group.add_argument("--midi", type=file_named(".mid", ".midi"), help="write a MIDI file")
@@ -132,7 +136,7 @@ def main(argv=None):
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--density", type=number(int, 0, len(INSTRUMENTS) * STEPS_PER_BAR), metavar="HITS",
                        help="hits a bar (default: as many as the model expects at the point)")
-    group.add_argument("--seed", type=number(int, 0),
+    group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
                        help="of what is random (default: 0; for the window's random points, always another)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
     group.add_argument("--kit", type=Path, default=sequencer.KIT,

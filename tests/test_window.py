@@ -233,6 +233,21 @@ def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tm
     assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("kind", ["wav", "midi", "png", "npy"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_line(command, tmp_path, kind):
+    (tmp_path / f"x.{kind}").symlink_to("/dev/full")
+    status, _, stderr = command("--at", 0, 0, f"--{kind}", tmp_path / f"x.{kind}")
+    assert status == 2 and stderr.count("\n") == 1 and stderr.endswith(f"x.{kind}: No space left on device\n")
+
+
+def test_a_pattern_of_many_hours_asks_for_a_length(command, tmp_path):
+    np.save(tmp_path / "long.npy", np.zeros((5000, 8, 64), np.uint8))
+    status, _, stderr = command("--pattern", tmp_path / "long.npy")
+    assert status == 2 and stderr.endswith("expected at most 1000 bars, found 5000; --bars N takes the first N\n")
+    assert command("--pattern", tmp_path / "long.npy", "--bars", 2)[0] == 0
+
+
 def test_a_missing_map_says_how_to_train_one(tmp_path, monkeypatch):
     monkeypatch.setattr(Activation_Matrix_To_Sound, "MODEL", tmp_path / "none.pt")
     with pytest.raises(FileNotFoundError, match="train_bernoulli.py"):
