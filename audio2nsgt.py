@@ -131,7 +131,8 @@ class Scale:
     def Q(self, bnd=None):
         """The quality of band `bnd`: its frequency over its bandwidth, F / (2 dF/dbnd); None: of all bands."""
         bnd = np.arange(self.bnds) if bnd is None else bnd
-        return self.F(bnd) / (self.F(bnd + 0.5) - self.F(bnd - 0.5)) / 2
+        step = 1e-5
+        return self.F(bnd) * step / (self.F(bnd + step) - self.F(bnd - step))
 
     def __call__(self):
         """(frequencies in Hz, qualities), both float64 of shape (bnds,)."""

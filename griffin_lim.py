@@ -84,7 +84,7 @@ class STFT:
         return total.view(len(frames), -1)[:, self.fft_size // 2:self.fft_size // 2 + self.Ls]
 
 
-def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=0.6, progress=None):
+def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=0.5, progress=None):
     """The signal whose transform has the given magnitude, as nearly as can be found.
 
     Two sets are to meet: coefficients of signals, and coefficients of the right magnitude. Projections on them are
@@ -206,9 +206,10 @@ def start(magnitude, transform, init, seed=0):
     return magnitude + 0j
 
 
-# Parts of the frequency range, and iterations there. Few bands and few frames make the low ones cheap: in all about as
-# much work as 550 iterations at full size.
-SCHEDULE = ((64, 300), (32, 300), (16, 300), (8, 300), (5.6, 200), (4, 200), (2.8, 150), (2, 150), (1.4, 80))
+# Parts of the frequency range, half an octave apart, and iterations there. Few bands and few frames make the low ones
+# cheap: in all as much work as about 700 iterations at full size.
+SCHEDULE = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300), (4, 250), (2.8, 200),
+            (2, 150), (1.4, 150))
 
 
 def _coarse_start(magnitude, transform):
