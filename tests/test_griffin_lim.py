@@ -1,0 +1,207 @@
+"""Lost phases: the STFT pair, the rules of iteration, what they reach, and the command."""
+
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import audio2nsgt
+from audio2nsgt import NSGT, OctScale, block_rms, load_audio
+from griffin_lim import INITS, STFT, _search, convergence, full_rate, griffin_lim, main, start
+
+RATE, LENGTH = 8000, 2000
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Q too high")
+        yield
+
+
+def drum(seed=0):
+    """A decaying sine with a noisy attack, which begins at the first sample."""
+    time = np.arange(LENGTH) / RATE
+    noise = np.random.default_rng(seed).standard_normal(LENGTH)
+    return (0.5 * np.sin(2 * np.pi * (150 + 40 * seed) * time) * np.exp(-12 * time)
+            + 0.2 * noise * np.exp(-60 * time)).astype(np.float32)
+
+
+def pair(name, dtype="float32"):
+    if name == "stft":
+        return STFT(256, 64, LENGTH, dtype=dtype)
+    return NSGT(OctScale(60, 3900, 12), RATE, LENGTH, matrixform=True, dtype=dtype)
+
+
+@pytest.mark.parametrize("fft_size, hop, length", [(256, 64, 2000), (256, 100, 1999), (255, 64, 1001), (64, 32, 3), (8, 1, 50)])
+def test_the_stft_is_torchs_and_inverts(fft_size, hop, length):
+    transform = STFT(fft_size, hop, length, dtype="float64")
+    signal = torch.randn(3, length, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = transform.forward(signal)
+    wanted = torch.stft(signal, fft_size, hop, window=torch.hann_window(fft_size, dtype=torch.float64), center=True,
+                        pad_mode="constant", return_complex=True)
+    assert torch.allclose(found, wanted, atol=1e-12)
+    assert torch.allclose(transform.backward(found), signal, atol=1e-6 if hop * 2 == fft_size else 1e-9)
+    assert torch.allclose(transform.backward(found[1]), transform.backward(found)[1])
+
+
+@pytest.mark.parametrize("arguments, words", [((1, 1, 9), "fft_size"), ((64, 33, 99), "hop"), ((64, 0, 99), "hop"), ((64, 8, 0), "Ls")])
+def test_stft_arguments_out_of_range_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        STFT(*arguments)
+
+
+@pytest.mark.parametrize("name", ["stft", "nsgt"])
+def test_without_search_it_is_fast_griffin_lim(name):
+    """The rule of Perraudin, Balazs and Soendergaard, written out plainly, in float64."""
+    transform = pair(name, "float64")
+    magnitude = transform.forward(drum().astype(float)).abs()
+    c = start(magnitude, transform, "random", seed=3)
+    before = None
+    for _ in range(6):
+        consistent = transform.forward(transform.backward(c))
+        ahead = consistent if before is None else consistent + 0.9 * (consistent - before)
+        before, c = consistent, magnitude * ahead / ahead.abs()
+    found = griffin_lim(magnitude, transform, 6, momentum=0.9, init="random", seed=3, search=0)
+    assert torch.allclose(found, transform.backward(c), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["stft", "nsgt"])
+def test_the_truth_is_a_fixed_point_of_the_search(name):
+    transform = pair(name, "float64")
+    truth = transform.forward(drum().astype(float))
+    found = _search(truth, truth.abs(), transform, 5)
+    assert torch.allclose(found, truth, atol=1e-9 * float(truth.abs().max()))
+
+
+@pytest.mark.parametrize("name, target", [("stft", -25), ("nsgt", -30)])
+def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
+    monkeypatch.setattr("griffin_lim.SCHEDULE", ((16, 60), (8, 60), (4, 60), (2, 60)))
+    transform = pair(name)
+    magnitude = transform.forward(np.stack([drum(seed) for seed in range(4)])).abs()
+    ours = convergence(griffin_lim(magnitude, transform), magnitude, transform)
+    base = convergence(griffin_lim(magnitude, transform, search=0, init="random"), magnitude, transform)
+    assert ours.mean() < target and ours.mean() < base.mean() - 3
+
+
+@pytest.mark.parametrize("name", ["stft", "nsgt"])
+@pytest.mark.parametrize("init", INITS)
+def test_a_batch_is_a_loop_and_a_seed_a_result(name, init, monkeypatch):
+    """Over a few iterations: later, the search lets differences of rounding grow."""
+    monkeypatch.setattr("griffin_lim.SCHEDULE", ((2, 4),))
+    transform = pair(name, "float64")
+    magnitude = transform.forward(np.stack([drum(seed).astype(float) for seed in range(3)])).abs()
+    together = griffin_lim(magnitude, transform, 4, init=init, seed=5)
+    assert together.shape == (3, LENGTH)
+    alone = torch.stack([griffin_lim(one, transform, 4, init=init, seed=5) for one in magnitude])
+    assert torch.allclose(together, alone, atol=1e-7)
+    assert torch.equal(together, griffin_lim(magnitude, transform, 4, init=init, seed=5))
+    if init == "random":
+        assert not torch.allclose(together, griffin_lim(magnitude, transform, 4, init=init, seed=6), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["stft", "nsgt"])
+def test_the_level_is_kept_and_does_not_matter(name):
+    transform = pair(name)
+    magnitude = transform.forward(drum()).abs()
+    loud, soft = (griffin_lim(magnitude * gain, transform, 10, init="zero") for gain in (2.0**10, 2.0**-20))
+    assert torch.allclose(loud / 2.0**10, soft * 2.0**20, atol=1e-5)
+    assert loud.norm() / 2.0**10 == pytest.approx(float(np.linalg.norm(drum())), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["stft", "nsgt"])
+@pytest.mark.parametrize("sound", ["silence", "click", "offset", "noise"])
+def test_odd_sounds_give_finite_output(name, sound, monkeypatch):
+    monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
+    signal = {"silence": np.zeros(LENGTH), "click": np.eye(1, LENGTH, 700)[0], "offset": np.full(LENGTH, 0.3),
+              "noise": np.sign(np.random.default_rng(0).standard_normal(LENGTH))}[sound]
+    transform = pair(name)
+    magnitude = transform.forward(signal).abs()
+    found = griffin_lim(magnitude, transform, 20)
+    assert torch.isfinite(found).all()
+    if sound == "silence":
+        assert not found.any()
+    else:
+        assert convergence(found, magnitude, transform) < -10
+
+
+@pytest.mark.parametrize("magnitude, words", [
+    (np.full((129, 32), np.nan), "finite"), (-np.ones((129, 32)), "at least 0"), (np.ones(5), "shape"),
+])
+def test_bad_magnitudes_are_named(magnitude, words):
+    with pytest.raises(ValueError, match=words):
+        griffin_lim(magnitude, pair("stft"))
+
+
+def test_an_unknown_init_is_named():
+    with pytest.raises(ValueError, match="best"):
+        griffin_lim(np.ones((129, 32)), pair("stft"), init="best")
+
+
+def test_progress_sees_every_iteration():
+    transform, seen = pair("stft"), []
+    griffin_lim(transform.forward(drum()).abs(), transform, 7, progress=lambda iteration, c: seen.append(iteration))
+    assert seen == list(range(7))
+
+
+@pytest.mark.parametrize("frames, d", [(40, 20), (157, 20), (31, 7), (5, 9)])
+def test_full_rate_keeps_the_energy_of_each_block(frames, d):
+    magnitude = np.random.default_rng(0).uniform(0, 1, (6, frames)).astype(np.float32)
+    magnitude[2] = 0
+    blocks = block_rms(magnitude, d)
+    full = full_rate(blocks, frames, d)
+    assert full.shape == magnitude.shape and np.isfinite(full).all()
+    np.testing.assert_allclose(block_rms(full, d), blocks, rtol=1e-5)
+
+
+def test_full_rate_of_a_decay_is_nearly_the_decay():
+    decay = np.exp(-np.arange(100) / 15.0)[None]
+    assert np.abs(full_rate(block_rms(decay, 5), 100, 5) / decay - 1)[:, 5:-5].max() < 0.01
+
+
+@pytest.mark.parametrize("options", [[], ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
+def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
+    monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
+    soundfile.write(tmp_path / "in.wav", drum(), RATE)
+    result = main([str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--iterations", "40", "--plot",
+                   str(tmp_path / "plot.png"), *options])
+    samples, rate = load_audio(tmp_path / "out.wav")
+    assert rate == RATE and len(samples) == LENGTH
+    np.testing.assert_allclose(samples, result["samples"], atol=1e-6)
+    assert np.linalg.norm(samples) == pytest.approx(np.linalg.norm(drum()), rel=0.05)
+    assert result["convergence"] < -18
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "dB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("d, target", [("1", -18), ("4", -10)])
+def test_the_command_rebuilds_a_picture_of_either_kind(tmp_path, d, target, monkeypatch):
+    monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds" / "in.wav", drum(), RATE)
+    audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d, "--bins", "12",
+                     "--min_freq", "60", "--max_freq", "3900"])
+    result = main([str(tmp_path / "pictures" / "in.npy"), "-o", str(tmp_path / "out.wav"), "--iterations", "40"])
+    assert load_audio(tmp_path / "out.wav")[1] == RATE and len(result["samples"]) == LENGTH
+    transform = pair("nsgt")
+    assert convergence(torch.tensor(result["samples"]), transform.forward(drum()).abs(), transform) < target
+    assert np.linalg.norm(result["samples"]) == pytest.approx(np.linalg.norm(drum()), rel=0.2)
+
+
+def test_what_is_too_loud_for_whole_numbers_is_written_as_float(tmp_path, monkeypatch, capsys):
+    soundfile.write(tmp_path / "in.wav", 4 * drum(), RATE, subtype="FLOAT")
+    main([str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--iterations", "5", "--transform", "stft"])
+    assert np.abs(load_audio(tmp_path / "out.wav")[0]).max() > 1
+    assert "nothing is clipped" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("transform", ["nsgt", "stft"])
+def test_a_file_of_three_samples_is_rebuilt_or_refused_in_one_line(tmp_path, transform):
+    soundfile.write(tmp_path / "in.wav", np.array([0.1, 0.5, -0.2]), RATE)
+    try:
+        result = main([str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--transform", transform])
+        assert np.isfinite(result["samples"]).all() and len(result["samples"]) == 3
+    except ValueError as error:
+        assert "3" in str(error) and "\n" not in str(error) and transform == "nsgt"
