@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a fault of ours
@@ -128,21 +127,20 @@ def replacing(path):
         return
     if path.is_symlink():
         path = path.resolve()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}.", dir=path.parent)
-    except OSError as error:
-        raise OSError(f"{path}: cannot write here ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(temporary)
-    try:
+    temporary = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
+    try:  # from before it is made: Ctrl-C often comes just then
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch(exist_ok=False)
+        except OSError as error:
+            raise OSError(f"{path}: cannot write here ({error.strerror})") from error
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         os.replace(temporary, path)
     except OSError as error:
         raise _naming(path, error, temporary) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _naming(path, error, written):
@@ -150,9 +148,3 @@ def _naming(path, error, written):
     if error.errno and error.filename in (None, written, str(written)):
         return OSError(error.errno, error.strerror, str(path))
     return error
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

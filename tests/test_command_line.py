@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,6 +201,24 @@ def test_a_kill_leaves_the_file_as_it_was(tmp_path, root):
                            "    os.kill(os.getpid(), signal.SIGKILL)", path)
     assert process.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
+
+
+def test_a_polite_kill_at_any_moment_leaves_nothing_beside_the_file(tmp_path, root):
+    code = ("import sys, command_line\n"
+            "def main():\n"
+            "    print('ready', flush=True)\n"
+            "    while True:\n"
+            "        with command_line.replacing(sys.argv[1]):\n"
+            "            pass\n"
+            "command_line.run(main)")
+    for pause in np.linspace(0, 0.01, 12):
+        process = subprocess.Popen([sys.executable, "-c", code, tmp_path / "bar.npy"], cwd=root, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(0.02 + pause)
+        process.terminate()
+        assert process.wait() == 143
+        process.stdout.close()
+    assert entries(tmp_path) == ["bar.npy"]
 
 
 def test_a_full_disk_names_the_file_that_was_asked_for(tmp_path):
