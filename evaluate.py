@@ -54,7 +54,7 @@ def bounds(model, x, k, seed, batch_size=256):
             bar.update(len(batch))
     log_px, kl, marginal = (torch.cat(part).double() for part in (log_px, kl, marginal))
     variance = torch.cat(codes).double().var(0, correction=len(x) > 1)
-    standard_error = (marginal.std(correction=len(x) > 1) / len(x) ** 0.5).item()
+    standard_error = (marginal.std() / len(x) ** 0.5).item() if len(x) > 1 else None
     return {"elbo": (log_px - kl).mean().item(), "log_px": log_px.mean().item(), "kl": kl.mean().item(),
             "bound": marginal.mean().item(), "bound_standard_error": standard_error,
             "k": k, "active_units": int((variance > 0.01).sum()), "latent": model.latent}
@@ -121,7 +121,9 @@ def report(result):
     yield f"{result['model']}: {result['bars']} bars, {result['split']} of {result['data']}"
     yield (f"ELBO {bound['elbo']:.2f} nats a bar = log p(x|z) {bound['log_px']:.2f} - KL {bound['kl']:.2f}; "
            f"{bound['active_units']} of {bound['latent']} units active")
-    yield f"bound with k = {bound['k']}: {bound['bound']:.2f} +- {bound['bound_standard_error']:.2f} nats a bar"
+    error = bound["bound_standard_error"]
+    yield (f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
+           + " nats a bar")
     yield ("reconstruction F1 " + f"{recon['all']:.2f} to the step, {recon['all_within_one_step']:.2f} within one; "
            + ", ".join(f"{name} {value:.2f}" for name, value in recon.items()
                        if value is not None and not name.startswith("all")))
