@@ -13,6 +13,7 @@ what is missing or stale.
 
 import contextlib
 import functools
+import importlib
 import io
 import json
 import os
@@ -84,7 +85,7 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
 
     Raises:
         OSError: nothing can be written there.
-        ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers, or the suffix names no sound format.
+        ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers; an unknown suffix.
     """
     import soundfile
 
@@ -309,8 +310,8 @@ class NSGT:
         if len(frequencies) < 1 or not frequencies[0] > 0 or not np.all(np.diff(frequencies) > 0):
             raise ValueError(f"scale: expected rising frequencies above 0 Hz, found {frequencies.tolist()[:8]}")
         if frequencies[-1] > nyquist * (1 + 1e-9):
-            raise ValueError(f"fmax: the scale reaches {frequencies[-1]:.6g} Hz, past Nyquist ({nyquist:.6g} Hz at a rate "
-                             f"of {self.fs:g} Hz); use fmax = {nyquist:.6g} or less, or a rate above "
+            raise ValueError(f"fmax: the scale reaches {frequencies[-1]:.6g} Hz, past Nyquist ({nyquist:.6g} Hz at a "
+                             f"rate of {self.fs:g} Hz); use fmax = {nyquist:.6g} or less, or a rate above "
                              f"{2 * frequencies[-1]:.6g} Hz")
         if frequencies[0] >= nyquist:
             raise ValueError(f"scale: expected a band below Nyquist ({nyquist:.6g} Hz), found {frequencies[0]:.6g} Hz")
@@ -342,9 +343,10 @@ class NSGT:
         fewer = int(count * worst / 4)
         warnings.warn(
             f"Q too high: {len(narrow)} of {len(inner)} bands, up to {inner[narrow[-1]]:.1f} Hz (Q = "
-            f"{np.max(inner[narrow] / exact[narrow]) * self.Ls / self.fs:.1f}), ask for windows of {worst:.2f} bins and "
-            f"more where 4 are the least, and are widened; {length} samples ({length / self.fs:.3g} s) would do in place "
-            f"of {self.Ls} ({self.Ls / self.fs:.3g} s)" + (f", or {fewer} {name} in place of {count}" if fewer else ""),
+            f"{np.max(inner[narrow] / exact[narrow]) * self.Ls / self.fs:.1f}), ask for windows of {worst:.2f} bins "
+            f"and more where 4 are the least, and are widened; {length} samples ({length / self.fs:.3g} s) would do in "
+            f"place of {self.Ls} ({self.Ls / self.fs:.3g} s)"
+            + (f", or {fewer} {name} in place of {count}" if fewer else ""),
             stacklevel=4)
 
     def _plan(self, centres, widths, frames, kept):
@@ -372,8 +374,8 @@ class NSGT:
                 runs.append((start, stop, offsets, window, bins, mirror, direct, mirrored))
         if not weight.min() > 1e-12 * weight.max():
             missing = np.flatnonzero(weight <= 1e-12 * weight.max())
-            raise ValueError(f"scale: {len(missing)} of {last + 1} bins, the first at {missing[0] * self.fs / Ls:.6g} Hz, "
-                             "are in no window; use more bands there")
+            raise ValueError(f"scale: {len(missing)} of {last + 1} bins, the first at {missing[0] * self.fs / Ls:.6g} "
+                             "Hz, are in no window; use more bands there")
 
         beyond = np.unique(np.concatenate([mirror[bins > last] for *_, bins, mirror, _, _ in runs]))
         self._beyond = self._tensor(beyond)  # bins of the upper half that windows reach, as their mirror images
@@ -428,7 +430,8 @@ class NSGT:
         if signal.ndim not in (1, 2) or signal.shape[-1] != self.Ls or not len(signal):
             raise ValueError(f"signal: expected shape ({self.Ls},) or (B, {self.Ls}), found {tuple(signal.shape)}")
         if not torch.isfinite(signal).all():
-            raise ValueError(f"signal: expected finite samples, found {int((~torch.isfinite(signal)).sum())} that are not")
+            bad = int((~torch.isfinite(signal)).sum())
+            raise ValueError(f"signal: expected finite samples, found {bad} that are not")
         batch = signal.reshape(-1, self.Ls)
         if not self.matrixform:
             bands = [band for _, _, run in self._analyse(batch) for band in run.unbind(1)]
@@ -442,7 +445,7 @@ class NSGT:
         return result.view(*signal.shape[:-1], *result.shape[1:])
 
     def _analyse(self, batch):
-        """Give (start, stop, coefficients of those bands (B, stop - start, frames)) of a batch (B, samples), run by run."""
+        """Give (start, stop, coefficients (B, stop - start, frames)) of a batch (B, samples), run by run."""
         import torch
 
         spectrum = torch.fft.rfft(batch) if self.real else torch.fft.fft(batch)  # X (B, bins)
@@ -488,8 +491,8 @@ class NSGT:
         else:
             bands = [torch.as_tensor(band, dtype=self._zero.dtype, device=self.device) for band in coefficients]
             if [band.shape[-1] for band in bands] != self.frames.tolist():
-                raise ValueError(f"coefficients: expected {len(self.frames)} bands of {self.frames.tolist()[:4]}... frames, "
-                                 f"found {len(bands)} of {[band.shape[-1] for band in bands][:4]}...")
+                raise ValueError(f"coefficients: expected {len(self.frames)} bands of {self.frames.tolist()[:4]}... "
+                                 f"frames, found {len(bands)} of {[band.shape[-1] for band in bands][:4]}...")
             leading = bands[0].shape[:-1]
             bands = iter([band.reshape(-1, band.shape[-1]) for band in bands])
             runs = [torch.stack([next(bands) for _ in range(count)], 1) for count, *_ in self._runs]
@@ -503,7 +506,8 @@ class NSGT:
                 bins = run @ table.mH  # (B, count, width)
             values.append(bins.reshape(len(run), -1) * dual)
         values = torch.cat(values, 1)
-        values = torch.cat((values, values.index_select(1, self._mirrored).conj(), self._zero.expand(len(values), 1)), 1)
+        mirrored = values.index_select(1, self._mirrored).conj()
+        values = torch.cat((values, mirrored, self._zero.expand(len(values), 1)), 1)
         spectrum = torch.cat([values.index_select(1, table.view(-1)).view(len(values), *table.shape).sum(1)
                               for table in self._sums], 1).index_select(1, self._order)  # X (B, bins)
         signal = torch.fft.irfft(spectrum, n=self.Ls) if self.real else torch.fft.ifft(spectrum)
@@ -678,8 +682,7 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    from audio2nsgt import _job  # by the name of this module: workers cannot see what runs as __main__
-
+    job = importlib.import_module(Path(__file__).stem)._job  # by its name: workers cannot see what runs as __main__
     sounds, output = find_sounds(sounds), Path(output)
     try:
         _transform(tuple(settings.items()), settings["rate"])  # a wrong scale is said once, before any work
@@ -698,7 +701,7 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
               "warnings": Counter()}
     began = saved = time.perf_counter()
     todo = set(stale)
-    jobs = (delayed(_job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in todo, check)
+    jobs = (delayed(job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in todo, check)
             for name in names)
     with _backend(workers, scheduler) as options:
         done = Parallel(return_as="generator_unordered", **options)(jobs) if names else ()
@@ -725,7 +728,7 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
 
 
 def _job(name, source, target, settings, convert, check):
-    """One sound in a worker: (name, record or None, warning or None, error in dB or None, reason of failure or None)."""
+    """One sound in a worker: (name, record, warning, error in dB, reason of failure), None where there is none."""
     import torch
 
     torch.set_num_threads(1)  # the workers share the processor already
@@ -755,12 +758,12 @@ def _backend(workers, scheduler):
         yield {"n_jobs": workers}
         return
     try:
-        from dask.distributed import Client
+        client_of = importlib.import_module("dask.distributed").Client
     except ImportError as error:
-        raise ValueError("--scheduler: needs the package dask (pip install dask distributed)") from error
+        raise ValueError("--scheduler: needs the package dask (pip install \"dask[distributed]\")") from error
     from joblib import parallel_config
 
-    with Client(scheduler) as client:
+    with client_of(scheduler) as client:
         for module in (Path(__file__).with_name("command_line.py"), Path(__file__)):
             client.upload_file(str(module))  # for workers of today and of later
         with parallel_config(backend="dask", wait_for_workers_timeout=60):
@@ -806,8 +809,8 @@ def load_transform(path):
     if record is None:
         raise ValueError(f"{path}: expected to be described in {index}, which does not know it")
     if picture.ndim != 2 or picture.dtype not in (np.complex64, np.float32) or not np.isfinite(picture).all():
-        raise ValueError(f"{path}: expected finite complex64 or float32 of shape (frames, bands), found {picture.dtype} "
-                         f"of shape {picture.shape}" + ("" if picture.ndim != 2 else ", perhaps not finite"))
+        raise ValueError(f"{path}: expected finite complex64 or float32 of shape (frames, bands), found "
+                         f"{picture.dtype} of shape {picture.shape}, or values not finite")
     return picture, described["settings"], record["samples"]
 
 
@@ -883,7 +886,7 @@ def main(argv=None):
                        help="pad or trim every sound, with a short fade (default: each its own length)")
     group = parser.add_argument_group("the work")
     group.add_argument("--workers", type=number(int, 1), default=1, metavar="N", help="processes (default: 1)")
-    group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler (tcp://host:8786) in place of --workers")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786, to work there")
     group.add_argument("--overwrite", action="store_true", help="convert again what is up to date")
     group.add_argument("--check", action="store_true", help="print the reconstruction error of every sound, in dB")
     group.add_argument("--plot", type=Path, metavar="FILE", help="draw the (first) sound into a file (.png .pdf .svg)")
@@ -896,7 +899,8 @@ def main(argv=None):
         print(f"{error:8.1f} dB  {path}")
     for text, count in list(result["warnings"].items())[:1]:
         more = sum(result["warnings"].values()) - count
-        print(f"{count} sound{'s' * (count > 1)}: {text}" + (f"; and {more} sounds of other lengths alike" if more else ""), file=sys.stderr)
+        text += f"; and {more} sounds of other lengths alike" if more else ""
+        print(f"{count} sound{'s' * (count > 1)}: {text}", file=sys.stderr)
     for path, reason in sorted(result["failed"].items()):
         print(f"left out: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
     speed = f" in {result['elapsed']:.1f} s: {result['converted'] / result['elapsed']:.1f} files/s, " \

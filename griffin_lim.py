@@ -64,7 +64,7 @@ class STFT:
         return torch.fft.rfft(frames * self.window).mT
 
     def backward(self, coefficients):
-        """Complex (bins, frames) or (B, bins, frames) to the signals whose STFT is nearest, (samples,) or (B, samples)."""
+        """Complex (bins, frames) or (B, bins, frames) to signals of the nearest STFT, (samples,) or (B, samples)."""
         import torch
 
         frames = torch.fft.irfft(coefficients.mT, n=self.fft_size).mul_(self.window)
@@ -88,8 +88,8 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     """The signal whose transform has the given magnitude, as nearly as can be found.
 
     Two sets are to meet: coefficients of signals, and coefficients of the right magnitude. Projections on them are
-    P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. First a search by the Douglas-Rachford rule (the difference
-    map with beta = 1; Elser, Rankenburg and Thibault 2007), which leaves bad minima,
+    P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. First a search by the Douglas-Rachford rule (the
+    difference map with beta = 1; Elser, Rankenburg and Thibault 2007), which leaves bad minima,
 
         c <- c + P(2 M(c) - c) - M(c)
 
@@ -122,8 +122,8 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
         raise ValueError(f"init: expected one of {', '.join(INITS)}, found {init!r}")
     magnitude = torch.as_tensor(magnitude, dtype=transform.dtype, device=transform.device)
     if magnitude.ndim not in (2, 3) or not torch.isfinite(magnitude).all() or (magnitude < 0).any():
-        raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, frames), "
-                         f"found shape {tuple(magnitude.shape)} or others")
+        raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, "
+                         f"frames), found shape {tuple(magnitude.shape)} or others")
     level = magnitude.amax((-2, -1), keepdim=True).clamp_min(1e-30)
     magnitude = magnitude / level  # so that nothing depends on it
     searches = round(iterations * search)
@@ -208,8 +208,8 @@ def start(magnitude, transform, init, seed=0):
 
 # Parts of the frequency range, half an octave apart, and iterations there. Few bands and few frames make the low ones
 # cheap: in all as much work as about 700 iterations at full size.
-SCHEDULE = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300), (4, 250), (2.8, 200),
-            (2, 150), (1.4, 150))
+SCHEDULE = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300), (4, 250),
+            (2.8, 200), (2, 150), (1.4, 150))
 
 
 def _coarse_start(magnitude, transform):
@@ -226,7 +226,7 @@ def _coarse_start(magnitude, transform):
         small = transform.below(transform.frequencies[-2] / part)
         if small is None:
             continue
-        count, bands = int(small.frames[0]), len(small.frequencies) - 2  # its two highest bands are not those of `transform`
+        count, bands = int(small.frames[0]), len(small.frequencies) - 2  # its two highest bands are others
         turns = order[:, None] * torch.arange(count, device=power.device) % count / count
         waves = torch.exp(2j * torch.pi * turns).to(power)  # (orders, count)
         wanted = (power[:, :bands] @ waves).real.clamp_min(0).sqrt() * (frames**0.5 / count)
@@ -242,7 +242,8 @@ def _extend(spectrum, known, magnitude, transform):
     import torch
 
     bands = len(transform.frequencies)
-    c = torch.cat((magnitude, magnitude.new_zeros(len(magnitude), bands - magnitude.shape[1], magnitude.shape[2])), 1) + 0j
+    free = magnitude.new_zeros(len(magnitude), bands - magnitude.shape[1], magnitude.shape[2])
+    c = torch.cat((magnitude, free), 1) + 0j
     if known:
         count = min(spectrum.shape[1] - 1, transform.Ls // 2)
         wide = spectrum.new_zeros(len(spectrum), transform.Ls // 2 + 1)
@@ -286,14 +287,17 @@ def main(argv=None):
     parser.add_argument("input", type=Path, metavar="IN", help="a sound, or an .npy of audio2nsgt.py")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.wav", help="the sound to write")
     parser.add_argument("--transform", choices=("nsgt", "stft"), default="nsgt", help="for a sound (default: nsgt)")
-    parser.add_argument("--bins", type=number(int, 1), default=48, metavar="N", help="nsgt: bands an octave (default: 48)")
-    parser.add_argument("--fft_size", type=number(int, 2), default=1024, metavar="N", help="stft, in samples (default: 1024)")
+    parser.add_argument("--bins", type=number(int, 1), default=48, metavar="N",
+                        help="nsgt: bands an octave (default: 48)")
+    parser.add_argument("--fft_size", type=number(int, 2), default=1024, metavar="N",
+                        help="stft, in samples (default: 1024)")
     parser.add_argument("--hop", type=number(int, 1), default=256, metavar="N", help="stft, in samples (default: 256)")
     parser.add_argument("--iterations", type=number(int, 0), default=100, metavar="N", help="default: 100")
     parser.add_argument("--init", choices=INITS, default="coarse", help="the first phase (default: coarse)")
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of --init random (default: 0)")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw both pictures and the convergence (.png .pdf .svg)")
+    parser.add_argument("--plot", type=Path, metavar="FILE",
+                        help="draw both pictures and the convergence (.png .pdf .svg)")
     arguments = parser.parse_args(argv)
 
     import torch  # after the options: --help answers at once
@@ -341,11 +345,12 @@ def main(argv=None):
     samples = result.cpu().numpy()
     peak = float(np.abs(samples).max())
     if peak > 1:
-        print(f"{arguments.output}: the peak is {peak:.3f}; written as 32-bit float, nothing is clipped", file=sys.stderr)
+        print(f"{arguments.output}: peak {peak:.3f}, written as 32-bit float: nothing is clipped", file=sys.stderr)
     save_audio(arguments.output, samples, rate, subtype="FLOAT" if peak > 1 else "PCM_24")
     print(f"{arguments.output}: spectral convergence {final:.1f} dB after {arguments.iterations} iterations")
     if arguments.plot:
-        plot(magnitude.cpu().numpy(), transform.forward(result).abs().cpu().numpy(), transform, rate, curve, arguments.plot)
+        found = transform.forward(result).abs()
+        plot(magnitude.cpu().numpy(), found.cpu().numpy(), transform, rate, curve, arguments.plot)
     return {"convergence": final, "samples": samples, "rate": rate}
 
 

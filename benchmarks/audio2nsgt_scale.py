@@ -1,4 +1,4 @@
-"""Measure how fast audio2nsgt.py converts a folder, by number of workers; with --cluster, that a Dask cluster loses nothing.
+"""Measure how fast audio2nsgt.py converts a folder, by workers; with --cluster, that a Dask cluster loses nothing.
 
     python benchmarks/audio2nsgt_scale.py dataset_audio
     pip install "dask[distributed]" && python benchmarks/audio2nsgt_scale.py dataset_audio --cluster
@@ -8,6 +8,7 @@ plan for all. A first, short run starts the workers. The cluster has two process
 third of the sounds is done, and the output is compared with that of a run without cluster, file by file.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -23,7 +24,8 @@ import numpy as np
 from audio2nsgt import convert_folder
 from command_line import Parser, number, run
 
-SETTINGS = {"scale": "oct", "rate": 22050, "downsample": 1, "min_freq": 30.0, "max_freq": 11000.0, "bins": 48, "seconds": None}
+SETTINGS = {"scale": "oct", "rate": 22050, "downsample": 1, "min_freq": 30.0, "max_freq": 11000.0, "bins": 48,
+            "seconds": None}
 
 
 def speed_table(folder, workers):
@@ -36,24 +38,25 @@ def speed_table(folder, workers):
                 warm = next(path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".wav", ".flac"))
                 convert_folder(warm, Path(output) / "warm", SETTINGS, count)
                 result = convert_folder(folder, Path(output) / "out", {**SETTINGS, "seconds": seconds}, count)
-            rows.append((seconds, count, result["converted"] / result["elapsed"], result["seconds"] / result["elapsed"]))
-            print(f"| {seconds or 'own'} | {count} | {result['converted']} | {result['elapsed']:.1f} | {rows[-1][2]:.1f} | "
-                  f"{rows[-1][3]:.1f} |", flush=True)
+            files, audio = (result[name] / result["elapsed"] for name in ("converted", "seconds"))
+            rows.append((seconds, count, files, audio))
+            print(f"| {seconds or 'own'} | {count} | {result['converted']} | {result['elapsed']:.1f} | {files:.1f} | "
+                  f"{audio:.1f} |", flush=True)
     return rows
 
 
 def cluster_check(folder):
     """Convert on a cluster of two processes, kill one on the way, compare; returns the number of sounds."""
     try:
-        from dask.distributed import Client, LocalCluster
+        distributed = importlib.import_module("dask.distributed")
     except ImportError as error:
         raise ValueError('--cluster: needs the package dask (pip install "dask[distributed]")') from error
 
-    with tempfile.TemporaryDirectory() as output, LocalCluster(n_workers=2, threads_per_worker=1,
-                                                               dashboard_address=None) as cluster:
+    with tempfile.TemporaryDirectory() as output, distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         alone, spread = Path(output) / "alone", Path(output) / "spread"
         expected = convert_folder(folder, alone, SETTINGS)
-        victim = next(iter(Client(cluster).run(os.getpid).values()))
+        victim = next(iter(distributed.Client(cluster).run(os.getpid).values()))
         killed = []
 
         def kill():
@@ -69,10 +72,10 @@ def cluster_check(folder):
                   or not np.array_equal(np.load(path), np.load(spread / path.relative_to(alone)))]
         left = [path for path in spread.rglob(".*")]
     if not killed or differ or result["failed"] or result["converted"] != expected["converted"]:
-        raise ValueError(f"cluster: {len(differ)} of {len(files)} files are missing or differ; failed: {result['failed']}; "
-                         f"worker killed: {bool(killed)}")
+        raise ValueError(f"cluster: {len(differ)} of {len(files)} files are missing or differ; failed: "
+                         f"{result['failed']}; worker killed: {bool(killed)}")
     print(f"\ncluster of two processes, one killed after {killed[0]} sounds: {result['converted']} converted in "
-          f"{result['elapsed']:.1f} s, 0 lost, 0 different, {len(left)} temporary files left behind by the killed worker")
+          f"{result['elapsed']:.1f} s, 0 lost, 0 different, {len(left)} temporary files left by the killed worker")
     return result["converted"]
 
 

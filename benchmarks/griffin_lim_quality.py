@@ -115,8 +115,8 @@ def rules_table(sounds, names):
             _, errors, seconds = find(sounds, transforms[name], **options)
             moved, own, echo = attack(late, find(late, transforms[name], **options)[0])
             rows.append((name, rule, errors.mean(), errors.max(), moved, echo, own, seconds / len(sounds)))
-            print(f"| {name} | {rule} | {errors.mean():.1f} | {errors.max():.1f} | {moved:.2f} | {echo:.1f} ({own:.1f}) | "
-                  f"{seconds / len(sounds):.2f} |", flush=True)
+            print(f"| {name} | {rule} | {errors.mean():.1f} | {errors.max():.1f} | {moved:.2f} | {echo:.1f} "
+                  f"({own:.1f}) | {seconds / len(sounds):.2f} |", flush=True)
     return rows
 
 
@@ -141,8 +141,9 @@ def librosa_table(sounds):
     output = subprocess.run([str(python), "-c", LIBROSA, str(stored), json.dumps(cases)], env=environment, check=True,
                             capture_output=True, text=True).stdout
     version, measured = json.loads(output)
-    print(f"\n{len(sounds)} sounds, STFT 1024 / 256, one thread; librosa {version}\n\n| sounds at once | librosa iterations | "
-          "s | mean dB | worst dB | ours, iterations | s | mean dB | worst dB | better by, dB |\n" + "|---" * 10 + "|")
+    print(f"\n{len(sounds)} sounds, STFT 1024 / 256, one thread; librosa {version}\n\n| sounds at once | librosa "
+          "iterations | s | mean dB | worst dB | ours, iterations | s | mean dB | worst dB | better by, dB |\n"
+          + "|---" * 10 + "|")
     transform, rows = STFT(1024, 256, LENGTH), []
     for (iterations, batch), (seconds, theirs) in zip(cases, measured):
         find(sounds[:batch], transform, batch, iterations=4)
@@ -153,8 +154,9 @@ def librosa_table(sounds):
             ours = int(ours * min(seconds / spent, 0.97))
             _, errors, spent = find(sounds, transform, batch, iterations=ours)
         rows.append((batch, iterations, seconds, np.mean(theirs), ours, spent, errors.mean()))
-        print(f"| {batch} | {iterations} | {seconds:.1f} | {np.mean(theirs):.1f} | {np.max(theirs):.1f} | {ours} | {spent:.1f} "
-              f"| {errors.mean():.1f} | {errors.max():.1f} | {np.mean(theirs) - errors.mean():.1f} |", flush=True)
+        print(f"| {batch} | {iterations} | {seconds:.1f} | {np.mean(theirs):.1f} | {np.max(theirs):.1f} | {ours} | "
+              f"{spent:.1f} | {errors.mean():.1f} | {errors.max():.1f} | "
+              f"{np.mean(theirs) - errors.mean():.1f} |", flush=True)
     return rows
 
 

@@ -3,8 +3,8 @@
     python benchmarks/nsgt_speed.py
 
 Forward and backward of half-second sounds at 22,050 Hz: octave scale, 48 bins, 30 to 11,000 Hz, 410 bands x 157 frames
-(reducedform=1). All on one thread, in one run, the best of --repeat. The package works in an environment of its own with
-NumPy 1.23.5, the last but one that it works with, which is made once in runs/nsgt (it needs a Python of 3.8 to 3.11:
+(reducedform=1). All on one thread, in one run, the best of --repeat. The package works in an environment of its own
+with NumPy 1.23.5, the last that it works with, which is made once in runs/nsgt (it needs a Python of 3.8 to 3.11:
 this one, or one on the path). The bare FFTs are torch's, of that precision: of the signal, and of every band's frames,
 there and back. Then the cost by length, up to a minute, with the memory of plan and coefficients.
 """
@@ -93,8 +93,8 @@ def main(argv=None):
                             capture_output=True, text=True).stdout
     version, package = json.loads(output)
     result = {"package": package}
-    print(f"nsgt 0.19 (NumPy {version}, float64, one sound at a time): {1000 * package:.2f} ms a sound, forward + backward"
-          f"\n\n| dtype | sounds at once | ms a sound | times nsgt 0.19 | bare FFTs, ms | ratio to bare FFTs |\n"
+    print(f"nsgt 0.19 (NumPy {version}, float64, one sound at a time): {1000 * package:.2f} ms a sound, forward + "
+          f"backward\n\n| dtype | sounds at once | ms a sound | times nsgt 0.19 | bare FFTs, ms | ratio to those |\n"
           "|---|---|---|---|---|---|")
     for dtype in ("float32", "float64"):
         transform = NSGT(OctScale(FMIN, FMAX, BINS), RATE, LENGTH, matrixform=True, reducedform=1, dtype=dtype)
@@ -109,7 +109,8 @@ def main(argv=None):
             ours = best(lambda: transform.backward(transform.forward(signal)), arguments.repeat) / batch
             fft = best(bare, arguments.repeat) / batch
             result[dtype, batch] = ours, fft
-            print(f"| {dtype} | {batch} | {1000 * ours:.2f} | {package / ours:.1f} | {1000 * fft:.2f} | {ours / fft:.2f} |")
+            print(f"| {dtype} | {batch} | {1000 * ours:.2f} | {package / ours:.1f} | {1000 * fft:.2f} | "
+                  f"{ours / fft:.2f} |")
 
     print("\n| seconds | samples | bands x frames | plan, ms | forward + backward, ms | ns / (n log2 n) | plan, MB | "
           "coefficients, MB |\n" + "|---" * 8 + "|")

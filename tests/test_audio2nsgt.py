@@ -194,8 +194,9 @@ def test_the_command_ends_in_one_line(root, tmp_path, arguments, words):
     empty.mkdir()
     if "-i" not in arguments:
         arguments = ["-i", str(tmp_path / "s.wav"), *arguments]
-    done = subprocess.run([sys.executable, root / "audio2nsgt.py", "-r", "8000", "-o", str(tmp_path / "out"), *arguments],
-                          cwd=empty, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, root / "audio2nsgt.py", "-r", "8000", "-o", str(tmp_path / "out"), *arguments]
+    done = subprocess.run(command, cwd=empty, capture_output=True, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1 and words in done.stderr
 

@@ -35,7 +35,8 @@ def pair(name, dtype="float32"):
     return NSGT(OctScale(60, 3900, 12), RATE, LENGTH, matrixform=True, dtype=dtype)
 
 
-@pytest.mark.parametrize("fft_size, hop, length", [(256, 64, 2000), (256, 100, 1999), (255, 64, 1001), (64, 32, 3), (8, 1, 50)])
+@pytest.mark.parametrize("fft_size, hop, length", [
+    (256, 64, 2000), (256, 100, 1999), (255, 64, 1001), (64, 32, 3), (8, 1, 50)])
 def test_the_stft_is_torchs_and_inverts(fft_size, hop, length):
     transform = STFT(fft_size, hop, length, dtype="float64")
     signal = torch.randn(3, length, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -47,7 +48,8 @@ def test_the_stft_is_torchs_and_inverts(fft_size, hop, length):
     assert torch.allclose(transform.backward(found[1]), transform.backward(found)[1])
 
 
-@pytest.mark.parametrize("arguments, words", [((1, 1, 9), "fft_size"), ((64, 33, 99), "hop"), ((64, 0, 99), "hop"), ((64, 8, 0), "Ls")])
+@pytest.mark.parametrize("arguments, words", [
+    ((1, 1, 9), "fft_size"), ((64, 33, 99), "hop"), ((64, 0, 99), "hop"), ((64, 8, 0), "Ls")])
 def test_stft_arguments_out_of_range_are_named(arguments, words):
     with pytest.raises(ValueError, match=words):
         STFT(*arguments)
@@ -161,7 +163,8 @@ def test_full_rate_of_a_decay_is_nearly_the_decay():
     assert np.abs(full_rate(block_rms(decay, 5), 100, 5) / decay - 1)[:, 5:-5].max() < 0.01
 
 
-@pytest.mark.parametrize("options", [[], ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
+@pytest.mark.parametrize("options", [
+    [], ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
 def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
     monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
     soundfile.write(tmp_path / "in.wav", drum(), RATE)
@@ -181,8 +184,8 @@ def test_the_command_rebuilds_a_picture_of_either_kind(tmp_path, d, target, monk
     monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
     (tmp_path / "sounds").mkdir()
     soundfile.write(tmp_path / "sounds" / "in.wav", drum(), RATE)
-    audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d, "--bins", "12",
-                     "--min_freq", "60", "--max_freq", "3900"])
+    audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d,
+                     "--bins", "12", "--min_freq", "60", "--max_freq", "3900"])
     result = main([str(tmp_path / "pictures" / "in.npy"), "-o", str(tmp_path / "out.wav"), "--iterations", "40"])
     assert load_audio(tmp_path / "out.wav")[1] == RATE and len(result["samples"]) == LENGTH
     transform = pair("nsgt")
