@@ -18,7 +18,7 @@ from command_line import Parser, number, run
 from training_options import add_arguments
 
 HERE = Path(__file__).resolve().parent
-STEPS = 4000  # of a default training: a small collection is seen more often than a large one
+STEPS = 3200  # of a default training: a small collection is seen more often than a large one
 MOST_EPOCHS = 150
 
 

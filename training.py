@@ -19,6 +19,8 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: on a busy machine, threads that spin halve the speed
 import torch
 import torch.distributed as distributed
 
