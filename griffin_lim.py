@@ -84,7 +84,8 @@ class STFT:
         return total.view(len(frames), -1)[:, self.fft_size // 2:self.fft_size // 2 + self.Ls]
 
 
-def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=0.5, progress=None):
+def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=0.5, effort=1,
+                progress=None):
     """The signal whose transform has the given magnitude, as nearly as can be found.
 
     Two sets are to meet: coefficients of signals, and coefficients of the right magnitude. Projections on them are
@@ -107,6 +108,7 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
             by one, in small transforms (`NSGT.below`); for other transforms it is "zero".
         seed: of the random phases, which are the same for every sound of a batch: a sound's result does not depend on
             its company.
+        effort: of the coarse start: a factor on its iterations, whose work at 1 is that of some 1,000 at full size.
         search: the share of the iterations that search; 0 is plain fast Griffin-Lim.
         progress: called after each iteration with its number and the coefficients before the magnitude is imposed.
 
@@ -124,20 +126,27 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     if magnitude.ndim not in (2, 3) or not torch.isfinite(magnitude).all() or (magnitude < 0).any():
         raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, "
                          f"frames), found shape {tuple(magnitude.shape)} or others")
-    level = magnitude.amax((-2, -1), keepdim=True).clamp_min(1e-30)
-    magnitude = magnitude / level  # so that nothing depends on it
+    batch = magnitude.reshape(-1, *magnitude.shape[-2:])
+    level = batch.amax((-2, -1), keepdim=True).clamp_min(1e-30)
+    batch = batch / level  # so that nothing depends on it
     searches = round(iterations * search)
-    # on a processor, a few sounds at a time stay in its cache
-    size = max(1, 2**18 // magnitude.shape[-2:].numel())
-    split = magnitude.ndim == 3 and magnitude.device.type == "cpu" and not progress
-    parts = magnitude.split(size) if split else [magnitude]
     with torch.no_grad():
-        found = []
-        for part in parts:
-            c = _search(start(part, transform, init, seed), part, transform, searches, progress)
-            c = _settle(c, part, transform, iterations - searches, momentum, progress, searches)
-            found.append(transform.backward(c))
-        return torch.cat(found) * level[..., 0]
+        c = start(batch, transform, init, seed, effort)
+        c = _refine(c, batch, transform, searches, iterations - searches, momentum, progress)
+        return (transform.backward(c) * level[..., 0]).view(*magnitude.shape[:-2], -1)
+
+
+def _refine(c, magnitude, transform, searches, settles, momentum=0.99, progress=None):
+    """Iterations of both rules, on a processor for a few sounds at a time, which stay in its cache."""
+    import torch
+
+    small = c.device.type == "cpu" and not progress
+    size = max(1, 2**18 // c[0].numel()) if small else len(c)
+    found = []
+    for part, wanted in zip(c.split(size), magnitude.split(size)):
+        part = _search(part, wanted, transform, searches, progress)
+        found.append(_settle(part, wanted, transform, settles, momentum, progress, searches))
+    return torch.cat(found)
 
 
 def _impose(magnitude, c, out=None):
@@ -190,7 +199,7 @@ def _settle(c, magnitude, transform, iterations, momentum, progress=None, done=0
     return c
 
 
-def start(magnitude, transform, init, seed=0):
+def start(magnitude, transform, init, seed=0, effort=1):
     """The first coefficients, of the right magnitude: see griffin_lim."""
     import torch
 
@@ -199,20 +208,20 @@ def start(magnitude, transform, init, seed=0):
         turns = torch.rand(magnitude.shape[-2:], dtype=torch.float64, generator=generator).to(magnitude)
         return torch.polar(magnitude, (2 * torch.pi * turns).expand_as(magnitude).contiguous())
     if init == "coarse" and isinstance(transform, NSGT) and transform.reducedform == 0 and transform.real:
-        return _coarse_start(magnitude, transform)
+        return _coarse_start(magnitude, transform, effort)
     if isinstance(transform, STFT):  # frames count time from their own beginning
         bins = torch.arange(magnitude.shape[-2], device=magnitude.device)[:, None]
         return magnitude * torch.exp(-1j * torch.pi * bins).to(transform.window.dtype.to_complex())
     return magnitude + 0j
 
 
-# Parts of the frequency range, half an octave apart, and iterations there. Few bands and few frames make the low ones
-# cheap: in all as much work as about 700 iterations at full size.
-SCHEDULE = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300), (4, 250),
-            (2.8, 200), (2, 150), (1.4, 150))
+# Parts of the frequency range that are solved one after the other, and iterations there. Few bands and few frames make
+# the low ones cheap; the high ones come in steps of a quarter of an octave.
+SCHEDULE = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300), (4.76, 150),
+            (4, 150), (3.36, 150), (2.83, 150), (2.38, 150), (2, 150), (1.68, 150), (1.41, 150), (1.19, 150))
 
 
-def _coarse_start(magnitude, transform):
+def _coarse_start(magnitude, transform, effort):
     """Phases found octave by octave from below, each a small problem that the octaves below have nearly solved."""
     import torch
 
@@ -231,8 +240,8 @@ def _coarse_start(magnitude, transform):
         waves = torch.exp(2j * torch.pi * turns).to(power)  # (orders, count)
         wanted = (power[:, :bands] @ waves).real.clamp_min(0).sqrt() * (frames**0.5 / count)
         c = _extend(spectrum, known, wanted, small)
-        searches = iterations * 3 // 4
-        c = _settle(_search(c, wanted, small, searches), wanted, small, iterations - searches, 0.99)
+        searches = round(0.75 * effort * iterations)
+        c = _refine(c, wanted, small, searches, round(effort * iterations) - searches)
         spectrum, known = torch.fft.rfft(small.backward(c)), bands
     return _extend(spectrum, known, batch, transform).view(magnitude.shape)
 
@@ -294,6 +303,8 @@ def main(argv=None):
     parser.add_argument("--hop", type=number(int, 1), default=256, metavar="N", help="stft, in samples (default: 256)")
     parser.add_argument("--iterations", type=number(int, 0), default=100, metavar="N", help="default: 100")
     parser.add_argument("--init", choices=INITS, default="coarse", help="the first phase (default: coarse)")
+    parser.add_argument("--effort", type=number(float, 0.01, 100), default=1.0, metavar="X",
+                        help="of --init coarse: a factor on its work (default: 1)")
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of --init random (default: 0)")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.add_argument("--plot", type=Path, metavar="FILE",
@@ -340,7 +351,7 @@ def main(argv=None):
             bar.update()
 
         result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
-                             progress=progress)
+                             effort=arguments.effort, progress=progress)
     final = float(convergence(result, magnitude, transform))
     samples = result.cpu().numpy()
     peak = float(np.abs(samples).max())
