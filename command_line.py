@@ -78,6 +78,7 @@ def run(main):
     SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
     """
     name = Path(sys.argv[0]).name
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine tenfold
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = main()

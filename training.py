@@ -19,8 +19,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that wait by spinning slow a busy machine
 import torch
 import torch.distributed as distributed
 
