@@ -67,6 +67,10 @@ class STFT:
         """Complex (bins, frames) or (B, bins, frames) to signals of the nearest STFT, (samples,) or (B, samples)."""
         import torch
 
+        shape = (self.fft_size // 2 + 1, self.frames)
+        if coefficients.ndim not in (2, 3) or coefficients.shape[-2:] != shape:
+            raise ValueError(f"coefficients: expected shape {shape} or (B, {shape[0]}, {shape[1]}), found "
+                             f"{tuple(coefficients.shape)}")
         frames = torch.fft.irfft(coefficients.mT, n=self.fft_size).mul_(self.window)
         signal = self._overlap_add(frames.reshape(-1, *frames.shape[-2:])) / self.weight
         return signal.view(*coefficients.shape[:-2], self.Ls)
@@ -110,7 +114,7 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
             its company.
         effort: of the coarse start: a factor on its iterations, whose work at 1 is that of some 1,000 at full size.
         search: the share of the iterations that search; 0 is plain fast Griffin-Lim.
-        progress: called after each iteration with its number and the coefficients before the magnitude is imposed.
+        progress: called in each iteration with its number and the spectral convergence of the batch, in dB.
 
     Returns:
         A tensor of shape (samples,) or (B, samples).
@@ -177,7 +181,7 @@ def _search(c, magnitude, transform, iterations, progress=None):
         possible = transform.forward(transform.backward(reflected))
         c.add_(possible).sub_(imposed)
         if progress:
-            progress(iteration, possible)
+            progress(iteration, _error(possible, magnitude))
     return _impose(magnitude, c, out=imposed)
 
 
@@ -195,7 +199,7 @@ def _settle(c, magnitude, transform, iterations, momentum, progress=None, done=0
         before = possible
         _impose(magnitude, ahead, out=c)
         if progress:
-            progress(done + iteration, possible)
+            progress(done + iteration, _error(possible, magnitude))
     return c
 
 
@@ -267,6 +271,11 @@ def convergence(signal, magnitude, transform):
     got = transform.forward(signal).abs()
     error = (got - magnitude).flatten(-2).norm(dim=-1) / magnitude.flatten(-2).norm(dim=-1).clamp_min(1e-30)
     return 20 * error.log10()
+
+
+def _error(coefficients, magnitude):
+    """Spectral convergence of a whole batch in dB, a number."""
+    return 20 * float(((coefficients.abs() - magnitude).norm() / magnitude.norm().clamp_min(1e-30)).log10())
 
 
 def full_rate(blocks, frames, downsample):
@@ -343,11 +352,10 @@ def main(argv=None):
         magnitude = transform.forward(torch.as_tensor(signal, device=arguments.device)).abs()
 
     curve = []
-    with tqdm(total=arguments.iterations, unit="iteration", disable=None) as bar:
+    with tqdm(total=arguments.iterations, desc="after the start", unit="iteration", disable=None) as bar:
 
-        def progress(iteration, coefficients):
-            error = (coefficients.abs() - magnitude).norm() / magnitude.norm().clamp_min(1e-30)
-            curve.append(20 * float(error.log10()))
+        def progress(iteration, error):
+            curve.append(error)
             bar.update()
 
         result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,

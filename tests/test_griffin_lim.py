@@ -131,6 +131,7 @@ def test_odd_sounds_give_finite_output(name, sound, monkeypatch):
 
 @pytest.mark.parametrize("magnitude, words", [
     (np.full((129, 32), np.nan), "finite"), (-np.ones((129, 32)), "at least 0"), (np.ones(5), "shape"),
+    (np.ones((128, 32)), r"\(129, 32\)"),
 ])
 def test_bad_magnitudes_are_named(magnitude, words):
     with pytest.raises(ValueError, match=words):
@@ -144,8 +145,10 @@ def test_an_unknown_init_is_named():
 
 def test_progress_sees_every_iteration():
     transform, seen = pair("stft"), []
-    griffin_lim(transform.forward(drum()).abs(), transform, 7, progress=lambda iteration, c: seen.append(iteration))
-    assert seen == list(range(7))
+    magnitude = transform.forward(3 * drum()).abs()
+    found = griffin_lim(magnitude, transform, 60, progress=lambda *what: seen.append(what))
+    assert [iteration for iteration, _ in seen] == list(range(60))
+    assert seen[-1][1] == pytest.approx(float(convergence(found, magnitude, transform)), abs=1)
 
 
 @pytest.mark.parametrize("frames, d", [(40, 20), (157, 20), (31, 7), (5, 9)])
