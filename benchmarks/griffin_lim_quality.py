@@ -7,8 +7,8 @@ FOLDER has a subfolder a class. `--count` sounds are drawn by --seed, as many of
 (with a 10 ms fade) to half a second.
 
 Table 1, NSGT of 48 bands an octave and STFT (1024, hop 256), 100 iterations: spectral convergence
-20 log10(|| |S| - |T(y)| || / ||S||), mean and worst; of every fifth sound after 50 ms of silence, the attack's time error
-(where 1 ms of sound first reaches a tenth of the loudest 1 ms; mean, ms) and the pre-echo (the 5 ms before the
+20 log10(|| |S| - |T(y)| || / ||S||), mean and worst; of every fifth sound after 50 ms of silence, the attack's time
+error (where 1 ms of sound first reaches a tenth of the loudest 1 ms; mean, ms) and the pre-echo (the 5 ms before the
 original's onset, rms in dB re its peak; mean), with the original's own; seconds a sound.
 
 Table 2, STFT: librosa.griffinlim (in an environment of its own, made once in runs/librosa) with its defaults for 32 and

@@ -1,7 +1,7 @@
 """The player on a real sound card's clock: what reached a PulseAudio null sink is what was asked for, in time.
 
-A program of its own plays (so that PortAudio sees only the null sink); the test records the sink and compares. A test is
-tried three times: a machine that is busy with other work can keep any program from its 40 ms, but not every time.
+A program of its own plays (so that PortAudio sees only the null sink); the test records the sink and compares. A test
+is tried three times: a machine that is busy with other work can keep any program from its 40 ms, but not every time.
 """
 
 import functools
