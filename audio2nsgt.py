@@ -880,7 +880,7 @@ def main(argv=None):
                        help="frames per block of magnitudes (default: 20); 1: every frame, with its phase")
     group.add_argument("--min_freq", type=number(float, 1e-3), default=30.0, metavar="HZ", help="default: 30")
     group.add_argument("--max_freq", type=number(float, 1e-3), default=11000.0, metavar="HZ",
-                       help="default: 11000; keep it near half of --rate: a gap is one wide band, which sets the frames")
+                       help="default: 11000; keep it near half of --rate: a gap is a wide band of many frames")
     group.add_argument("--bins", type=number(int, 1), default=48, metavar="N",
                        help="bands an octave (oct) or in all (log, mel); default: 48")
     group.add_argument("--seconds", type=number(float, 1e-3, 3600), metavar="S",
