@@ -1,7 +1,7 @@
 """The decoders of the Bernoulli VAE: from a code, cells and how hard each is struck; tensors to tensors.
 
-Each gives the logits of all cells for a given bar, `logits(cells, z)`, and the bar for given noise, `draw(z, noise,
-bias)`. All are built from plain numbers, and their likelihoods are per example, in nats.
+Each gives the logits of all cells for a given bar, `logits(cells, z)`, and the bar for given noise, `draw(z,
+noise)`. All are built from plain numbers, and their likelihoods are per example, in nats.
 """
 
 import math
@@ -45,6 +45,21 @@ def logistic_noise(shape, generator=None):
     return torch.log(uniform) - torch.log1p(-uniform)
 
 
+def noise_field(z, cells, count, seed, reach=2.0, waves=32):
+    """Logistic noise that changes slowly over the latent space: (B, latent) -> (B, count, cells).
+
+    A Gaussian process with covariance exp(-distance^2 / (2 reach^2)), as a sum of waves with random directions
+    (Rahimi and Recht 2007, "Random Features"), brought to the logistic distribution. At one point, over the seeds, it
+    is just independent logistic noise; at one seed, near points have near noise and far points have their own.
+    """
+    generator = torch.Generator().manual_seed(seed or 0)
+    frequencies = torch.randn(waves, z.shape[1], generator=generator).to(z.device) / reach
+    weights = torch.randn(2 * waves, count * cells, generator=generator).to(z.device) / math.sqrt(waves)
+    phases = z.float() @ frequencies.T                                                # (B, waves)
+    normal = torch.cat([phases.cos(), phases.sin()], -1) @ weights                    # (B, count * cells)
+    return (torch.special.log_ndtr(normal) - torch.special.log_ndtr(-normal)).view(-1, count, cells)
+
+
 class IndependentDecoder(nn.Module):
     """p(x | z) with every cell on its own: one pass gives all cells' logits.  z (B, latent) -> (B, cells)"""
 
@@ -59,9 +74,9 @@ class IndependentDecoder(nn.Module):
         """Logits of all cells; `cells` is not looked at."""
         return self.out(drop(self.units(z), dropout, self.rate))
 
-    def draw(self, z, noise, bias):
-        """The cells whose logit + bias + noise is above 0; with logistic noise, a draw from p(x | z)."""
-        return (self.logits(None, z) + bias + noise > 0).float()
+    def draw(self, z, noise):
+        """The cells whose logit + noise is above 0; with logistic noise, a draw from p(x | z)."""
+        return (self.logits(None, z) + noise > 0).float()
 
 
 class CausalDecoder(nn.Module):
@@ -134,14 +149,14 @@ class CausalDecoder(nn.Module):
         context = self.context(torch.cat([state, around], -1))                        # (B, T, units)
         return self.from_blocks(self.block_logits(blocks, context, self.masked_weights(), units))  # (B, cells)
 
-    def draw(self, z, noise, bias):
-        """The bar in which a cell is struck where its logit, given the cells before it, + bias + noise is above 0.
+    def draw(self, z, noise):
+        """The bar in which a cell is struck where its logit, given the cells before it, + noise is above 0.
 
         With logistic noise this is an exact draw from p(bar | z). All cells of a block are guessed at once and the
         guess repeated until it stands: the answer of cell-by-cell drawing, reached in a few passes instead of 32
         (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
         """
-        noise, around, weights = self.to_blocks(noise + bias), self.surroundings(z), self.masked_weights()
+        noise, around, weights = self.to_blocks(noise), self.surroundings(z), self.masked_weights()
         gates = [getattr(self.memory, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         block, state, drawn = z.new_zeros(len(z), self.cells), z.new_zeros(len(z), self.memory.hidden_size), []
         for t in range(self.blocks):

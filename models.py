@@ -12,14 +12,17 @@ All likelihoods are per example, shape (B,), in nats.
 
 import math
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, drop, logistic_log_likelihood,  # noqa: F401
-                      logistic_noise, mlp)
+from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_log_likelihood, logistic_noise, mlp,
+                      noise_field)
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
+STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
+LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
 
@@ -120,120 +123,243 @@ class BernoulliVAE(VAE):
     an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells, or
     "causal" (bars only), where `width` is the size of its memory. velocities: also learn how hard each hit is
     struck, 1 to 127, given the hits and the code; this is learned beside the bound, which stays one on the hits.
-    dropout: share of the decoder's units that a training step drops.
+    dropout: share of the decoder's units that a training step drops. styles: names of the styles that encoder and
+    decoder may be told, as `style`, an index for each example (B,); half of a training goes without, and so does
+    whoever does not say.
     """
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=192, velocities=False,
-                 dropout=0.0, activation="SiLU"):
+                 dropout=0.0, activation="SiLU", styles=()):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
-                         velocities=velocities, dropout=dropout, activation=activation)
+                         velocities=velocities, dropout=dropout, activation=activation, styles=list(styles))
         check_sizes(shape=shape, hidden=hidden, width=width)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
         self.shape, cells, make = shape, math.prod(shape), ACTIVATIONS[activation]
-        self.encoder = mlp([cells, *hidden, 2 * latent], make)
+        self.styles = list(styles)
+        self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if styles else None  # row 0: any style
+        told = STYLE_WIDTH if styles else 0
+        self.encoder = mlp([cells + told, *hidden, 2 * latent], make)
         if decoder == "independent":
-            self.decoder = IndependentDecoder(shape, latent, hidden, make, dropout)
+            self.decoder = IndependentDecoder(shape, latent + told, hidden, make, dropout)
         elif decoder == "causal":
-            self.decoder = CausalDecoder(shape, latent, width, dropout)
+            self.decoder = CausalDecoder(shape, latent + told, width, dropout)
         else:
             raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
-        self.velocity_net = VelocityNet(cells, latent, rate=dropout) if velocities else None
-        nets = [self.decoder, self.velocity_net] if velocities else [self.decoder]
-        self.dropout_units = sum(net.dropout_units for net in nets) if dropout else 0
+        self.velocity_net = VelocityNet(cells, latent + told, rate=dropout) if velocities else None
+        self.parts = [1 if styles else 0, self.decoder.dropout_units if dropout else 0,
+                      self.velocity_net.dropout_units if velocities and dropout else 0]  # of the numbers for dropout
+        self.dropout_units = sum(self.parts)
 
     def cells(self, x):
         """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
         return (x > 0).flatten(1).float()
 
-    def encode(self, x, dropout=None):
+    def tell(self, units, style=None, dropout=None):
+        """Units (B, n) and beside them what encoder and decoder are told of the style: (B, n + told)."""
+        if self.style is None:
+            return units
+        if style is None:
+            index = torch.zeros(len(units), dtype=torch.long, device=units.device)
+        else:
+            index = torch.as_tensor(style, device=units.device).long().expand(len(units)) + 1
+            if len(index) and not 0 <= index.min() <= index.max() <= len(self.styles):
+                raise ValueError(f"style: expected 0 to {len(self.styles) - 1}, or -1 for any, found {style}")
+        if dropout is not None:
+            index = index * (dropout[:, 0] > STYLE_DROPOUT)
+        return torch.cat([units, self.style(index).to(units.dtype)], -1)
+
+    def split_dropout(self, dropout):
+        """The numbers for the decoder and for the velocities' net, None where there are none."""
+        if dropout is None:
+            return None, None
+        _, decoder, velocity = dropout.split(self.parts, -1)
+        return [part if part.shape[1] else None for part in (decoder, velocity)]
+
+    def encode(self, x, style=None, dropout=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
-        mean, log_variance = self.encoder(self.cells(x)).chunk(2, -1)
+        mean, log_variance = self.encoder(self.tell(self.cells(x), style, dropout)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def log_likelihood(self, x, z, dropout=None):
+    def log_likelihood(self, x, z, style=None, dropout=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
         cells = self.cells(x)
-        dropout = None if dropout is None else dropout[:, :self.decoder.dropout_units]
-        return bernoulli_log_likelihood(cells, self.decoder.logits(cells, z, dropout))
+        logits = self.decoder.logits(cells, self.tell(z, style, dropout), self.split_dropout(dropout)[0])
+        return bernoulli_log_likelihood(cells, logits)
 
     # --- velocities ---
 
-    def side_log_likelihood(self, x, z, dropout=None):
+    def side_log_likelihood(self, x, z, style=None, dropout=None):
         """log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.  -> (B,)"""
         if self.velocity_net is None:
             return z.new_zeros(len(z))
-        cells = self.cells(x)
-        dropout = None if dropout is None else dropout[:, self.decoder.dropout_units:]
-        mean, log_scale = self.velocity_net(cells, z.detach(), dropout)
+        cells, told = self.cells(x), self.tell(z.detach(), style, dropout)
+        mean, log_scale = self.velocity_net(cells, told, self.split_dropout(dropout)[1])
         return (cells * logistic_log_likelihood(x.flatten(1).float().clamp(1, 127), mean, log_scale)).sum(-1)
 
-    # --- drawing ---
+    def with_velocities(self, cells, told, noise, known=None):
+        """Velocities for given hits, as uint8 bars; logistic noise (B, cells), 0 for the typical velocity.
 
-    def with_velocities(self, cells, z, noise):
-        """Velocities for given hits, as uint8 bars; logistic noise (B, cells), 0 for the typical velocity."""
+        told: code and style, as `tell` gives them. known: velocities (B, cells) that stand already, 0 where none does.
+        """
         if self.velocity_net is None:
             velocity = torch.full_like(cells, 100)
         else:
-            mean, log_scale = self.velocity_net(cells, z)
+            mean, log_scale = self.velocity_net(cells, told)
             velocity = (mean + torch.exp(log_scale) * noise).round().clamp(1, 127)
+        if known is not None:
+            velocity = torch.where(known > 0, known, velocity)
         return (cells * velocity).to(torch.uint8).view(-1, *self.shape)
 
-    def decode_sample(self, z, generator=None):
-        """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8 velocities."""
-        noise = logistic_noise((2, len(z), math.prod(self.shape)), generator).to(z.device)
-        cells = self.decoder.draw(z, noise[0], z.new_zeros(len(z), 1))
-        return self.with_velocities(cells, z, noise[1])
+    @torch.no_grad()
+    def humanise(self, bar, z=None, style=None, seed=0, temperature=1.0):
+        """The same hits, struck as a drummer would: bars (B, *shape), or one (*shape) -> uint8 velocities, as shaped.
+
+        z (B, latent): the codes to strike them by; None for the bars' own. seed and temperature are those of `draw`.
+        """
+        bars = torch.as_tensor(bar)
+        x = bars[None] if bars.ndim == len(self.shape) else bars
+        if x.shape[1:] != self.shape:
+            raise ValueError(f"bar: expected shape {self.shape}, found {tuple(bars.shape)}")
+        z = self.encode(x, style)[0] if z is None else z
+        noise = temperature * noise_field(z, math.prod(self.shape), 2, seed)[:, 1]
+        return self.with_velocities(self.cells(x), self.tell(z, style), noise).view(bars.shape)
+
+    # --- drawing ---
 
     @torch.no_grad()
-    def draw(self, z, hits=None, seed=0, temperature=1.0):
+    def decode_sample(self, z, generator=None, style=None):
+        """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8 velocities."""
+        noise = logistic_noise((2, len(z), math.prod(self.shape)), generator).to(z.device)
+        told = self.tell(z, style)
+        return self.with_velocities(self.decoder.draw(told, noise[0]), told, noise[1])
+
+    @torch.no_grad()
+    def draw(self, z, hits=None, seed=0, style=None, temperature=1.0, row_hits=None, locked=None, locked_rows=None):
         """The bar that stands at each point of the latent space: (B, latent) -> (B, *shape) uint8 velocities.
 
-        A draw from p(x | z) whose noise is the same at every point, given by the seed: a point has one bar, and near
-        points have near bars. temperature scales the noise, 0 is the likeliest choice at each cell. hits: the exact
-        number of hits wanted; all logits are shifted together, as little as reaches it.
+        Each bar is a draw from p(x | z) whose noise is given by the seed and changes slowly over the space: a point
+        has one bar, near points have near bars, and far points draw anew.
+
+        hits: the exact number wanted. row_hits: {row: exact number}, of bars. Either is reached by shifting the logits
+        of all cells that it speaks of together, and then by the hits that are the least unlikely to go or come.
+        temperature scales the noise; 0 is the likelier choice at each cell. locked: a bar (*shape) whose rows
+        `locked_rows` stay as they are, velocities too; of several bars drawn around them, one is chosen by how well
+        the locked cells fit into it, so the others fit what comes before and what comes after.
         """
         cells_count = math.prod(self.shape)
-        if hits is not None and not 0 <= hits <= cells_count:
-            raise ValueError(f"hits: expected 0 to {cells_count}, found {hits}")
         if z.ndim != 2 or z.shape[1] != self.latent or not torch.isfinite(z).all():
             raise ValueError(f"z: expected finite points of shape (B, {self.latent}), found {tuple(z.shape)}")
-        noise = temperature * logistic_noise((2, 1, cells_count), torch.Generator().manual_seed(seed or 0)).to(z.device)
-        noise = noise.expand(-1, len(z), -1)
-        if hits is None:
-            cells = self.decoder.draw(z, noise[0], z.new_zeros(len(z), 1))
+        if not temperature >= 0:
+            raise ValueError(f"temperature: expected at least 0, found {temperature}")
+        told, kept, known = self.tell(z, style), None, None
+        if locked is not None and locked_rows:
+            kept, known = self._locked(locked, locked_rows, z.device)
+        targets = self._targets(hits, row_hits, kept, known, z.device)
+        candidates = 1 if kept is None else LOCKED_CANDIDATES
+        noise = temperature * noise_field(z, cells_count, candidates + 1, seed)       # (B, candidates + 1, cells)
+        if kept is not None:
+            noise[:, :-1] = torch.where(kept, 1e6 * (2 * (known > 0) - 1.0), noise[:, :-1])
+            choice = logistic_noise((len(z), candidates), torch.Generator().manual_seed(seed or 0)).to(z.device)
+            noise = torch.stack([self._fitting(told[i:i + 1], noise[i], kept, temperature * choice[i])
+                                 for i in range(len(z))])                             # (B, 2, cells)
+        if targets:
+            cells = torch.cat([self._draw_exactly(targets, told[i:i + 1], noise[i, :1]) for i in range(len(z))])
         else:
-            cells = torch.cat([self._draw_exactly(hits, point[None], noise[0, :1]) for point in z])
-        return self.with_velocities(cells, z, noise[1])
+            cells = self.decoder.draw(told, noise[:, 0])
+        return self.with_velocities(cells, told, noise[:, -1], None if kept is None else kept * known)
 
-    def _draw_exactly(self, hits, point, noise):
-        """One bar (1, cells) with just so many hits: a common shift of all logits comes near, single cells do the rest.
+    def _locked(self, bar, rows, device):
+        """Which cells are locked, (cells,) bool, and the velocities of all cells of the bar that holds them."""
+        bar = torch.as_tensor(bar, device=device)
+        if bar.shape != self.shape or not all(0 <= row < self.shape[0] for row in rows):
+            raise ValueError(f"locked: expected a bar {self.shape} and rows of it, found {tuple(bar.shape)}, {rows}")
+        kept = torch.zeros(self.shape, dtype=torch.bool, device=device)
+        kept[list(rows)] = True
+        return kept.flatten(), bar.flatten().float()
 
-        Of nine shifts the one whose bar is nearest in hits is taken, the smallest among equals; then the least likely
-        hits go, or the likeliest come, half of what is missing at a time, as each changes what is likely around it.
+    def _targets(self, hits, row_hits, kept, known, device):
+        """What is asked of a bar's hits: a list of (free cells (cells,) bool, hits wanted among them)."""
+        free = torch.ones(self.shape, dtype=torch.bool, device=device)
+        there = torch.zeros(self.shape, dtype=torch.bool, device=device)
+        if kept is not None:
+            free, there = ~kept.view(self.shape), (kept & (known > 0)).view(self.shape)
+        row_hits = row_hits or {}
+        if any(not 0 <= row < self.shape[0] for row in row_hits):
+            raise ValueError(f"row_hits: expected rows 0 to {self.shape[0] - 1}, found {sorted(row_hits)}")
+        groups = [(f"row_hits, row {row}", [row], count) for row, count in sorted(row_hits.items())]
+        if hits is not None:
+            rest = [row for row in range(self.shape[0]) if row not in row_hits]
+            groups.append(("hits", rest, hits - sum(row_hits.values())))
+        targets = []
+        for name, rows, count in groups:
+            mask = torch.zeros_like(free)
+            mask[rows] = free[rows]
+            fixed = int(there[rows].sum())
+            if not fixed <= count <= fixed + int(mask.sum()):
+                asked, low = (hits, hits - count + fixed) if name == "hits" else (count, fixed)
+                raise ValueError(f"{name}: expected {low} to {low + int(mask.sum())}, found {asked}")
+            targets.append((mask.flatten(), count - fixed))
+        return targets
+
+    def _fitting(self, told, noise, kept, choice):
+        """Of several noises, (n + 1, cells), one whose bar the locked cells fit, and the last: (2, cells).
+
+        Drawn by weight (sampling importance resampling, Rubin 1987): the likelihood of the locked cells, which were
+        forced, given all that came before them. choice: noise (n,), zeros to take the best.
         """
-        bias = 3 * torch.linspace(-1, 1, 9, device=point.device)[:, None]
-        bias = bias * bias.abs() / 3  # dense near 0
-        bars = self.decoder.draw(point.expand(9, -1), noise.expand(9, -1), bias)
-        bar = bars[((bars.sum(-1) - hits).abs() + bias[:, 0].abs() / 100).argmin()][None]
-        while excess := int(bar.sum().item()) - hits:
-            margin = self.decoder.logits(bar, point) + noise
-            some = (abs(excess) + 1) // 2
-            if excess > 0:
-                bar[0, margin[0].masked_fill(bar[0] == 0, math.inf).argsort()[:some]] = 0.0
-            else:
-                bar[0, margin[0].masked_fill(bar[0] == 1, -math.inf).argsort(descending=True)[:some]] = 1.0
+        told = told.expand(len(noise) - 1, -1)
+        cells = self.decoder.draw(told, noise[:-1])
+        logits = self.decoder.logits(cells, told)
+        weights = torch.where(kept, cells * logits - F.softplus(logits), 0.0).sum(-1)
+        return noise[[int((weights + choice).argmax()), -1]]
+
+    def _draw_exactly(self, targets, told, noise):
+        """One bar (1, cells) with just so many hits in each group of cells, beginning with noise (1, cells).
+
+        For each group in turn, of nine common shifts of its logits the one whose bar is nearest in hits is taken, the
+        smallest among equals; then the least likely hits go, or the likeliest come, half of what is missing at a time,
+        as each changes what is likely around it.
+        """
+        shifts = 3 * torch.linspace(-1, 1, 9, device=told.device)[:, None]
+        shifts = shifts * shifts.abs() / 3  # dense near 0
+        for group, count in targets:
+            noises = noise + shifts * group
+            bars = self.decoder.draw(told.expand(9, -1), noises)
+            best = (((bars * group).sum(-1) - count).abs() + shifts[:, 0].abs() / 100).argmin()
+            bar, noise = bars[best][None], noises[best][None]
+        while any(excesses := [int((bar[0] * group).sum().item()) - count for group, count in targets]):
+            margin = (self.decoder.logits(bar, told) + noise)[0]
+            for (group, _), excess in zip(targets, excesses):
+                some = (abs(excess) + 1) // 2
+                if excess > 0:
+                    bar[0, margin.masked_fill(~group | (bar[0] == 0), math.inf).argsort()[:some]] = 0.0
+                elif excess < 0:
+                    bar[0, margin.masked_fill(~group | (bar[0] == 1), -math.inf).argsort(descending=True)[:some]] = 1.0
         return bar
 
     @torch.no_grad()
-    def hits(self, z, draws=16):
+    def hits(self, z, style=None, draws=16):
         """The mean number of hits at each point over some draws: (B, latent) -> (B,)."""
         generator = torch.Generator().manual_seed(0)
-        bars = self.decode_sample(z.repeat_interleave(draws, 0), generator)
+        if style is not None:
+            style = torch.as_tensor(style).expand(len(z)).repeat_interleave(draws, 0)
+        bars = self.decode_sample(z.repeat_interleave(draws, 0), generator, style)
         return (bars > 0).flatten(1).sum(-1).view(len(z), draws).float().mean(-1)
+
+
+def packed_hits(bars):
+    """The hits of bars, eight cells a byte, first cell highest: (n, 8, 64) of velocities -> uint8 (n, 64)."""
+    return torch.as_tensor(np.packbits(np.asarray(bars).reshape(len(bars), -1) > 0, axis=1))
+
+
+def unpacked_hits(packed, shape=(8, 64)):
+    """The hits that `packed_hits` packed: uint8 (n, 64) -> bool (n, 8, 64)."""
+    bits = np.unpackbits(np.asarray(packed), axis=1, count=math.prod(shape))
+    return torch.as_tensor(bits.astype(bool).reshape(-1, *shape))
 
 
 MODELS = {model.__name__: model for model in (BernoulliVAE,)}

@@ -66,7 +66,7 @@ def main(argv=None):
     import torch
 
     import training
-    from models import BernoulliVAE
+    from models import BernoulliVAE, packed_hits
 
     if Path(arguments.data).exists():
         arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
@@ -75,13 +75,15 @@ def main(argv=None):
         if side not in splits:
             raise ValueError(f"--data {arguments.data}: expected a {side} split, found {', '.join(splits)}")
     bars = {side: torch.as_tensor(splits[side][0]) for side in ("train", "validation")}
-    label_names = sorted(set(splits["train"][2]) | set(splits["validation"][2]))
+    styles = sorted(set(splits["train"][2]))
+    label_names = styles + sorted(set(splits["validation"][2]) - set(styles))
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
     if arguments.epochs is None:
         arguments.epochs = max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / len(bars["train"]))))
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
-                         width=arguments.width, dropout=arguments.dropout, activation=arguments.activation)
+                         width=arguments.width, dropout=arguments.dropout, activation=arguments.activation,
+                         styles=styles)
     folder = arguments.run or (
         HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
     device = training.choose_device(arguments.device)
@@ -93,7 +95,8 @@ def main(argv=None):
         model, bars["train"], bars["validation"], folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate, beta=arguments.beta, warmup=arguments.warmup,
         free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed, device=arguments.device,
-        resume=arguments.resume, labels=labels["train"], label_names=label_names, unit="bars",
+        resume=arguments.resume, train_condition={"style": labels["train"]}, labels=labels["train"],
+        label_names=label_names, map_condition={}, map_extra={"bars": packed_hits(bars["train"])}, unit="bars",
         arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)

@@ -124,9 +124,14 @@ def alone(run):
         yield
 
 
-def save_checkpoint(path, model, **state):
-    """Write class name, config and weights, and whatever tensors and plain values `state` adds; whole or not at all."""
-    content = {"class": type(model).__name__, "config": model.config, "weights": model.state_dict(), **state}
+def save_checkpoint(path, model, half=False, **state):
+    """Write class name, config and weights, and whatever tensors and plain values `state` adds; whole or not at all.
+
+    half: weights in 16 bits, for models that are to be carried about; they are read back as 32.
+    """
+    weights = {name: value.half() if half and value.is_floating_point() else value
+               for name, value in model.state_dict().items()}
+    content = {"class": type(model).__name__, "config": model.config, "weights": weights, **state}
     if any(not torch.isfinite(value).all() for value in content["weights"].values()):
         raise FloatingPointError(f"{path}: not written, the model has weights that are not finite")
     file = io.BytesIO()  # where torch itself meets a full disk, it does not say so
@@ -181,6 +186,8 @@ def build_model(content, path="checkpoint"):
 def check_map(content, latent):
     """Raise ValueError unless the map of a checkpoint has a finite code and a named label for each training example."""
     codes, labels, names = (content[key] for key in ("codes", "labels", "label_names"))
+    if "bars" in content and (content["bars"].dtype != torch.uint8 or len(content["bars"]) != len(codes)):
+        raise ValueError(f"map: expected packed bars of its {len(codes)} codes, found {tuple(content['bars'].shape)}")
     if codes.shape != (len(labels), latent) or not torch.isfinite(codes).all():
         raise ValueError(f"map: expected {len(labels)} finite codes of {latent} numbers, found {tuple(codes.shape)}")
     if not all(isinstance(name, str) for name in names):
@@ -299,13 +306,15 @@ def codes_of(model, x, condition=None, batch_size=1024):
 
 def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=0,
         free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
-        validation_condition=None, labels=None, label_names=None, prepare=None, unit="examples", arguments=None):
+        validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, prepare=None,
+        unit="examples", arguments=None):
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by validation bound), log.jsonl, config.json.
 
     train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
-    encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by. prepare(x,
-    generator): what is done to each training batch, such as drawing binary pixels anew. arguments: plain values kept
-    for the record. The rest are the options of `add_arguments`. Returns the history, a list of one dictionary an epoch.
+    encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by; map_condition: what
+    the encoder is told for it, train_condition if None; map_extra: what else the map shall hold. prepare(x, generator):
+    what is done to each training batch, such as drawing binary pixels anew. arguments: plain values kept for the
+    record. The rest are the options of `add_arguments`. Returns the history, a list of one dictionary an epoch.
 
     Raises FloatingPointError, before any save, at a loss or gradient that is not finite.
     """
@@ -412,9 +421,10 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                     best = record["validation_elbo"]
                     extra = {}
                     if labels is not None:
-                        extra["map"] = {"codes": codes_of(model, train, train_condition).half(),
-                                        "labels": torch.as_tensor(labels), "label_names": list(label_names)}
-                    save_checkpoint(run / "best.pt", model, validation_elbo=record["validation_elbo"], **state, **extra)
+                        told = train_condition if map_condition is None else map_condition
+                        extra["map"] = {"codes": codes_of(model, train, told).half(), "labels": torch.as_tensor(labels),
+                                        "label_names": list(label_names), **(map_extra or {})}
+                    save_checkpoint(run / "best.pt", model, half=True, validation_elbo=best, **state, **extra)
                 save_checkpoint(run / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=best,
                                 history=history, **state)
                 write_log(run / "log.jsonl", history)

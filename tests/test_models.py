@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 import torch
 
+import decoders
 import models
 from models import MODELS, BernoulliVAE
 
@@ -91,10 +92,10 @@ def test_velocity_gradients_are_finite_at_the_ends_of_their_range():
 
 def test_dropout_keeps_the_mean_and_without_numbers_drops_nothing():
     units, uniform = torch.ones(4, 100_000), torch.rand(4, 100_000, generator=torch.Generator().manual_seed(0))
-    dropped = models.drop(units, uniform, 0.3)
+    dropped = decoders.drop(units, uniform, 0.3)
     assert (dropped == 0).float().mean() == pytest.approx(0.3, abs=0.005)
     assert dropped.mean() == pytest.approx(1.0, abs=0.01)
-    assert models.drop(units, None, 0.3) is units and torch.equal(models.drop(units, uniform, 0.0), units)
+    assert decoders.drop(units, None, 0.3) is units and torch.equal(decoders.drop(units, uniform, 0.0), units)
 
 
 # The bounds, against log p(x) by dense quadrature over z.
@@ -219,13 +220,13 @@ def test_the_probabilities_of_all_bars_sum_to_one(config):
 def test_a_bar_drawn_block_by_block_is_the_bar_drawn_cell_by_cell(shape, share):
     model = make(dtype=torch.float32, shape=shape, hidden=(8,), decoder="causal", width=8)
     generator = torch.Generator().manual_seed(1)
-    noise = models.logistic_noise((6, math.prod(shape)), generator)
-    z, bias = torch.randn(6, 2, generator=generator), torch.linspace(-2, 2, 6)[:, None]
+    noise = models.logistic_noise((6, math.prod(shape)), generator) + torch.linspace(-2, 2, 6)[:, None]
+    z = torch.randn(6, 2, generator=generator)
     cells = torch.zeros_like(noise)
     with torch.no_grad():
         for cell in playing_order(shape):
-            cells[:, cell] = (model.decoder.logits(cells, z) + bias + noise > 0).float()[:, cell]
-        found = model.decoder.draw(z, noise, bias)
+            cells[:, cell] = (model.decoder.logits(cells, z) + noise > 0).float()[:, cell]
+        found = model.decoder.draw(z, noise)
     assert torch.equal(found, cells)
     assert 0.05 < cells.mean() < 0.95
 
