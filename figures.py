@@ -86,3 +86,22 @@ def draw_bar_pairs(originals, reconstructions, names, instruments, path):
         grid[row, 1].set_title(f"reconstruction, {np.count_nonzero(reconstruction)} hits for "
                                f"{np.count_nonzero(original)}", fontsize=7, loc="left")
     save(figure, path)
+
+
+def draw_pictures(rows, titles, path, low=-60.0, high=0.0, row_names=None):
+    """A grid of pictures of sounds, in dB: rows is a list of lists of (bands, frames), low bands at the bottom."""
+    columns = max(map(len, rows))
+    figure = new_figure(1.25 * columns + 0.8, 1.55 * len(rows) + 0.3)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for number, (line, pictures) in enumerate(zip(grid, rows)):
+        for axes in line:
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+        for axes, picture, title in zip(line, pictures, titles[number]):
+            image = axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high)
+            axes.set_title(title, fontsize=6)
+        if row_names:
+            line[0].set_ylabel(row_names[number], fontsize=7)
+    figure.colorbar(image, ax=grid, shrink=0.5, pad=0.01, label="dB")
+    save(figure, path)

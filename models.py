@@ -17,6 +17,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from convolutions import CodeFlow, ConvDecoder, ConvEncoder, Patches
 from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_log_likelihood, logistic_noise, mlp,
                       noise_field)
 
@@ -362,4 +363,114 @@ def unpacked_hits(packed, shape=(8, 64)):
     return torch.as_tensor(bits.astype(bool).reshape(-1, *shape))
 
 
-MODELS = {model.__name__: model for model in (BernoulliVAE,)}
+class ConvVAE(VAE):
+    """A VAE of pictures of sounds (bands, frames), given their class; see convolutions.py for its nets.
+
+    A picture is a log magnitude, normalised. p(x | z, class) is Gaussian with one variance for all pixels, learned and
+    bounded; the class is a row (B,) or weights (B, classes), where a sound lies between classes. shape: of a picture.
+    patch: pixels seen as one, bands x frames. widths: channels from the finest grid to the coarsest, neck: of the
+    coarsest beside the code.
+
+    Training knows the plain VAE: encode, picture, a prior N(0, I). Afterwards `prior`, an invertible map, is fitted to
+    where the codes of each class came to lie (train_audio.py); `code` and `decode` go through it, so that a standard
+    normal point is a code of any class. Until then it is the identity.
+    """
+
+    def __init__(self, latent=128, shape=(412, 157), classes=8, widths=(24, 64, 96, 128), patch=(8, 4), neck=24,
+                 embedding=32):
+        shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
+        super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, neck=neck,
+                         embedding=embedding)
+        check_sizes(shape=shape, classes=classes, widths=widths, patch=patch, neck=neck, embedding=embedding)
+        if len(shape) != 2 or len(patch) != 2 or len(widths) < 2:
+            raise ValueError(f"expected shape (bands, frames), a patch of both, at least 2 widths; found {shape}, "
+                             f"{patch}, {widths}")
+        self.shape, self.classes = shape, classes
+        self.low_precision = False  # bfloat16 in training, where the processor has it
+        patches = Patches(shape, patch)
+        self.embedding = nn.Parameter(torch.randn(classes, embedding))
+        self.encoder = ConvEncoder(patches, latent, widths, neck, embedding)
+        self.decoder = ConvDecoder(patches, latent, widths, neck, embedding)
+        self.mean_picture = nn.Parameter(torch.zeros(shape))  # and what a class adds, by band and frame
+        self.class_bands = nn.Parameter(torch.zeros(classes, shape[0]))
+        self.class_frames = nn.Parameter(torch.zeros(classes, shape[1]))
+        self.log_deviation = nn.Parameter(torch.zeros(()))
+        self.prior = CodeFlow(latent, classes).requires_grad_(False)  # fitted after the VAE
+
+    def weights(self, label, count):
+        """A label, (B,) rows or (B, classes) weights, as weights (B, classes)."""
+        if label is None:
+            raise ValueError("label: expected the class of each example, found none")
+        label = torch.as_tensor(label, device=self.embedding.device)
+        if label.is_floating_point():
+            return label.expand(count, self.classes)
+        return F.one_hot(label.long(), self.classes).to(self.embedding.dtype).expand(count, -1)
+
+    def precision(self):
+        """The context of the nets: bfloat16 in training where low_precision says so, else as they are."""
+        return torch.autocast(self.embedding.device.type, torch.bfloat16, enabled=self.low_precision and self.training)
+
+    def encode(self, x, label=None):
+        """Mean and log-variance of q(z | x, class), the latter within LOG_VARIANCE_RANGE.  -> (B, latent) each"""
+        embedding = self.weights(label, len(x)) @ self.embedding
+        with self.precision():
+            mean, log_variance = self.encoder(x.float() - self.mean_picture, embedding)
+        low, high = LOG_VARIANCE_RANGE
+        return mean.float(), (low + high) / 2 + (high - low) / 2 * torch.tanh(log_variance.float() / (high - low))
+
+    def picture(self, z, label=None):
+        """The mean of p(x | z, class), of what q(z | x, class) gives: (B, latent) -> (B, bands, frames)."""
+        weights = self.weights(label, len(z))
+        with self.precision():
+            picture = self.decoder(z, weights @ self.embedding)
+        by_class = (weights @ self.class_bands)[:, :, None] + (weights @ self.class_frames)[:, None]
+        return picture + self.mean_picture + by_class
+
+    def code(self, x, label=None):
+        """The code of each picture, a place among standard normal ones: (B, bands, frames) -> (B, latent)."""
+        return self.prior.inverse(self.encode(x, label)[0], self.weights(label, len(x)))[0]
+
+    def decode(self, code, label=None):
+        """The mean picture at each code, where codes of a class are standard normal: (B, latent) -> (B, *shape)."""
+        return self.picture(self.prior(code, self.weights(label, len(code))), label)
+
+    def log_scale(self):
+        """The log of p(x | z)'s standard deviation, from -3 to 1."""
+        return -1 + 2 * torch.tanh(2 * self.log_deviation)
+
+    def log_likelihood(self, x, z, label=None):
+        """log p(x | z, class) in nats, summed over pixels: (B, bands, frames), (B, latent) -> (B,)."""
+        log_scale = self.log_scale()
+        error = (x.float() - self.picture(z, label)).flatten(1).square()              # (B, pixels)
+        return -(0.5 * torch.exp(-2 * log_scale) * error + log_scale + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def decode_sample(self, z, generator=None, label=None):
+        """Pictures drawn at codes: `decode`, and noise of the learned deviation.  -> (B, bands, frames)"""
+        noise = torch.randn(len(z), *self.shape, generator=generator).to(z.device)
+        return self.decode(z, label) + torch.exp(self.log_scale()) * noise
+
+    @torch.no_grad()
+    def start_at(self, pictures):
+        """Begin where linear methods end: at the mean and the principal components of pictures (n, bands, frames).
+
+        With fewer components than the code has dimensions, the others keep their small random weights.
+        """
+        self.mean_picture.copy_(torch.stack([part.float().mean(0) * len(part) for part in pictures.split(256)]).sum(0)
+                           / len(pictures))
+        coarse = torch.cat([self.encoder.patches.cut(part.float() - self.mean_picture).mean(1).flatten(1)
+                            for part in pictures.split(256)])                         # (n, patches)
+        coarse = coarse - coarse.mean(0)
+        count = min(self.latent, len(coarse) - 1, coarse.shape[1])
+        if count < 1:
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # svd_lowrank begins at a random guess
+            _, sizes, axes = torch.svd_lowrank(coarse, q=min(count + 10, min(coarse.shape)), niter=4)
+        deviations = (sizes[:count] / math.sqrt(len(coarse))).clamp_min(1e-3)
+        self.encoder.straight.weight[:count] = axes[:, :count].T / deviations[:, None]
+        self.decoder.straight.weight[:, :count] = axes[:, :count] * deviations
+        self.encoder.straight.bias.zero_()
+        self.decoder.straight.bias.zero_()
+
+
+MODELS = {model.__name__: model for model in (BernoulliVAE, ConvVAE)}

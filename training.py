@@ -306,15 +306,16 @@ def codes_of(model, x, condition=None, batch_size=1024):
 
 def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=0,
         free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
-        validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, prepare=None,
-        unit="examples", arguments=None):
+        validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, keep=None,
+        prepare=None, unit="examples", arguments=None):
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by validation bound), log.jsonl, config.json.
 
     train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
     encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by; map_condition: what
-    the encoder is told for it, train_condition if None; map_extra: what else the map shall hold. prepare(x, generator):
-    what is done to each training batch, such as drawing binary pixels anew. arguments: plain values kept for the
-    record. The rest are the options of `add_arguments`. Returns the history, a list of one dictionary an epoch.
+    the encoder is told for it, train_condition if None; map_extra: what else the map shall hold. keep: plain values
+    that both checkpoints shall hold beside. prepare(x, generator): what is done to each training batch, such as drawing
+    binary pixels anew. arguments: plain values kept for the record. The rest are the options of `add_arguments`.
+    Returns the history, a list of one dictionary an epoch.
 
     Raises FloatingPointError, before any save, at a loss or gradient that is not finite.
     """
@@ -416,7 +417,8 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
             history.append(record)
             bar.set_postfix_str(f"epoch {epoch}/{epochs}, validation bound {val_px - val_kl:.2f} nats, KL {val_kl:.1f}")
             if rank == 0:
-                state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {}}
+                state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {},
+                         **(keep or {})}
                 if record["validation_elbo"] > best and beta_now == beta:
                     best = record["validation_elbo"]
                     extra = {}
