@@ -4,6 +4,7 @@ Each gives the logits of all cells for a given bar, `logits(cells, z)`, and the 
 noise)`. All are built from plain numbers, and their likelihoods are per example, in nats.
 """
 
+import functools
 import math
 
 import torch
@@ -23,7 +24,7 @@ def drop(units, uniform, rate):
     """Dropout with given uniform numbers, so that it is the same in any number of processes; None drops nothing."""
     if uniform is None or rate == 0:
         return units
-    return units * (uniform > rate).to(units.dtype) / (1 - rate)
+    return units * ((uniform > rate).to(units.dtype) / (1 - rate))
 
 
 def logistic_log_likelihood(value, mean, log_scale):
@@ -52,12 +53,18 @@ def noise_field(z, cells, count, seed, reach=2.0, waves=32):
     (Rahimi and Recht 2007, "Random Features"), brought to the logistic distribution. At one point, over the seeds, it
     is just independent logistic noise; at one seed, near points have near noise and far points have their own.
     """
-    generator = torch.Generator().manual_seed(seed or 0)
-    frequencies = torch.randn(waves, z.shape[1], generator=generator).to(z.device) / reach
-    weights = torch.randn(2 * waves, count * cells, generator=generator).to(z.device) / math.sqrt(waves)
-    phases = z.float() @ frequencies.T                                                # (B, waves)
-    normal = torch.cat([phases.cos(), phases.sin()], -1) @ weights                    # (B, count * cells)
-    return (torch.special.log_ndtr(normal) - torch.special.log_ndtr(-normal)).view(-1, count, cells)
+    frequencies, weights = random_waves(z.shape[1], count * cells, seed or 0, waves)
+    phases = z.float() @ frequencies.to(z.device).T / reach                           # (B, waves)
+    normal = torch.cat([phases.cos(), phases.sin()], -1) @ weights.to(z.device)       # (B, count * cells)
+    return torch.logit(torch.special.ndtr(normal), eps=1e-7).view(-1, count, cells)
+
+
+@functools.lru_cache(maxsize=4)
+def random_waves(latent, numbers, seed, waves):
+    """The waves of a seed, kept for the next click: directions (waves, latent), weights (2 waves, numbers)."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.randn(waves, latent, generator=generator),
+            torch.randn(2 * waves, numbers, generator=generator) / math.sqrt(waves))
 
 
 class IndependentDecoder(nn.Module):
@@ -79,112 +86,166 @@ class IndependentDecoder(nn.Module):
         return (self.logits(None, z) + noise > 0).float()
 
 
-class CausalDecoder(nn.Module):
-    """p(bar | z) with every cell given all that was played before it: a drummer knows what he has just played.
+class CausalNet(nn.Module):
+    """What to say of each cell of a bar given all that was played before it: a drummer knows what he has just played.
 
-    The bar is read step by step, the rows of a step from the kick down. A GRU carries what was played up to the last
-    sixteenth (a block of 4 steps x 8 rows = 32 cells); inside a block a masked layer lets each cell see only the
-    cells before it (Germain et al. 2015, "MADE", eq. 12-13). Shapes below: B bars, T = 16 blocks, C = 32 cells.
+    The bar is read step by step, the rows of a step from the kick down, in blocks of a sixteenth (4 steps x 8 rows =
+    32 cells). The same layers stand before every block and see the blocks before it by how long ago they were, since
+    bars repeat themselves: a causal convolution that reaches over the whole bar. Inside a block a masked layer lets
+    each cell see only the cells before it (Germain et al. 2015, "MADE", eq. 12-13).
+
+    told: numbers known of the whole bar, such as its code. beside: numbers known of each block beforehand. outputs:
+    numbers to say of each cell. width: of the layers before a block; units: of the masked layer, for each cell.
+    rate: of dropout. Shapes below: B bars, T = 16 blocks, C = 32 cells a block, A = 96 + beside numbers around a block.
     """
 
-    def __init__(self, shape, latent, width, rate=0.0, block=4):
+    def __init__(self, shape, told, width, outputs=1, beside=0, units=8, rate=0.0, block=4):
         super().__init__()
         if len(shape) != 2 or shape[1] % block:
             raise ValueError(f"shape: expected (rows, steps), the steps in whole blocks of {block}, found {shape}")
         rows, steps = shape
         self.shape, self.blocks, self.cells = tuple(shape), steps // block, rows * block
-        units = 8 * self.cells  # of the masked layer: eight for each cell
-        self.code = nn.Sequential(nn.Linear(latent, 128), nn.SiLU(), nn.Linear(128, 64))
+        self.outputs, units, past = outputs, units * self.cells, max(1, steps // block - 1) * self.cells
+        self.code = nn.Sequential(nn.Linear(told, 128), nn.SiLU(), nn.Linear(128, 64))
         self.place = nn.Parameter(0.1 * torch.randn(self.blocks, 32))  # where in the bar a block stands
-        self.past = nn.Linear(self.cells, 128)
-        self.memory = nn.GRU(128 + 32 + 64, width, batch_first=True)
-        self.context = nn.Linear(width + 32 + 64, units)
+        self.around = nn.Linear(96 + beside, width + units)
+        self.past = nn.Linear(past, width + units, bias=False)  # the block just played first
+        self.deeper = nn.Linear(width, width)
+        self.context = nn.Linear(width, units)
         self.within = nn.Linear(self.cells, units, bias=False)
-        self.out = nn.Linear(units, self.cells)
-        self.direct = nn.Linear(self.cells, self.cells, bias=False)
-        self.rate, self.dropout_units = rate, 128 + width + units
+        self.out = nn.Linear(units, outputs * self.cells)
+        self.direct = nn.Linear(self.cells, outputs * self.cells, bias=False)
+        self.rate, self.dropout_parts = rate, (past, width, width, units)
+        self.dropout_units = sum(self.dropout_parts)
         order = torch.arange(self.cells)
         degree = torch.arange(units) % self.cells  # a unit of degree d sees the cells before d, and cell i sees d <= i
         self.register_buffer("within_mask", (order[None] < degree[:, None]).float(), persistent=False)
-        self.register_buffer("out_mask", (degree[None] <= order[:, None]).float(), persistent=False)
-        self.register_buffer("direct_mask", (order[None] < order[:, None]).float(), persistent=False)
+        self.register_buffer("out_mask", (degree[None] <= order[:, None]).float().repeat(outputs, 1), persistent=False)
+        self.register_buffer("direct_mask", (order[None] < order[:, None]).float().repeat(outputs, 1),
+                             persistent=False)
 
     def to_blocks(self, cells):
-        """(B, rows * steps), row by row as a matrix is stored -> (B, T, C), step by step."""
-        return cells.view(-1, *self.shape).transpose(1, 2).reshape(-1, self.blocks, self.cells)
+        """(..., rows * steps), row by row as a matrix is stored -> (..., T, C), step by step."""
+        return cells.unflatten(-1, self.shape).mT.flatten(-2).unflatten(-1, (self.blocks, self.cells))
 
     def from_blocks(self, blocks):
-        """The way back: (B, T, C) -> (B, rows * steps)."""
+        """The way back: (..., T, C) -> (..., rows * steps)."""
         rows, steps = self.shape
-        return blocks.reshape(-1, steps, rows).transpose(1, 2).reshape(-1, rows * steps)
+        return blocks.flatten(-2).unflatten(-1, (steps, rows)).mT.flatten(-2)
 
-    def surroundings(self, z):
-        """What every block of a bar knows before a note is played: its place and the code.  -> (B, T, 96)"""
-        place = self.place.expand(len(z), -1, -1)
-        return torch.cat([place, self.code(z)[:, None].expand(-1, self.blocks, -1)], -1)
+    def surroundings(self, told, beside):
+        """What is known of every block before a note is played: its place, the code, what stands beside it."""
+        parts = [self.place.expand(len(told), -1, -1), self.code(told)[:, None].expand(-1, self.blocks, -1)]
+        return self.around(torch.cat(parts if beside is None else [*parts, beside], -1))  # (B, T, width + units)
+
+    def context_of(self, known, dropout=(None, None)):
+        """What the masked layer is told: what is known of a block (..., width + units) -> (..., units)."""
+        state, direct = known.split([self.deeper.in_features, self.context.out_features], -1)
+        state = drop(F.silu(state), dropout[0], self.rate)                            # (..., width)
+        state = state + drop(F.silu(self.deeper(state)), dropout[1], self.rate)
+        return self.context(state) + direct
 
     def masked_weights(self):
         """The weights between the cells of a block, with those from a cell to itself or to an earlier one at zero."""
         return torch.cat([self.within.weight * self.within_mask, self.direct.weight * self.direct_mask]), \
             self.out.weight * self.out_mask
 
-    def block_logits(self, block, context, weights, dropout=None):
-        """Logits of the cells of a block given the cells before each: (..., C), (..., units) -> (..., C)."""
+    def say(self, block, context, weights, dropout=None):
+        """What is said of the cells of a block given those before each: (..., C), (..., units) -> (..., outputs C)."""
         from_cells, from_units = weights
-        units, direct = F.linear(block, from_cells).split([len(from_cells) - self.cells, self.cells], -1)
+        units, direct = F.linear(block, from_cells).split([context.shape[-1], len(from_units)], -1)
         units = drop(F.silu(context + units), dropout, self.rate)                     # (..., units)
-        return F.linear(units, from_units, self.out.bias) + direct                    # (..., C)
+        return F.linear(units, from_units, self.out.bias) + direct                    # (..., outputs C)
 
-    def logits(self, cells, z, dropout=None):
-        """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells).
+    def forward(self, values, told, beside=None, dropout=None):
+        """What is said of each cell: values (B, cells), told (B, n) -> (B, outputs, cells).
 
         Dropout takes a unit out of the whole bar (Gal and Ghahramani 2016): (B, dropout_units) uniform numbers.
         """
-        sizes = (128, self.memory.hidden_size, self.context.out_features)
-        past, memory, units = (None,) * 3 if dropout is None else dropout[:, None].split(sizes, -1)
-        blocks, around = self.to_blocks(cells), self.surroundings(z)                  # (B, T, C), (B, T, 96)
-        before = drop(self.past(F.pad(blocks, (0, 0, 1, 0))[:, :-1]), past, self.rate / 3)  # (B, T, 128)
-        state, _ = self.memory(torch.cat([before, around], -1))                       # (B, T, width)
-        state = drop(state, memory, self.rate)
-        context = self.context(torch.cat([state, around], -1))                        # (B, T, units)
-        return self.from_blocks(self.block_logits(blocks, context, self.masked_weights(), units))  # (B, cells)
+        past, state, deeper, units = (None,) * 4 if dropout is None else \
+            dropout[:, None].split(self.dropout_parts, -1)
+        blocks = self.to_blocks(values)                                               # (B, T, C)
+        seen = torch.cat([F.pad(blocks, (0, 0, ago, 0))[:, :self.blocks] for ago in range(1, max(2, self.blocks))], -1)
+        known = self.surroundings(told, beside) + self.past(drop(seen, past, self.rate / 2))
+        said = self.say(blocks, self.context_of(known, (state, deeper)), self.masked_weights(), units)
+        return self.from_blocks(said.unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
+
+    def play(self, told, answer, beside=None, passes=None):
+        """The bar in which each cell is what `answer` makes of what is said of it: (B, n) -> (B, cells).
+
+        answer(t, said): the values (B, C) of block t from (B, outputs, C). All cells of a block are guessed at once and
+        the guess repeated until it stands: the bar that is played cell by cell, reached in a few passes a block instead
+        of 32 (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: of each block, where
+        it is known how many suffice.
+        """
+        known, weights, played = self.surroundings(told, beside), self.masked_weights(), []
+        later = self.past.weight.unflatten(1, (-1, self.cells)).transpose(0, 1).flatten(0, 1)  # (T' (width + units), C)
+        for t in range(self.blocks):
+            context = self.context_of(known[:, t])                                    # (B, units)
+            block = torch.zeros(len(told), self.cells, dtype=told.dtype, device=told.device)
+            for _ in range(self.cells + 1 if passes is None else passes[t]):  # cell i is right after i + 1 passes
+                said = self.say(block, context, weights)
+                guess = answer(t, said.unflatten(-1, (self.outputs, self.cells)))
+                if passes is None and torch.equal(guess, block):
+                    break
+                block = guess
+            played.append(block)
+            left = self.blocks - 1 - t
+            if left and block.any():  # what this block says to all that come after it
+                known[:, t + 1:] += F.linear(block, later[:left * known.shape[-1]]).unflatten(-1, (left, -1))
+        return self.from_blocks(torch.stack(played, 1))
+
+
+class CausalDecoder(CausalNet):
+    """p(bar | z) with every cell given all that was played before it: says each cell's logit."""
+
+    def logits(self, cells, z, dropout=None):
+        """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells)."""
+        return self(cells, z, dropout=dropout)[:, 0]
 
     def draw(self, z, noise):
         """The bar in which a cell is struck where its logit, given the cells before it, + noise is above 0.
 
-        With logistic noise this is an exact draw from p(bar | z). All cells of a block are guessed at once and the
-        guess repeated until it stands: the answer of cell-by-cell drawing, reached in a few passes instead of 32
-        (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
+        With logistic noise this is an exact draw from p(bar | z).
         """
-        noise, around, weights = self.to_blocks(noise), self.surroundings(z), self.masked_weights()
-        gates = [getattr(self.memory, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        block, state, drawn = z.new_zeros(len(z), self.cells), z.new_zeros(len(z), self.memory.hidden_size), []
-        for t in range(self.blocks):
-            state = torch.gru_cell(torch.cat([self.past(block), around[:, t]], -1), state, *gates)  # (B, width)
-            context = self.context(torch.cat([state, around[:, t]], -1))              # (B, units)
-            threshold, block = -noise[:, t], torch.zeros_like(block)
-            for _ in range(self.cells + 1):  # cell i is right after i + 1 passes at the latest
-                guess = (self.block_logits(block, context, weights) > threshold).float()
-                if torch.equal(guess, block):
-                    break
-                block = guess
-            drawn.append(block)
-        return self.from_blocks(torch.stack(drawn, 1))
+        threshold = self.to_blocks(-noise)                                            # (B, T, C)
+        return self.play(z, lambda t, said: (said[:, 0] > threshold[:, t]).to(noise.dtype))
 
 
-class VelocityNet(nn.Module):
-    """How hard each hit is struck, given all hits and the code: a logistic distribution on 1..127 for every cell."""
+class VelocityNet(CausalNet):
+    """How hard each hit is struck, given all hits, a code and the velocities before: a logistic on 1..127 a hit."""
 
-    def __init__(self, cells, latent, width=96, rate=0.0):
-        super().__init__()
-        self.first, self.second = nn.Linear(cells + latent, width), nn.Linear(width, width)
-        self.out = nn.Linear(width, 2 * cells)
-        self.rate, self.dropout_units = rate, 2 * width
+    def __init__(self, shape, told, width=64, rate=0.0):
+        super().__init__(shape, told, width, outputs=2, beside=96, units=4, rate=rate)
+        self.hits_near = nn.Linear(5 * self.cells, 96)  # of the blocks from two before to two after
+        self.hits_all = nn.Linear(math.prod(shape), 96)
 
-    def forward(self, cells, z, dropout=None):
-        """Mean and log-scale, both bounded: (B, cells), (B, latent) -> (B, cells) each."""
-        first, second = (None, None) if dropout is None else dropout.chunk(2, -1)
-        units = drop(F.silu(self.first(torch.cat([cells, z], -1))), first, self.rate)  # (B, width)
-        units = drop(F.silu(self.second(units)), second, self.rate)                   # (B, width)
-        mean, log_scale = torch.tanh(self.out(units)).chunk(2, -1)                    # (B, cells)
-        return 64 + 64 * mean, 2 + 2 * log_scale  # means from 0 to 128, scales from 1 to e^4
+    def beside(self, cells):
+        """What each block knows of all hits beforehand: (B, cells) -> (B, T, 96)."""
+        blocks = F.pad(self.to_blocks(cells), (0, 0, 2, 2))
+        near = torch.cat([blocks[:, i:i + self.blocks] for i in range(5)], -1)        # (B, T, 5 C)
+        return F.silu(self.hits_near(near) + self.hits_all(cells)[:, None])
+
+    def distribution(self, cells, velocities, z, dropout=None):
+        """Mean and log-scale of each hit given all hits and the velocities before it: (B, cells) -> (B, cells) each."""
+        return logistic_parameters(self(cells * velocities / 64, z, self.beside(cells), dropout).unbind(1))
+
+    def draw(self, cells, z, noise, known=None):
+        """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; those `known`, above 0, are as they are."""
+        hits, noise = self.to_blocks(cells), self.to_blocks(noise)
+        known = None if known is None else self.to_blocks(known.expand_as(cells))
+
+        def strike(t, said):
+            mean, log_scale = logistic_parameters(said.unbind(1))
+            velocity = (mean + torch.exp(log_scale) * noise[:, t]).round().clamp(1, 127)
+            if known is not None:
+                velocity = torch.where(known[:, t] > 0, known[:, t], velocity)
+            return hits[:, t] * velocity / 64
+        passes = hits.sum(-1).amax(0).int().tolist()  # each pass settles one more of a block's hits
+        return 64 * self.play(z, strike, self.beside(cells), passes)
+
+
+def logistic_parameters(said):
+    """A pair of any numbers as a mean from 0 to 128 and a log-scale from 0 to 4, so that no likelihood overflows."""
+    mean, log_scale = said
+    return 64 + 64 * torch.tanh(mean), 2 + 2 * torch.tanh(log_scale)

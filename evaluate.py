@@ -4,18 +4,25 @@
     python evaluate.py pretrained/bernoulli_map.pt --data groove
     python evaluate.py runs/bernoulli --data groove --split test --k 500
     python evaluate.py runs/bernoulli --limit 200 --k 50         # a quick look
+    python evaluate.py runs/audio                                # a model of sounds, on the machines kept from it
+    python evaluate.py pretrained/sound_vae.pt --data my_samples
 
-Bounds are in nats a bar, on the hits. Active units: dimensions of the code whose mean varies over the bars by more
-than 0.01 (Burda et al. 2016, section 3.2).
+Bounds are in nats a bar, on the hits, the style unknown unless it says told. Active units: dimensions of the code whose
+mean varies over the bars by more than 0.01 (Burda et al. 2016, section 3.2). A click is a code of a training bar;
+clicks are drawn each with a take (seed) of its own, and all with one take. AUC: how well a classifier tells real bars
+of unseen performances from the others, 0.5 where it cannot, 1 where it always can.
 """
 
+import time
 from pathlib import Path
 
 import numpy as np
 
+from bar_measures import classifier_auc, f1, hamming, own_bars, velocity_divergence
 from command_line import Parser, number, run
 
 HERE = Path(__file__).resolve().parent
+STYLES_ASKED = 6  # the largest styles of the training data are asked for one by one
 
 
 def make_parser():
@@ -27,43 +34,59 @@ def make_parser():
     parser.add_argument("--k", type=number(int, 1), default=500, help="samples of the importance-weighted bound")
     parser.add_argument("--draws", type=number(int, 1), default=2000, help="bars to draw from the model (default 2000)")
     parser.add_argument("--limit", type=number(int, 1), help="only so many bars, drawn by the seed")
+    parser.add_argument("--no-classifier", action="store_true", help="leave out the AUCs, which take minutes")
     parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is drawn here")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
     parser.add_argument("--json", type=Path, help="where to write (default: evaluation.json beside the model)")
     return parser
 
 
-def bounds(model, x, k, seed, batch_size=256):
-    """Mean ELBO and its two terms, the bound with k samples and its standard error, nats a bar; and active units."""
+def bounds(model, x, k, seed, style=None, batch_size=256):
+    """Mean ELBO and its two terms, the bound with k samples and its standard error, nats a bar; active units; and the
+    mutual information of bar and code, estimated with these bars' mixture of q(z | x) as the codes' distribution."""
     import torch
     from tqdm import tqdm
 
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    log_px, kl, marginal, codes = [], [], [], []
+    log_px, kl, marginal, codes, told_bound = [], [], [], [], []
     progress = tqdm(total=len(x), unit=" bars", desc=f"bound with {k} samples", leave=False, disable=None)
     with torch.no_grad(), progress as bar:
-        for batch in x.split(batch_size):
-            batch = batch.to(device)
+        for start in range(0, len(x), batch_size):
+            batch = x[start:start + batch_size].to(device)
             eps = torch.randn(len(batch), model.latent, generator=generator, device=device)
             terms = model.elbo(batch, eps)
             log_px.append(terms[0])
             kl.append(terms[1])
             marginal.append(model.log_marginal(batch, k, generator))
-            codes.append(model.encode(batch)[0])
+            codes.append(torch.cat(model.encode(batch), -1))
+            if style is not None:
+                told = style[start:start + batch_size].to(device)
+                told_bound.append(model.log_marginal(batch, max(1, k // 10), generator, style=told))
             bar.update(len(batch))
-    log_px, kl, marginal = (torch.cat(part).double() for part in (log_px, kl, marginal))
-    variance = torch.cat(codes).double().var(0, correction=len(x) > 1)
+    log_px, kl, marginal, codes = (torch.cat(part).double() for part in (log_px, kl, marginal, codes))
+    mean, log_variance = codes.cpu().chunk(2, -1)
     standard_error = (marginal.std() / len(x) ** 0.5).item() if len(x) > 1 else None
     return {"elbo": (log_px - kl).mean().item(), "log_px": log_px.mean().item(), "kl": kl.mean().item(),
             "bound": marginal.mean().item(), "bound_standard_error": standard_error,
-            "k": k, "active_units": int((variance > 0.01).sum()), "latent": model.latent}
+            "bound_style_told": torch.cat(told_bound).mean().item() if told_bound else None,
+            "mutual_information": mutual_information(mean, log_variance, seed),
+            "k": k, "active_units": int((mean.var(0, correction=len(x) > 1) > 0.01).sum()), "latent": model.latent}
 
 
-def f1(real, made):
-    """F1 score of hits: boolean arrays of one shape; None where there is no hit in either."""
-    struck = real.sum() + made.sum()
-    return 2 * float((real & made).sum()) / float(struck) if struck else None
+def mutual_information(mean, log_variance, seed):
+    """E log q(z | x) - log of the mean over all bars of q(z | bar), in nats: at most log of the number of bars."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+    total = 0.0
+    for start in range(0, len(z), 256):
+        distance = (z[start:start + 256, None] - mean).square() * torch.exp(-log_variance)  # (256, n, latent)
+        log_q = -0.5 * (distance + log_variance).sum(-1)                              # (256, n), but for a constant
+        own = log_q.diagonal(start)
+        total += (own - torch.logsumexp(log_q, 1) + np.log(len(z))).sum().item()
+    return total / len(z)
 
 
 def reconstruction(model, x, instruments):
@@ -80,60 +103,157 @@ def reconstruction(model, x, instruments):
 
 
 def velocities(model, x, draws, instruments):
-    """How well hits are struck: mean absolute error given the hits (at the mean), of 127; Jensen-Shannon divergence
-    (base 2) between real and drawn velocities per instrument, in 16 classes of 8."""
+    """How hits are struck: the mean absolute error of the typical velocity, of 127, given all hits and the velocities
+    before it, and given the hits alone; and the divergence of drawn velocities from real ones."""
     import torch
 
     if model.velocity_net is None:
         return None
+    told, alone = [], []
     with torch.no_grad():
-        cells = model.cells(x)
-        typical = model.with_velocities(cells, model.encode(x)[0], torch.zeros_like(cells)).numpy().astype(int)
-    real, drawn, hits = x.numpy().astype(int), draws.astype(int), x.numpy() > 0
-    divergence = {}
-    for row, name in enumerate(instruments):
-        sides = [np.bincount(bars[:, row][bars[:, row] > 0] // 8, minlength=16).astype(float) for bars in (real, drawn)]
-        if min(side.sum() for side in sides) >= 100:
-            divergence[name] = jensen_shannon(*(side / side.sum() for side in sides))
-    return {"mean_absolute_error": float(np.abs(typical - real)[hits].mean()), "jensen_shannon": divergence}
+        for batch in x.split(512):
+            z, cells, struck = model.encode(batch)[0], model.cells(batch), batch.flatten(1).float()
+            mean, _ = model.velocity_net.distribution(cells, struck, model.tell(z))
+            told.append((mean.round().clamp(1, 127) - struck).abs()[struck > 0])
+            alone.append((model.humanise(batch, z, temperature=0).flatten(1).float() - struck).abs()[struck > 0])
+    return {"mean_absolute_error": torch.cat(told).mean().item(),
+            "mean_absolute_error_hits_alone": torch.cat(alone).mean().item(),
+            "jensen_shannon": velocity_divergence(x.numpy(), draws, instruments)}
 
 
-def jensen_shannon(p, q):
-    """Jensen-Shannon divergence of two distributions, in bits: 0 for equal ones, 1 for disjoint ones."""
-    middle = (p + q) / 2
-    return sum(0.5 * float((side[side > 0] * np.log2(side[side > 0] / middle[side > 0])).sum()) for side in (p, q))
+def clicks(model, count, generator, label=None):
+    """Points where the codes lie: codes of training bars, of one style if asked; from the prior without a map.
+    (count, latent)"""
+    import torch
+
+    content = model.map or {"codes": torch.empty(0), "labels": torch.empty(0)}
+    codes = content["codes"]
+    if label is not None:
+        codes = codes[torch.as_tensor(content["labels"]) == label]
+    if not len(codes):
+        return torch.randn(count, model.latent, generator=generator)
+    return codes[torch.randint(len(codes), (count,), generator=generator)]
 
 
-def own_bars(draws, train, real):
-    """What the model plays by itself: shares of unique, copied and empty bars, hits a bar beside the real figure."""
-    contents = [np.packbits(bar > 0).tobytes() for bar in draws]
-    known = {np.packbits(bar > 0).tobytes() for bar in train}
-    return {"draws": len(draws), "unique": len(set(contents)) / len(draws),
-            "copied_from_training": sum(content in known for content in contents) / len(draws),
-            "empty": float((draws == 0).all((1, 2)).mean()),
-            "hits_a_bar": float((draws > 0).sum((1, 2)).mean()),
-            "hits_a_bar_real": float((real > 0).sum((1, 2)).mean())}
+def drawn(model, z, generator, style=None):
+    """Bars at points, each with a take of its own: uint8, (n, 8, 64)."""
+    import torch
+
+    return torch.cat([model.decode_sample(part, generator, style) for part in z.split(500)]).numpy()
+
+
+def locality(model, z, generator, distance=0.1):
+    """Median number of cells in which the bars of two points differ, in one take: near points, and random ones."""
+    import torch
+
+    step = torch.randn(z.shape, generator=generator)
+    step = distance * step / step.norm(dim=1, keepdim=True)
+    here, near = model.draw(z).numpy(), model.draw(z + step).numpy()
+    return {"distance": distance, "near": float(np.median(hamming(here, near))),
+            "random": float(np.median(hamming(here, np.roll(here, 1, 0))))}
+
+
+def exactness(model, z):
+    """Share of bars with just the hits asked for, of a bar and of single rows; and milliseconds a plain click."""
+    import torch
+
+    asked, right = (4, 12, 20, 32, 48), 0
+    for i, hits in enumerate(asked):
+        rows = {0: 1 + i, 1: 2, 4: 2 * i}
+        bar, by_row = model.draw(z[i:i + 1], hits=hits), model.draw(z[i:i + 1], row_hits=rows)
+        right += int((bar > 0).sum()) == hits
+        right += all(int((by_row[0, row] > 0).sum()) == count for row, count in rows.items())
+    threads, times = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    for point in z[:40]:
+        started = time.perf_counter()
+        model.draw(point[None])
+        times.append(1000 * (time.perf_counter() - started))
+    torch.set_num_threads(threads)
+    return {"density_exact": right / (2 * len(asked)), "click_milliseconds": float(np.median(times))}
+
+
+def against_real(draws, one_take, real, names, other, other_names, train, classifier, seed):
+    """What is to be said of drawn bars beside real ones: own_bars, and the AUCs of the classifier."""
+    result = own_bars(draws, train, real)
+    if classifier:
+        result |= {"auc": classifier_auc(real, names, draws, seed=seed),
+                   "auc_with_velocities": classifier_auc(real, names, draws, velocities=True, seed=seed),
+                   "auc_one_take": classifier_auc(real, names, one_take, seed=seed),
+                   "auc_real_against_real": classifier_auc(real, names, other, other_names, seed=seed)}
+    return result
+
+
+def line_of_bars(own):
+    """What `against_real` found, as a line of text."""
+    text = (f"{own['unique']:.1%} unique, {own['copied_from_training']:.1%} copied from training, {own['empty']:.1%} "
+            f"empty, {own['hits_a_bar']:.1f} hits a bar (real: {own['hits_a_bar_real']:.1f})")
+    if own.get("auc") is not None:
+        text += (f"; AUC {own['auc']:.2f} (in one take {own['auc_one_take']:.2f}, with velocities "
+                 f"{own['auc_with_velocities']:.2f}, other real bars {own['auc_real_against_real']:.2f})")
+    return text
 
 
 def report(result):
     """The numbers as lines of text."""
-    bound, recon, own = result["bounds"], result["reconstruction_f1"], result["own_bars"]
+    bound, recon, near = result["bounds"], result["reconstruction_f1"], result["locality"]
     yield f"{result['model']}: {result['bars']} bars, {result['split']} of {result['data']}"
     yield (f"ELBO {bound['elbo']:.2f} nats a bar = log p(x|z) {bound['log_px']:.2f} - KL {bound['kl']:.2f}; "
-           f"{bound['active_units']} of {bound['latent']} units active")
-    error = bound["bound_standard_error"]
+           f"{bound['active_units']} of {bound['latent']} units active, mutual information of point and bar "
+           f"{bound['mutual_information']:.2f} nats")
+    error, told = bound["bound_standard_error"], bound["bound_style_told"]
     yield (f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
-           + " nats a bar")
+           + " nats a bar" + (f"; the style told, with k = {max(1, bound['k'] // 10)}: {told:.2f}" if told else ""))
     yield ("reconstruction F1 " + f"{recon['all']:.2f} to the step, {recon['all_within_one_step']:.2f} within one; "
            + ", ".join(f"{name} {value:.2f}" for name, value in recon.items()
                        if value is not None and not name.startswith("all")))
-    yield (f"{own['draws']} bars of its own: {own['unique']:.1%} unique, {own['copied_from_training']:.1%} copied from "
-           f"training, {own['empty']:.1%} empty, {own['hits_a_bar']:.1f} hits a bar "
-           f"(real: {own['hits_a_bar_real']:.1f})")
+    yield f"{result['own_bars']['draws']} bars of its own: {line_of_bars(result['own_bars'])}"
+    for style, own in result["styles"].items():
+        yield f"  {style} ({own['real_bars']} real bars): {line_of_bars(own)}"
+    yield (f"two points {near['distance']} apart: bars differ in {near['near']:.0f} cells, two random ones in "
+           f"{near['random']:.0f} (medians); hits asked for and got: {result['drawing']['density_exact']:.0%}; a click "
+           f"takes {result['drawing']['click_milliseconds']:.1f} ms on one core")
     if result["velocities"]:
         divergence = [f"{name} {value:.3f}" for name, value in result["velocities"]["jensen_shannon"].items()]
         yield (f"velocities: mean absolute error {result['velocities']['mean_absolute_error']:.1f} of 127 given the "
-               "hits; Jensen-Shannon divergence of drawn ones " + ", ".join(divergence))
+               "hits and the velocities before, "
+               f"{result['velocities']['mean_absolute_error_hits_alone']:.1f} given the hits alone; "
+               "Jensen-Shannon divergence of drawn ones " + ", ".join(divergence))
+
+
+def evaluate_sounds(arguments, content, model):
+    """The same for a model of sounds: on machines that its training kept for the test, by the seed of the training."""
+    import torch
+
+    import sound_measures
+    import training
+    from sound_pictures import load_pictures, split_by_machine
+
+    trained, sound = content.get("arguments", {}), content.get("sound")
+    path = arguments.data or trained.get("data")
+    if sound is None or path is None:
+        raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
+    data = load_pictures(path, sound["settings"], sound["floor_db"])
+    if data["pictures"].shape[1:] != model.shape:
+        raise ValueError(f"--data {path}: expected pictures of {model.shape}, found {data['pictures'].shape[1:]}")
+    sides = split_by_machine(data["names"], trained.get("seed", 0))
+    if arguments.limit:
+        source = np.random.default_rng(arguments.seed)
+        sides = {side: source.permutation(index)[:arguments.limit] for side, index in sides.items()}
+    pictures, labels = torch.as_tensor(data["pictures"]), torch.as_tensor(data["labels"]).long()
+    result = sound_measures.measure(
+        model, *((pictures[sides[side]], labels[sides[side]]) for side in ("train", "test")),
+        lambda x: (x * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0),
+        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], arguments.seed,
+        draws=10 * (arguments.limit or 1000), components=(32, 128))
+    result = {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
+              "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}
+    print("\n".join(sound_measures.report(result)))
+    beside = arguments.run / "evaluation.json" if arguments.run.is_dir() else \
+        arguments.run.with_name(f"{arguments.run.stem}_evaluation.json")
+    training.write_json(arguments.json or beside, result)
+    print(f"written: {arguments.json or beside}")
+    return result
 
 
 def main(argv=None):
@@ -146,6 +266,8 @@ def main(argv=None):
 
     content = training.load_checkpoint(arguments.run)
     model = training.build_model(content, arguments.run).to(training.choose_device(arguments.device))
+    if content["class"] == "ConvVAE":
+        return evaluate_sounds(arguments, content, model)
     if content["class"] != "BernoulliVAE" or tuple(content["config"]["shape"]) != (8, 64):
         raise ValueError(f"{arguments.run}: expected a model of drum bars, BernoulliVAE (8, 64), "
                          f"found {content['class']}")
@@ -156,16 +278,39 @@ def main(argv=None):
     splits = training.load_bars(data, trained.get("seed", 0))
     if arguments.split not in splits:
         raise ValueError(f"--split {arguments.split}: {data} has {', '.join(splits)}")
-    bars = splits[arguments.split][0]
+    bars, names, styles = (np.asarray(part) for part in splits[arguments.split])
     if arguments.limit:
-        bars = bars[np.random.default_rng(arguments.seed).permutation(len(bars))[:arguments.limit]]
+        chosen = np.random.default_rng(arguments.seed).permutation(len(bars))[:arguments.limit]
+        bars, names, styles = bars[chosen], names[chosen], styles[chosen]
     x = torch.as_tensor(bars)
     cpu = training.build_model(content, arguments.run)
-    draws = cpu.sample(arguments.draws, torch.Generator().manual_seed(arguments.seed)).numpy()
+    labels = torch.tensor([cpu.styles.index(style) if style in cpu.styles else -1 for style in styles])
+    train, train_names, train_styles = (np.asarray(part) for part in splits["train"])
+    order = np.random.default_rng(arguments.seed).permutation(len(train))  # of other real bars, to stand beside ours
+
+    def compare(style=None):
+        """Bars drawn at random clicks, of one style or any, beside the real ones: (draws, what was found)."""
+        generator = torch.Generator().manual_seed(arguments.seed)
+        label = None if style is None else cpu.styles.index(style)
+        z = clicks(cpu, arguments.draws, generator, label)
+        draws, one_take = drawn(cpu, z, generator, label), cpu.draw(z, style=label).numpy()
+        mine = np.full(len(bars), True) if style is None else styles == style
+        others = order if style is None else order[train_styles[order] == style]
+        others = others[:max(len(bars), 1000)]
+        return draws, {"real_bars": int(mine.sum()), **against_real(
+            draws, one_take, bars[mine], names[mine], train[others], train_names[others], train,
+            not arguments.no_classifier, arguments.seed)}
+
+    draws, own = compare()
+    counts = {style: int((styles == style).sum()) for style in cpu.styles}
+    largest = sorted((style for style in counts if counts[style]), key=lambda style: -counts[style])[:STYLES_ASKED]
+    points = clicks(cpu, min(600, arguments.draws), torch.Generator().manual_seed(arguments.seed))
     result = {"model": str(arguments.run), "data": str(data), "split": arguments.split, "bars": len(bars),
-              "bounds": bounds(model, x, arguments.k, arguments.seed),
+              "bounds": bounds(model, x, arguments.k, arguments.seed, labels if cpu.styles else None),
               "reconstruction_f1": reconstruction(cpu, x, INSTRUMENTS),
-              "own_bars": own_bars(draws, splits["train"][0], bars),
+              "own_bars": own, "styles": {style: compare(style)[1] for style in largest},
+              "locality": locality(cpu, points, torch.Generator().manual_seed(arguments.seed)),
+              "drawing": exactness(cpu, points),
               "velocities": velocities(cpu, x, draws, INSTRUMENTS), "seed": arguments.seed,
               "epoch": content.get("epoch"), "config": content["config"]}
     print("\n".join(report(result)))

@@ -122,14 +122,14 @@ class BernoulliVAE(VAE):
 
     shape: of one example. latent: dimensions of the code. hidden: sizes of the encoder's layers, used in reverse by
     an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells, or
-    "causal" (bars only), where `width` is the size of its memory. velocities: also learn how hard each hit is
+    "causal" (bars only), where `width` is the size of its layers. velocities: also learn how hard each hit is
     struck, 1 to 127, given the hits and the code; this is learned beside the bound, which stays one on the hits.
     dropout: share of the decoder's units that a training step drops. styles: names of the styles that encoder and
     decoder may be told, as `style`, an index for each example (B,); half of a training goes without, and so does
     whoever does not say.
     """
 
-    def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=192, velocities=False,
+    def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=384, velocities=False,
                  dropout=0.0, activation="SiLU", styles=()):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
@@ -147,10 +147,10 @@ class BernoulliVAE(VAE):
         if decoder == "independent":
             self.decoder = IndependentDecoder(shape, latent + told, hidden, make, dropout)
         elif decoder == "causal":
-            self.decoder = CausalDecoder(shape, latent + told, width, dropout)
+            self.decoder = CausalDecoder(shape, latent + told, width, rate=dropout)
         else:
             raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
-        self.velocity_net = VelocityNet(cells, latent + told, rate=dropout) if velocities else None
+        self.velocity_net = VelocityNet(shape, latent + told, rate=dropout) if velocities else None
         self.parts = [1 if styles else 0, self.decoder.dropout_units if dropout else 0,
                       self.velocity_net.dropout_units if velocities and dropout else 0]  # of the numbers for dropout
         self.dropout_units = sum(self.parts)
@@ -197,23 +197,20 @@ class BernoulliVAE(VAE):
         """log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.  -> (B,)"""
         if self.velocity_net is None:
             return z.new_zeros(len(z))
-        cells, told = self.cells(x), self.tell(z.detach(), style, dropout)
-        mean, log_scale = self.velocity_net(cells, told, self.split_dropout(dropout)[1])
-        return (cells * logistic_log_likelihood(x.flatten(1).float().clamp(1, 127), mean, log_scale)).sum(-1)
+        cells, told, velocities = self.cells(x), self.tell(z.detach(), style, dropout), x.flatten(1).float()
+        mean, log_scale = self.velocity_net.distribution(cells, velocities, told, self.split_dropout(dropout)[1])
+        return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1)
 
     def with_velocities(self, cells, told, noise, known=None):
         """Velocities for given hits, as uint8 bars; logistic noise (B, cells), 0 for the typical velocity.
 
         told: code and style, as `tell` gives them. known: velocities (B, cells) that stand already, 0 where none does.
         """
-        if self.velocity_net is None:
-            velocity = torch.full_like(cells, 100)
+        if self.velocity_net is not None:
+            velocities = self.velocity_net.draw(cells, told, noise, known)
         else:
-            mean, log_scale = self.velocity_net(cells, told)
-            velocity = (mean + torch.exp(log_scale) * noise).round().clamp(1, 127)
-        if known is not None:
-            velocity = torch.where(known > 0, known, velocity)
-        return (cells * velocity).to(torch.uint8).view(-1, *self.shape)
+            velocities = 100 * cells if known is None else cells * torch.where(known > 0, known, 100.0)
+        return velocities.round().to(torch.uint8).view(-1, *self.shape)
 
     @torch.no_grad()
     def humanise(self, bar, z=None, style=None, seed=0, temperature=1.0):

@@ -33,12 +33,12 @@ def make_parser():
                        help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
     group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
                        help="does a cell know what was played before it? (default causal)")
-    group.add_argument("--width", type=number(int, 1), default=192,
-                       help="size of a causal decoder's memory (default 192)")
-    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3,
-                       help="share of units dropped (default 0.3)")
+    group.add_argument("--width", type=number(int, 1), default=384,
+                       help="size of a causal decoder's layers (default 384)")
+    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.2,
+                       help="share of units dropped (default 0.2)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
-    add_arguments(parser, epochs=None, free_bits=4.0)
+    add_arguments(parser, epochs=None, free_bits=3.2)
     return parser
 
 
