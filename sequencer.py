@@ -77,7 +77,11 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
         if len(found[name.lower()]) > 1:
             names = ", ".join(path.name for path in found[name.lower()])
             raise ValueError(f"{folder}: expected one sound for {name}, found {names}")
-    kit = [load_audio(found[name.lower()][0], sample_rate)[0] for name in INSTRUMENTS]
+    return make_room([load_audio(found[name.lower()][0], sample_rate)[0] for name in INSTRUMENTS])
+
+
+def make_room(kit):
+    """Eight sounds with one gain for all, so that the root of the sum of their squared peaks is at most CEILING."""
     gain = _gain(np.sqrt(sum(_peak(sound) ** 2 for sound in kit)))
     return [sound if gain == 1 else (gain * sound).astype(np.float32) for sound in kit]
 

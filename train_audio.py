@@ -7,10 +7,16 @@
     python train_audio.py --data results                  # the .npy that audio2nsgt.py wrote
     python train_audio.py --run-folder runs/audio --resume
 
+    python train_audio.py --generate my_kit --seed 3                                    # eight sounds, one a class
+    python train_audio.py --generate snares --run runs/audio --class Snare --n 16 --seed 1
+    python train_audio.py --generate near --like my_snare.wav --spread 0.3              # sounds around one of yours
+    python train_audio.py --generate morph --between kick.wav clap.wav --steps 8        # from one sound to another
+
 The run folder it names holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png, samples.png
 and WAV files; python evaluate.py RUN prints its numbers.
 """
 
+import argparse
 import shlex
 import sys
 from pathlib import Path
@@ -45,8 +51,48 @@ def make_parser():
     group.add_argument("--start-from", type=Path, metavar="CHECKPOINT", help="go on from a trained model's weights")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
                        help="of convolutions in training (default auto: bfloat16 where the processor has it)")
+    group = parser.add_argument_group("sounds from a trained model (--seed and --run-folder count here too)")
+    group.add_argument("--generate", type=Path, metavar="FOLDER",
+                       help="train nothing: write WAV files and sounds.png, by the model of --run-folder or --run (a "
+                       "run's folder, or a .pt; default pretrained/sound_vae.pt)")
+    group.add_argument("--class", dest="classes", type=class_named, nargs="+", default=[], metavar="CLASS",
+                       help="Kick, Snare, ... (default: all; with --like and --between, the sounds' own)")
+    group.add_argument("--n", type=number(int, 1, 100_000), help="sounds a class (default 16, or 1 of each)")
+    source = group.add_mutually_exclusive_group()
+    source.add_argument("--at", type=number(float, -100, 100), nargs="+", metavar="Z",
+                        help="the first numbers of a code; the others are 0")
+    source.add_argument("--like", type=Path, metavar="FILE", help="vary a sound around its code")
+    source.add_argument("--between", type=Path, nargs=2, metavar="FILE", help="go from one sound to another")
+    group.add_argument("--spread", type=number(float, 0, 1),
+                       help="how far to vary: 0 is the sound itself, 1 any of its class (default: 0.5, with --at 0)")
+    group.add_argument("--steps", type=number(int, 2, 1000), default=8, help="of --between (default 8)")
     add_arguments(parser, epochs=40, batch_size=16, learning_rate=1e-3, beta=4.0)
     return parser
+
+
+def class_named(text):
+    """An argparse type: the row that a name means, as a folder's name would (Snare, sd, closed hat, ...)."""
+    from Midi_To_Activation_Matrix import INSTRUMENTS
+    from one_shots import class_of
+
+    row = class_of(text)
+    if row is None:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
+    return row
+
+
+def generate(arguments):
+    """What --generate asks for; returns the dictionary of sound_model.generate."""
+    import sound_model
+
+    if arguments.between and len(arguments.classes) > 2:
+        raise ValueError(f"--class: expected one or two for --between, found {len(arguments.classes)}")
+    result = sound_model.generate(
+        arguments.generate, arguments.run or HERE / "pretrained" / "sound_vae.pt", arguments.classes, arguments.n,
+        arguments.seed, arguments.at, arguments.like, arguments.spread, arguments.between, arguments.steps)
+    print(f"{arguments.generate}: {len(result['files'])} sounds, {result['files'][0].name} to "
+          f"{result['files'][-1].name}, and sounds.png")
+    return result
 
 
 def has_bfloat16():
@@ -85,7 +131,12 @@ def load_data(arguments, settings):
 
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.generate:
+        return generate(arguments)
+    if arguments.classes or arguments.n or arguments.at or arguments.like or arguments.between:
+        parser.error("--class, --n, --at, --like, --between: need --generate FOLDER")
     import numpy as np
     import torch
 
@@ -220,8 +271,7 @@ def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
 
 def finish(folder, x, labels, data, sides, history):
     """Fit the place of each class among the codes, keep it in best.pt, and draw the run's pictures."""
-    import torch
-
+    import sound_model
     import training
     from figures import draw_curves, draw_latent
     from Midi_To_Activation_Matrix import INSTRUMENTS
@@ -230,12 +280,41 @@ def finish(folder, x, labels, data, sides, history):
     model = training.build_model(content, folder)
     codes = codes_by_side(model, x, labels)
     fit_prior(model, codes)
+    content["sound"].update(fit_ends(model, content["sound"], x["train"], labels["train"], data, sides["train"]))
     content = {name: value for name, value in content.items() if name not in ("class", "config", "weights", "map")}
     training.save_checkpoint(folder / "best.pt", model, half=True, **content)
     draw_curves(history, folder / "curves.png", unit="sound")
     draw_latent({side: (mean, label) for side, (mean, _, label) in codes.items()}, INSTRUMENTS, folder / "latent.png")
     draw_spectrograms(model, content["sound"], x["validation"], labels["validation"],
                       [data["names"][i] for i in sides["validation"]], folder)
+    if data["sounds"] is not None:
+        sound_model.write_examples(sound_model.with_sound(model, content["sound"]),
+                                   data["sounds"][sides["validation"]], data["labels"][sides["validation"]],
+                                   folder / "sounds")
+
+
+def fit_ends(model, sound, x, labels, data, index, most=2000):
+    """What reads the end of a sound from its picture, {"end": weights}: see resynthesis.py; {} without the sounds.
+
+    It learns from pictures as they are and as the model makes them, of training sounds alone.
+    """
+    import torch
+
+    import resynthesis
+    import sound_model
+
+    if data["sounds"] is None:
+        return {}
+    sound_model.with_sound(model, sound)
+    chosen = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))[:most]
+    features = []
+    with torch.no_grad():
+        for part in chosen.split(32):
+            pictures = x[part].float(), model.picture(model.encode(x[part], label=labels[part])[0], label=labels[part])
+            features.append(torch.stack([resynthesis.end_features(sound_model.to_magnitude(model, picture),
+                                                                  model.transform) for picture in pictures]))
+    ends = [resynthesis.end_of(data["sounds"][index[i]], sound["settings"]["rate"]) for i in chosen.tolist()]
+    return {"end": resynthesis.fit_ends(torch.cat(features, 1).flatten(0, 1), ends + ends, sound["samples"])}
 
 
 def draw_spectrograms(model, sound, x, labels, names, folder, columns=10, each=8):

@@ -1,0 +1,207 @@
+"""A magnitude that a model drew becomes a one-shot: the grain of noise, a phase, an end, and the finish of a sample.
+
+    signals = to_signals(magnitudes, transform, noise)               # (B, bands, frames) -> (B, samples)
+    sound = finish(signals[0].numpy(), rate, level=-12.0)            # attack at sample 0, silence at the end, no DC
+
+What makes a drawn magnitude unlike one of a real sound, and what is done about it:
+
+- It is a mean, and so it is smooth where real noise flickers; no noise has such a magnitude, only a chirp has. So the
+  grain of a white noise is laid over it, where real one-shots are noisy (`with_grain`).
+- One-shots start at sample 0, all partials together: phases as of an impulse there are near the truth before the first
+  iteration (Griffin-Lim then needs few), for tones; noise brings its own.
+- Low bands blur time by a quarter of a second, and round the transform's circle, the end is just before the beginning.
+  A small regression, fitted to training sounds, reads from the picture where the sound ends (`fit_ends`); the search
+  for the phase then holds the rest at silence, as a known support: faster, and with no rumble before and after.
+"""
+
+import numpy as np
+import torch
+
+from griffin_lim import griffin_lim
+
+# Ways to find the phase, options of griffin_lim; benchmarks/sound_speed.py compares them.
+QUALITIES = {"fast": dict(init="zero", iterations=16), "fine": dict(init="zero", iterations=40),
+             "best": dict(init="zero", iterations=400)}
+NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see with_grain
+TONE_DB = (10.0, 14.0)  # how far a ridge stands out where it begins to be, and is, a tone
+CEILING = 0.98  # the peak of a sound that would be louder at its level
+END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
+END_BANDS_HZ = (0, 100, 200, 400, 800, 1600, 3200, np.inf)  # the octaves that the end is read from
+END_FRAMES = 24  # and the parts of time
+
+
+def to_signals(magnitude, transform, noise, quality="fast", ends=None):
+    """Signals for smooth magnitudes (B, bands, frames) that a model gave: (B, samples).
+
+    noise: white, (B, samples), that gives the grain. ends: in samples, from where on a sound is silent, (B,), or None.
+    """
+    silence = support(transform, ends).expand(len(magnitude), -1)
+    found = []
+    for part in torch.arange(len(magnitude)).split(group_size(transform)):
+        count = len(part)
+        if count % 2 and group_size(transform) > 1:  # a last sound alone would be rounded otherwise than in company
+            part = torch.cat((part, part[-1:]))
+        coefficients = with_grain(magnitude[part], transform, noise[part])
+        held = Held(transform, coefficients, silence[part])
+        signal = held.silence * griffin_lim(coefficients.abs(), held, **QUALITIES[quality])
+        found.append(signal[:count])
+    return torch.cat(found)
+
+
+def group_size(transform):
+    """Sounds worked on at once: as many as stay in a processor's cache, and as griffin_lim takes at once."""
+    return max(1, 2**18 // (len(transform.frequencies) * int(transform.frames[0])))
+
+
+class Held:
+    """A transform of sounds with a known support, whose phases are counted from those of given coefficients.
+
+    So griffin_lim's phase 0 starts from these phases, and each of its steps back to a signal keeps the silence.
+    """
+
+    def __init__(self, transform, coefficients, silence):
+        self.transform, self.dtype, self.device, self.silence = transform, transform.dtype, transform.device, silence
+        self.turn = torch.polar(torch.ones_like(coefficients.real), coefficients.angle())
+
+    def forward(self, signal):
+        return self.transform.forward(signal).mul_(self.turn.conj())
+
+    def backward(self, coefficients):
+        return self.transform.backward(coefficients * self.turn).mul_(self.silence)
+
+
+def support(transform, ends):
+    """1 up to each end (B,), then a slope of a fifth of that (10 ms at least) to 0: (B, samples); (1, samples) of 1."""
+    at = torch.arange(transform.Ls, dtype=transform.dtype)[None]
+    if ends is None:
+        return torch.ones_like(at)
+    ends = torch.as_tensor(ends, dtype=transform.dtype)[:, None]
+    return (1 - (at - ends) / (0.2 * ends).clamp_min(0.01 * transform.fs)).clamp(0, 1)
+
+
+# --- the grain of noise ---
+
+
+def with_grain(magnitude, transform, noise):
+    """Coefficients to start from: the magnitudes with the grain of a white noise (1, samples) where sounds are noisy.
+
+    In real one-shots of all classes, magnitudes in bands above 1 kHz flicker nearly as those of white noise do, and
+    those below 200 Hz hardly. So in between, white noise of the picture's level fades in, and phases as of an impulse
+    at sample 0 fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
+    """
+    grain = transform.forward(noise)
+    grain = grain / grain.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
+    low, high = np.log2(NOISE_HZ)
+    place = torch.as_tensor(np.log2(np.maximum(transform.frequencies, 1)), dtype=magnitude.dtype)[:, None]
+    share = ((place - low) / (high - low)).clamp(0, 1) * (1 - tone_share(magnitude, transform))
+    # the mean of log |grain| lies 2.5 dB below the log of its mean square, and pictures are means of logs
+    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() + share * grain)
+
+
+def tone_share(magnitude, transform, every=4):
+    """Where a picture shows tones, from 0 to 1: (B, bands, frames). See TONE_DB; around is half an octave each way.
+
+    Read from every fourth frame; ridges last.
+    """
+    pool = torch.nn.functional.avg_pool2d
+    top = transform.fs / 4
+    around = max(2, int(np.diff(np.searchsorted(transform.frequencies[:-1], (top / 2**0.5, top)))[0]))
+    power = magnitude[:, None, :, ::every].square()
+    narrow = pool(power, (3, 1), 1, (1, 0), count_include_pad=False)
+    wide = pool(power, (2 * around + 1, 1), 1, (around, 0), count_include_pad=False)
+    height = 10 * torch.log10((narrow + 1e-20) / (wide + 1e-20))
+    height = torch.nn.functional.max_pool2d(height, (7, 1), 1, (3, 0))[:, 0]  # a ridge's slopes are its own
+    share = ((height - TONE_DB[0]) / (TONE_DB[1] - TONE_DB[0])).clamp(0, 1)
+    return share.repeat_interleave(every, -1)[..., :magnitude.shape[-1]]
+
+
+# --- where a sound ends ---
+
+
+def end_of(samples, rate):
+    """The sample where the last 5 ms that reach END_DB re the loudest 5 ms are over: (n,) -> number."""
+    size = round(0.005 * rate)
+    power = np.square(np.pad(np.asarray(samples, float), (0, -len(samples) % size))).reshape(-1, size).sum(1)
+    loud = np.flatnonzero(power >= 10 ** (END_DB / 10) * power.max())
+    return min(size * (int(loud[-1]) + 1), len(samples))
+
+
+def end_features(magnitude, transform):
+    """What the end is read from: dB re the loudest, by octave and time.  (B, bands, frames) -> (B, features)"""
+    inside = np.digitize(np.abs(transform.frequencies), END_BANDS_HZ) - 1
+    power = torch.stack([magnitude[:, torch.as_tensor(inside == octave)].square().mean(1)
+                         for octave in range(len(END_BANDS_HZ) - 1) if (inside == octave).any()], 1)
+    level = 10 * torch.log10(power / power.amax((1, 2), keepdim=True).clamp_min(1e-30) + 1e-6)
+    return torch.nn.functional.adaptive_avg_pool1d(level, END_FRAMES).flatten(1)
+
+
+def fit_ends(features, ends, length, seed=0, steps=400):
+    """Fit the regression: end_features (n, features) of sounds that end at samples (n,) of `length`.
+
+    Returns plain tensors for a checkpoint, that `read_ends` takes: a net with one hidden layer, on the log of the end.
+    """
+    ends = torch.as_tensor(ends, dtype=torch.float32)
+    fitted = {"centre": features.mean(0), "scale": features.std(0, correction=0) + 1.0, "middle": ends.log2().mean(),
+              "length": torch.tensor(float(length))}
+    x, y = (features - fitted["centre"]) / fitted["scale"], ends.log2() - fitted["middle"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = torch.nn.Sequential(torch.nn.Linear(x.shape[1], 48), torch.nn.SiLU(), torch.nn.Linear(48, 1))
+        optimizer = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.05)
+        for _ in range(steps):
+            chosen = torch.randint(len(x), (256,))
+            loss = torch.nn.functional.smooth_l1_loss(net(x[chosen])[:, 0], y[chosen], beta=0.2)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    names = ("hidden", "hidden_bias", "out", "out_bias")
+    return {**fitted, **dict(zip(names, (weights.detach() for weights in net.parameters())))}
+
+
+def read_ends(fitted, features, margin=0.25):
+    """Where sounds end, in samples, by a `fitted` regression: (n, features) -> (n,). margin: octaves more, to be safe."""
+    x = (features - fitted["centre"]) / fitted["scale"]
+    x = torch.nn.functional.silu(x @ fitted["hidden"].T + fitted["hidden_bias"])
+    octaves = (x @ fitted["out"].T + fitted["out_bias"])[:, 0] + fitted["middle"] + margin
+    return torch.exp2(octaves.clamp(5, 30)).minimum(fitted["length"])
+
+
+# --- the finish ---
+
+
+def level_db(samples, rate):
+    """The rms of a sound's loudest 20 ms in dB re full scale: (n,) -> number; -200 for silence."""
+    power = np.cumsum(np.pad(np.asarray(samples, float) ** 2, (1, 0)))
+    width = min(round(0.02 * rate), len(samples))
+    return float(10 * np.log10(max((power[width:] - power[:-width]).max() / width, 1e-20)))
+
+
+def onset_of(samples, rate):
+    """The sample where 1 ms of sound first reaches a tenth of the loudest 1 ms: the start of that 1 ms."""
+    width = max(1, rate // 1000)
+    power = np.convolve(np.asarray(samples, float) ** 2, np.ones(width), "valid")
+    return int(np.argmax(power >= 0.01 * power.max()))
+
+
+def finish(samples, rate, level):
+    """A sound as a sampler wants it: attack at sample 0, silence at the end, no DC, at its level; float32 (n,).
+
+    What the transform's circle has left just before the beginning, at the end of `samples`, is put back before it; then
+    all before the attack (see onset_of) goes. level: in dB, see level_db; lower where the peak would pass CEILING.
+    """
+    size, before = len(samples), round(0.01 * rate)
+    sound = np.roll(np.asarray(samples, float), before)
+    if not np.abs(sound).max() > 1e-9:
+        return np.zeros(size, np.float32)
+    start = onset_of(sound, rate)
+    sound = np.pad(sound[start:], (0, start))
+    last = size - max(before, start)  # what was before the beginning has left the end
+    fade_in, fade_out = max(1, rate // 4000), min(round(0.05 * rate), last)
+    sound[last:] = 0
+    sound[last - fade_out:last] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade_out + 1) / fade_out)
+    sound[:fade_in] *= np.arange(1, fade_in + 1) / (fade_in + 1)
+    # DC goes where the sound is, so that silence stays silent
+    envelope = np.convolve(np.abs(sound), np.hanning(round(0.02 * rate) | 1), "same") * (np.arange(size) < last - 1)
+    sound -= envelope * (sound.sum() / max(envelope.sum(), 1e-30))
+    gain = min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / np.abs(sound).max())
+    return (gain * sound).astype(np.float32)
