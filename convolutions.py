@@ -157,8 +157,8 @@ class CodeFlow(nn.Module):
 
     def forward(self, noise, embedding):
         """Noise to codes: (B, latent), (B, E) -> (B, latent)."""
-        for net, back in zip(self.nets, self.inverse_order):
-            kept, moved = noise.split([self.half, noise.shape[1] - self.half], -1)
+        for net, order, back in zip(self.nets, self.order, self.inverse_order):
+            kept, moved = noise[:, order].split([self.half, noise.shape[1] - self.half], -1)
             stretch, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
             noise = torch.cat([kept, moved * torch.exp(stretch) + shift], -1)[:, back]
         stretch, shift = self._bounded(self.place(embedding))
@@ -168,10 +168,10 @@ class CodeFlow(nn.Module):
         """Codes to noise, and the log of the map's volume: (B, latent), (B, E) -> (B, latent), (B,)."""
         stretch, shift = self._bounded(self.place(embedding))
         codes, volume = (codes - shift) * torch.exp(-stretch), -stretch.sum(-1)
-        for net, order in zip(reversed(self.nets), self.order.flip(0)):
+        for net, order, back in zip(reversed(self.nets), self.order.flip(0), self.inverse_order.flip(0)):
             kept, moved = codes[:, order].split([self.half, codes.shape[1] - self.half], -1)
             stretch, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
-            codes = torch.cat([kept, (moved - shift) * torch.exp(-stretch)], -1)
+            codes = torch.cat([kept, (moved - shift) * torch.exp(-stretch)], -1)[:, back]
             volume = volume - stretch.sum(-1)
         return codes, volume
 
