@@ -96,7 +96,7 @@ class CausalNet(nn.Module):
 
     told: numbers known of the whole bar, such as its code. beside: numbers known of each block beforehand. outputs:
     numbers to say of each cell. width: of the layers before a block; units: of the masked layer, for each cell.
-    rate: of dropout. Shapes below: B bars, T = 16 blocks, C = 32 cells a block, A = 96 + beside numbers around a block.
+    rate: of dropout. Shapes below: B bars, T = 16 blocks, C = 32 cells a block, K = width + units.
     """
 
     def __init__(self, shape, told, width, outputs=1, beside=0, units=8, rate=0.0, block=4):
@@ -106,10 +106,10 @@ class CausalNet(nn.Module):
         rows, steps = shape
         self.shape, self.blocks, self.cells = tuple(shape), steps // block, rows * block
         self.outputs, units, past = outputs, units * self.cells, max(1, steps // block - 1) * self.cells
-        self.code = nn.Sequential(nn.Linear(told, 128), nn.SiLU(), nn.Linear(128, 64))
-        self.place = nn.Parameter(0.1 * torch.randn(self.blocks, 32))  # where in the bar a block stands
-        self.around = nn.Linear(96 + beside, width + units)
-        self.past = nn.Linear(past, width + units, bias=False)  # the block just played first
+        self.code = nn.Sequential(nn.Linear(told, 128), nn.SiLU(), nn.Linear(128, 64), nn.Linear(64, width + units))
+        self.place = nn.Parameter(0.1 * torch.randn(self.blocks, width + units))  # where in the bar a block stands
+        self.beside = nn.Linear(beside, width + units, bias=False) if beside else None
+        self.past = nn.Parameter(torch.randn(past, width + units) / past ** 0.5)  # the block just played first
         self.deeper = nn.Linear(width, width)
         self.context = nn.Linear(width, units)
         self.within = nn.Linear(self.cells, units, bias=False)
@@ -133,13 +133,26 @@ class CausalNet(nn.Module):
         rows, steps = self.shape
         return blocks.flatten(-2).unflatten(-1, (steps, rows)).mT.flatten(-2)
 
-    def surroundings(self, told, beside):
+    def known_before(self, told, beside):
         """What is known of every block before a note is played: its place, the code, what stands beside it."""
-        parts = [self.place.expand(len(told), -1, -1), self.code(told)[:, None].expand(-1, self.blocks, -1)]
-        return self.around(torch.cat(parts if beside is None else [*parts, beside], -1))  # (B, T, width + units)
+        known = self.place + self.code(told)[:, None]                                 # (B, T, K)
+        return known if beside is None else known + self.beside(beside)
+
+    def known_of_past(self, blocks, dropout=None):
+        """What the blocks played before each block add to that: (B, T, C) -> (B, T, K).
+
+        A matrix product with the rows `seen`, of which few cells are not zero: so only those are added up.
+        """
+        seen = torch.cat([F.pad(blocks, (0, 0, ago, 0))[:, :self.blocks] for ago in range(1, max(2, self.blocks))], -1)
+        seen = drop(seen, dropout, self.rate / 2).flatten(0, 1)                       # (B T, past)
+        where = seen.nonzero()
+        counts = torch.bincount(where[:, 0], minlength=len(seen))
+        known = F.embedding_bag(where[:, 1], self.past, counts.cumsum(0) - counts, mode="sum",
+                                per_sample_weights=seen[where[:, 0], where[:, 1]])
+        return known.view(*blocks.shape[:2], known.shape[-1])
 
     def context_of(self, known, dropout=(None, None)):
-        """What the masked layer is told: what is known of a block (..., width + units) -> (..., units)."""
+        """What the masked layer is told: what is known of a block (..., K) -> (..., units)."""
         state, direct = known.split([self.deeper.in_features, self.context.out_features], -1)
         state = drop(F.silu(state), dropout[0], self.rate)                            # (..., width)
         state = state + drop(F.silu(self.deeper(state)), dropout[1], self.rate)
@@ -165,8 +178,7 @@ class CausalNet(nn.Module):
         past, state, deeper, units = (None,) * 4 if dropout is None else \
             dropout[:, None].split(self.dropout_parts, -1)
         blocks = self.to_blocks(values)                                               # (B, T, C)
-        seen = torch.cat([F.pad(blocks, (0, 0, ago, 0))[:, :self.blocks] for ago in range(1, max(2, self.blocks))], -1)
-        known = self.surroundings(told, beside) + self.past(drop(seen, past, self.rate / 2))
+        known = self.known_before(told, beside) + self.known_of_past(blocks, past)
         said = self.say(blocks, self.context_of(known, (state, deeper)), self.masked_weights(), units)
         return self.from_blocks(said.unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
@@ -178,8 +190,8 @@ class CausalNet(nn.Module):
         of 32 (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: of each block, where
         it is known how many suffice.
         """
-        known, weights, played = self.surroundings(told, beside), self.masked_weights(), []
-        later = self.past.weight.unflatten(1, (-1, self.cells)).transpose(0, 1).flatten(0, 1)  # (T' (width + units), C)
+        known, weights, played = self.known_before(told, beside), self.masked_weights(), []
+        later = self.past.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)   # (C, (T - 1) K)
         for t in range(self.blocks):
             context = self.context_of(known[:, t])                                    # (B, units)
             block = torch.zeros(len(told), self.cells, dtype=told.dtype, device=told.device)
@@ -192,7 +204,7 @@ class CausalNet(nn.Module):
             played.append(block)
             left = self.blocks - 1 - t
             if left and block.any():  # what this block says to all that come after it
-                known[:, t + 1:] += F.linear(block, later[:left * known.shape[-1]]).unflatten(-1, (left, -1))
+                known[:, t + 1:] += (block @ later[:, :left * known.shape[-1]]).unflatten(-1, (left, -1))
         return self.from_blocks(torch.stack(played, 1))
 
 
@@ -220,7 +232,7 @@ class VelocityNet(CausalNet):
         self.hits_near = nn.Linear(5 * self.cells, 96)  # of the blocks from two before to two after
         self.hits_all = nn.Linear(math.prod(shape), 96)
 
-    def beside(self, cells):
+    def hits_around(self, cells):
         """What each block knows of all hits beforehand: (B, cells) -> (B, T, 96)."""
         blocks = F.pad(self.to_blocks(cells), (0, 0, 2, 2))
         near = torch.cat([blocks[:, i:i + self.blocks] for i in range(5)], -1)        # (B, T, 5 C)
@@ -228,7 +240,7 @@ class VelocityNet(CausalNet):
 
     def distribution(self, cells, velocities, z, dropout=None):
         """Mean and log-scale of each hit given all hits and the velocities before it: (B, cells) -> (B, cells) each."""
-        return logistic_parameters(self(cells * velocities / 64, z, self.beside(cells), dropout).unbind(1))
+        return logistic_parameters(self(cells * velocities / 64, z, self.hits_around(cells), dropout).unbind(1))
 
     def draw(self, cells, z, noise, known=None):
         """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; those `known`, above 0, are as they are."""
@@ -242,7 +254,7 @@ class VelocityNet(CausalNet):
                 velocity = torch.where(known[:, t] > 0, known[:, t], velocity)
             return hits[:, t] * velocity / 64
         passes = hits.sum(-1).amax(0).int().tolist()  # each pass settles one more of a block's hits
-        return 64 * self.play(z, strike, self.beside(cells), passes)
+        return 64 * self.play(z, strike, self.hits_around(cells), passes)
 
 
 def logistic_parameters(said):
