@@ -23,6 +23,7 @@ from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_l
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
+TOUCH_HIDDEN, TOUCH_FREE = 128, 10.0  # units of its encoder; nats of a bar that cost nothing
 LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
@@ -124,16 +125,17 @@ class BernoulliVAE(VAE):
     an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells, or
     "causal" (bars only), where `width` is the size of its layers. velocities: also learn how hard each hit is
     struck, 1 to 127, given the hits and the code; this is learned beside the bound, which stays one on the hits.
+    touch: dimensions of a second code beneath, of how the hits of a bar are struck: a drummer's hand, his accents.
     dropout: share of the decoder's units that a training step drops. styles: names of the styles that encoder and
     decoder may be told, as `style`, an index for each example (B,); half of a training goes without, and so does
     whoever does not say.
     """
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=384, velocities=False,
-                 dropout=0.0, activation="SiLU", styles=()):
+                 touch=0, dropout=0.0, activation="SiLU", styles=()):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
-                         velocities=velocities, dropout=dropout, activation=activation, styles=list(styles))
+                         velocities=velocities, touch=touch, dropout=dropout, activation=activation, styles=list(styles))
         check_sizes(shape=shape, hidden=hidden, width=width)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
@@ -150,8 +152,10 @@ class BernoulliVAE(VAE):
             self.decoder = CausalDecoder(shape, latent + told, width, rate=dropout)
         else:
             raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
-        self.velocity_net = VelocityNet(shape, latent + told, rate=dropout) if velocities else None
-        self.parts = [1 if styles else 0, self.decoder.dropout_units if dropout else 0,
+        self.touch = touch if velocities else 0
+        self.touch_encoder = mlp([2 * cells + told, TOUCH_HIDDEN, 2 * touch], make) if self.touch else None
+        self.velocity_net = VelocityNet(shape, latent + told + self.touch, rate=dropout) if velocities else None
+        self.parts = [1 if styles else 0, self.touch, self.decoder.dropout_units if dropout else 0,
                       self.velocity_net.dropout_units if velocities and dropout else 0]  # of the numbers for dropout
         self.dropout_units = sum(self.parts)
 
@@ -174,11 +178,10 @@ class BernoulliVAE(VAE):
         return torch.cat([units, self.style(index).to(units.dtype)], -1)
 
     def split_dropout(self, dropout):
-        """The numbers for the decoder and for the velocities' net, None where there are none."""
+        """The uniform numbers for the touch, for the decoder and for the velocities' net, None where there are none."""
         if dropout is None:
-            return None, None
-        _, decoder, velocity = dropout.split(self.parts, -1)
-        return [part if part.shape[1] else None for part in (decoder, velocity)]
+            return None, None, None
+        return [part if part.shape[1] else None for part in dropout.split(self.parts, -1)[1:]]
 
     def encode(self, x, style=None, dropout=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
@@ -188,52 +191,74 @@ class BernoulliVAE(VAE):
     def log_likelihood(self, x, z, style=None, dropout=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
         cells = self.cells(x)
-        logits = self.decoder.logits(cells, self.tell(z, style, dropout), self.split_dropout(dropout)[0])
+        logits = self.decoder.logits(cells, self.tell(z, style, dropout), self.split_dropout(dropout)[1])
         return bernoulli_log_likelihood(cells, logits)
 
     # --- velocities ---
 
+    def encode_touch(self, x, style=None, dropout=None):
+        """Mean and log-variance of the touch, given hits and velocities: (B, *shape) -> (B, touch) each."""
+        struck = torch.cat([self.cells(x), x.flatten(1).float() / 64], -1)
+        mean, log_variance = self.touch_encoder(self.tell(struck, style, dropout)).chunk(2, -1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
     def side_log_likelihood(self, x, z, style=None, dropout=None):
-        """log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.  -> (B,)"""
+        """The bound on log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.
+
+        The first TOUCH_FREE nats of a bar's touch cost nothing, so it is used beside the velocities before.  -> (B,)
+        """
         if self.velocity_net is None:
             return z.new_zeros(len(z))
         cells, told, velocities = self.cells(x), self.tell(z.detach(), style, dropout), x.flatten(1).float()
-        mean, log_scale = self.velocity_net.distribution(cells, velocities, told, self.split_dropout(dropout)[1])
-        return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1)
+        uniform, _, dropped = self.split_dropout(dropout)
+        cost = 0.0
+        if self.touch:
+            touch, log_variance = self.encode_touch(x, style, dropout)
+            cost = (gaussian_kl(touch, log_variance) - TOUCH_FREE).clamp(min=0) * (cells.sum(-1) > 0)
+            if uniform is not None:
+                touch = touch + torch.exp(0.5 * log_variance) * torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
+            told = torch.cat([told, touch], -1)
+        mean, log_scale = self.velocity_net.distribution(cells, velocities, told, dropped)
+        return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1) - cost
 
-    def with_velocities(self, cells, told, noise, known=None):
-        """Velocities for given hits, as uint8 bars; logistic noise (B, cells), 0 for the typical velocity.
+    def with_velocities(self, cells, told, noise, known=None, touch=None):
+        """Velocities for given hits, as uint8 bars; noise (B, 2, cells), 0 for the typical velocity.
 
-        told: code and style, as `tell` gives them. known: velocities (B, cells) that stand already, 0 where none does.
+        told: code and style, as `tell` gives them. noise: logistic, for the hits, and for the touch, where that is
+        not given, (B, touch). known: velocities (B, cells) that stand already, 0 where none does.
         """
-        if self.velocity_net is not None:
-            velocities = self.velocity_net.draw(cells, told, noise, known)
-        else:
+        if self.velocity_net is None:
             velocities = 100 * cells if known is None else cells * torch.where(known > 0, known, 100.0)
+        else:
+            if self.touch:
+                touch = torch.special.ndtri(torch.sigmoid(noise[:, 1, :self.touch])) if touch is None else touch
+                told = torch.cat([told, touch], -1)
+            velocities = self.velocity_net.draw(cells, told, noise[:, 0], known)
         return velocities.round().to(torch.uint8).view(-1, *self.shape)
 
     @torch.no_grad()
-    def humanise(self, bar, z=None, style=None, seed=0, temperature=1.0):
+    def humanise(self, bar, z=None, style=None, seed=0, temperature=1.0, touch=None):
         """The same hits, struck as a drummer would: bars (B, *shape), or one (*shape) -> uint8 velocities, as shaped.
 
-        z (B, latent): the codes to strike them by; None for the bars' own. seed and temperature are those of `draw`.
+        z (B, latent): the codes to strike them by; None for the bars' own. touch (B, touch): None draws one. seed and
+        temperature are those of `draw`.
         """
         bars = torch.as_tensor(bar)
         x = bars[None] if bars.ndim == len(self.shape) else bars
         if x.shape[1:] != self.shape:
             raise ValueError(f"bar: expected shape {self.shape}, found {tuple(bars.shape)}")
         z = self.encode(x, style)[0] if z is None else z
-        noise = temperature * noise_field(z, math.prod(self.shape), 2, seed)[:, 1]
-        return self.with_velocities(self.cells(x), self.tell(z, style), noise).view(bars.shape)
+        noise = temperature * noise_field(z, math.prod(self.shape), 3, seed)[:, 1:]
+        return self.with_velocities(self.cells(x), self.tell(z, style), noise, touch=touch).view(bars.shape)
 
     # --- drawing ---
 
     @torch.no_grad()
     def decode_sample(self, z, generator=None, style=None):
         """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8 velocities."""
-        noise = logistic_noise((2, len(z), math.prod(self.shape)), generator).to(z.device)
+        noise = logistic_noise((len(z), 3, math.prod(self.shape)), generator).to(z.device)
         told = self.tell(z, style)
-        return self.with_velocities(self.decoder.draw(told, noise[0]), told, noise[1])
+        return self.with_velocities(self.decoder.draw(told, noise[:, 0]), told, noise[:, 1:])
 
     @torch.no_grad()
     def draw(self, z, hits=None, seed=0, style=None, temperature=1.0, row_hits=None, locked=None, locked_rows=None):
@@ -258,17 +283,17 @@ class BernoulliVAE(VAE):
             kept, known = self._locked(locked, locked_rows, z.device)
         targets = self._targets(hits, row_hits, kept, known, z.device)
         candidates = 1 if kept is None else LOCKED_CANDIDATES
-        noise = temperature * noise_field(z, cells_count, candidates + 1, seed)       # (B, candidates + 1, cells)
+        noise = temperature * noise_field(z, cells_count, candidates + 2, seed)       # (B, candidates + 2, cells)
         if kept is not None:
-            noise[:, :-1] = torch.where(kept, 1e6 * (2 * (known > 0) - 1.0), noise[:, :-1])
+            noise[:, :-2] = torch.where(kept, 1e6 * (2 * (known > 0) - 1.0), noise[:, :-2])
             choice = logistic_noise((len(z), candidates), torch.Generator().manual_seed(seed or 0)).to(z.device)
             noise = torch.stack([self._fitting(told[i:i + 1], noise[i], kept, temperature * choice[i])
-                                 for i in range(len(z))])                             # (B, 2, cells)
+                                 for i in range(len(z))])                             # (B, 3, cells)
         if targets:
             cells = torch.cat([self._draw_exactly(targets, told[i:i + 1], noise[i, :1]) for i in range(len(z))])
         else:
             cells = self.decoder.draw(told, noise[:, 0])
-        return self.with_velocities(cells, told, noise[:, -1], None if kept is None else kept * known)
+        return self.with_velocities(cells, told, noise[:, -2:], None if kept is None else kept * known)
 
     def _locked(self, bar, rows, device):
         """Which cells are locked, (cells,) bool, and the velocities of all cells of the bar that holds them."""
@@ -304,16 +329,16 @@ class BernoulliVAE(VAE):
         return targets
 
     def _fitting(self, told, noise, kept, choice):
-        """Of several noises, (n + 1, cells), one whose bar the locked cells fit, and the last: (2, cells).
+        """Of several noises, (n + 2, cells), one whose bar the locked cells fit, and the last two: (3, cells).
 
         Drawn by weight (sampling importance resampling, Rubin 1987): the likelihood of the locked cells, which were
         forced, given all that came before them. choice: noise (n,), zeros to take the best.
         """
-        told = told.expand(len(noise) - 1, -1)
-        cells = self.decoder.draw(told, noise[:-1])
+        told = told.expand(len(noise) - 2, -1)
+        cells = self.decoder.draw(told, noise[:-2])
         logits = self.decoder.logits(cells, told)
         weights = torch.where(kept, cells * logits - F.softplus(logits), 0.0).sum(-1)
-        return noise[[int((weights + choice).argmax()), -1]]
+        return noise[[int((weights + choice).argmax()), -2, -1]]
 
     def _draw_exactly(self, targets, told, noise):
         """One bar (1, cells) with just so many hits in each group of cells, beginning with noise (1, cells).
@@ -373,7 +398,7 @@ class ConvVAE(VAE):
     normal point is a code of any class. Until then it is the identity.
     """
 
-    def __init__(self, latent=128, shape=(412, 157), classes=8, widths=(24, 64, 96, 128), patch=(8, 4), neck=24,
+    def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), neck=24,
                  embedding=32):
         shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
         super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, neck=neck,

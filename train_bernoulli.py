@@ -18,7 +18,7 @@ from command_line import Parser, number, run
 from training_options import add_arguments
 
 HERE = Path(__file__).resolve().parent
-STEPS = 3200  # of a default training: a small collection is seen more often than a large one
+STEPS = 5400  # of a default training: a small collection is seen more often than a large one
 MOST_EPOCHS = 150
 
 
@@ -29,14 +29,16 @@ def make_parser():
                         help="groove, or a folder of matrices (.npy) or MIDI (default: Dataset_Drum_Groove_Pattern)")
     group = parser.add_argument_group("model")
     group.add_argument("--latent", type=number(int, 1), default=2, help="dimensions of the code (default 2)")
+    group.add_argument("--touch", type=number(int, 0), default=16,
+                       help="dimensions of the code beneath, of how a bar is struck (default 16)")
     group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[256, 256],
                        help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
     group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
                        help="does a cell know what was played before it? (default causal)")
     group.add_argument("--width", type=number(int, 1), default=384,
                        help="size of a causal decoder's layers (default 384)")
-    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.2,
-                       help="share of units dropped (default 0.2)")
+    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3,
+                       help="share of units dropped (default 0.3)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     add_arguments(parser, epochs=None, free_bits=3.2)
     return parser
@@ -82,8 +84,8 @@ def main(argv=None):
         arguments.epochs = max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / len(bars["train"]))))
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
-                         width=arguments.width, dropout=arguments.dropout, activation=arguments.activation,
-                         styles=styles)
+                         touch=arguments.touch, width=arguments.width, dropout=arguments.dropout,
+                         activation=arguments.activation, styles=styles)
     folder = arguments.run or (
         HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
     device = training.choose_device(arguments.device)

@@ -308,9 +308,9 @@ def test_velocities_are_1_to_127_where_a_hit_is_and_0_elsewhere(drum_model):
     cells = (random_bars(count=1) > 0).flatten(1).float()
     for noise in (-1e6, 0.0, 1e6):
         with torch.no_grad():
-            loud = drum_model.with_velocities(cells, z, torch.full_like(cells, noise)).flatten(1)
+            loud = drum_model.with_velocities(cells, z, torch.full((1, 2, 512), noise)).flatten(1)
         assert torch.equal(loud > 0, cells > 0) and loud.max() <= 127
-    assert drum_model.with_velocities(cells, z, torch.full_like(cells, 1e6)).max() == 127
+    assert drum_model.with_velocities(cells, z, torch.full((1, 2, 512), 1e6)).max() == 127
 
 
 def test_a_model_without_velocities_strikes_alike():
@@ -500,6 +500,25 @@ def test_velocities_are_drawn_hit_by_hit_each_given_those_before(shape):
         found = net.draw(cells, z, noise, known)
     torch.testing.assert_close(found, velocities, rtol=0, atol=1.01)  # a rounding may fall to either side
     assert ((found - velocities).abs() > 0.5).float().mean() < 0.05 and len(found.unique()) > 8
+
+
+def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck():
+    torch.manual_seed(0)
+    model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, velocities=True, touch=3, styles=["a"]).eval()
+    bars, z = random_bars(), torch.zeros(3, 2)
+    softer = torch.where(bars > 0, bars // 2 + 1, 0)
+    with torch.no_grad():
+        touch = model.encode_touch(bars)[0]
+        assert touch.shape == (3, 3) and not torch.equal(touch, model.encode_touch(softer)[0])
+        assert torch.equal(torch.stack(model.encode(bars)), torch.stack(model.encode(softer)))
+        uniform = torch.rand(3, model.dropout_units)
+        assert not torch.equal(model.side_log_likelihood(bars, z, dropout=uniform), model.side_log_likelihood(bars, z))
+        empty = torch.zeros_like(bars)
+        assert torch.equal(model.side_log_likelihood(empty, z), torch.zeros(3))
+    one, other = (model.humanise(bars, z, touch=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
+    assert torch.equal(one > 0, bars > 0) and not torch.equal(one, other)
+    drawn = model.humanise(bars, z, temperature=0)
+    assert torch.equal(drawn, model.humanise(bars, z, temperature=0, touch=torch.zeros(3, 3)))
 
 
 def test_hits_packed_to_bits_come_back():
