@@ -3,10 +3,14 @@
 python Activation_Matrix_To_Sound.py                                   # the window (h shows its keys)
 python Activation_Matrix_To_Sound.py --web                             # the same window in a browser
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --wav bar.wav         # a point of the map, no window
-python Activation_Matrix_To_Sound.py --random 8 --seed 3 --midi eight.mid --png eight.png
+python Activation_Matrix_To_Sound.py --random 8 --seed 3 --style funk --density 20 --midi eight.mid --png eight.png
+python Activation_Matrix_To_Sound.py --path 0.5 -1 -1 1 --bars 8 --midi path.mid         # with a fill before the turn
+python Activation_Matrix_To_Sound.py --like my_bar.mid                 # where it lands, its like, its nearest
+python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --midi new.mid     # redraw the rest
+python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
 python Activation_Matrix_To_Sound.py --pattern Dataset_Drum_Groove_Midi/HOUSE1.mid --wav house.wav --bpm 124
 
---at, --random and --pattern print the bars as text and write what is asked for; the same options give the same bytes.
+Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
 """
 
 import argparse
@@ -15,16 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
+import bar_tools
 import drum_map
 import sequencer
+from bar_files import write_all
+from bar_tools import FASTEST, SLOWEST
 from command_line import Parser, number, run
 from Midi_To_Activation_Matrix import INSTRUMENTS, STEPS_PER_BAR, as_text, load_patterns
-from window import FASTEST, SLOWEST, Window, write_all
+from window import Window
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "pretrained" / "bernoulli_map.pt"
 FRAMES_PER_SECOND, WEB_FRAMES_PER_SECOND = 30, 12
 MOST_BARS = 1000  # at once: half an hour at 120 bpm
+NEIGHBOURS = 3  # played bars that are told of each bar
 
 
 def open_model(path):
@@ -44,24 +52,89 @@ def open_model(path):
     return model
 
 
+def open_kit(path, seed):
+    """The eight sounds of a folder; or, by seed, eight of a sound model (a run folder or .pt of train_audio.py)."""
+    if path.suffix != ".pt" and not (path / "best.pt").is_file():
+        return sequencer.load_kit(path)
+    import sound_model
+
+    return sound_model.kit(sound_model.load_sound_model(path), seed)
+
+
+def read_pattern(path, bars=None):
+    """The bars of a file, uint8 (bars, 8, 64), at most `bars` of them where given."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
+    found = load_patterns(path)[0]
+    if len(found) > MOST_BARS and not bars:
+        raise ValueError(f"{path}: expected at most {MOST_BARS} bars, found {len(found)}; --bars N takes the first N")
+    return found[:bars]
+
+
 def chosen_bars(options):
-    """The bars that --at, --random or --pattern ask for: uint8, (bars, 8, 64)."""
-    if options.pattern:
-        if options.pattern.is_dir():
-            raise IsADirectoryError(f"{options.pattern}: expected a MIDI file or a .npy matrix, found a folder")
-        bars = load_patterns(options.pattern)[0]
-        if len(bars) > MOST_BARS and not options.bars:
-            raise ValueError(f"{options.pattern}: expected at most {MOST_BARS} bars, found {len(bars)}; "
-                             "--bars N takes the first N")
+    """What --at, --random, --path, --pattern or --like ask for: (bars uint8 (n, 8, 64), facts of each bar or None)."""
+    own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
+    if options.pattern and not (options.lock or options.humanise or options.nearest):
+        return own, None
+    model, seed = open_model(options.model), options.seed or 0
+    plane, played = drum_map.Plane(model), bar_tools.PlayedBars(model)
+    wishes = {"style": bar_tools.style_index(model, options.style), "temperature": options.temperature,
+              "hits": options.density, "row_hits": dict(options.row_hits)}
+    if options.path:
+        start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
+        bars, codes = bar_tools.path(model, start, end, options.bars or 8, not options.no_fills, seed, **wishes)
+        return facts_of(bars, codes, plane, played, options)
+    if options.at:
+        codes = [plane.to_code(*options.at)] * len(own if options.lock else [0])
+    elif options.random:
+        codes = [bar_tools.random_code(model, seed, i, wishes["style"]) for i in range(options.random)]
     else:
-        model = open_model(options.model)
-        codes = ([drum_map.Plane(model).to_code(*options.at)] if options.at else
-                 [drum_map.random_code(model.config["latent"], options.seed or 0, i) for i in range(options.random)])
-        seed = options.seed or 0  # each bar has noise of its own: one noise for all would give them a common accent
-        bars = np.stack([drum_map.decode(model, code, options.density, seed + i) for i, code in enumerate(codes)])
-    if options.bars:
-        bars = bars[np.arange(options.bars) % len(bars)]  # again from the first, or cut, to fill the length
-    return bars
+        codes = bar_tools.encode(model, own, wishes["style"])
+    if options.humanise:
+        bars = bar_tools.humanise(model, own, codes, wishes["style"], seed, options.temperature)
+        return facts_of(bars, codes, plane, played, options)
+    if options.pattern and not options.lock:
+        return facts_of(own, codes, plane, played, options)
+    bars = []
+    for i, code in enumerate(codes):  # each bar has noise of its own: one noise for all would give a common accent
+        if options.lock:
+            wishes |= {"locked": own[i % len(own)], "locked_rows": options.lock}
+        if options.like and options.density is None:
+            wishes["hits"] = np.count_nonzero(own[i])
+        bars.append(bar_tools.draw(model, code[None], seed + i, **wishes)[0])
+    return facts_of(np.stack(bars), codes, plane, played, options)
+
+
+def facts_of(bars, codes, plane, played, options):
+    """The bars, or the nearest played ones where --nearest asks for them, and what is to be said of each.
+
+    A fact is {"point": (x, y), "near": style or None, "hits": int, "novelty": cells or None, "nearest": [(style, cells,
+    (x, y))]}. For --like it is the person's own bar that lands and has neighbours.
+    """
+    subjects = read_pattern(options.like, options.bars) if options.like else bars
+    facts, nearest_bars = [], []
+    for bar, code in zip(subjects, codes):
+        indices, cells = played.nearest(bar, NEIGHBOURS)
+        nearest = [(played.name(index), int(distance), tuple(plane.from_codes(played.code(index)).tolist()))
+                   for index, distance in zip(indices, cells)]
+        point = tuple(plane.from_codes(code).tolist())
+        facts.append({"point": point, "near": plane.style_near(*point), "hits": np.count_nonzero(bar),
+                      "novelty": nearest[0][1] if nearest else None, "nearest": nearest})
+        if options.nearest:
+            if not nearest:
+                raise ValueError(f"--nearest: {options.model} keeps no training bars; a map that is trained now does")
+            nearest_bars.append(played.bar(indices[0], options.seed or 0))
+    return np.stack(nearest_bars) if nearest_bars else bars, facts
+
+
+def in_words(fact):
+    """A fact as a line of text."""
+    words = f"{fact['hits']} hits at {fact['point'][0]:.2f} {fact['point'][1]:.2f}"
+    words += f", near {fact['near']}" if fact["near"] else ""
+    if fact["nearest"]:
+        words += f", novelty {fact['novelty']}; nearest played: " + ", ".join(
+            f"{style} {cells} cells off at {x:.2f} {y:.2f}" for style, cells, (x, y) in fact["nearest"])
+    return words
 
 
 # The window ------------------------------------------------------------------------------------------------------
@@ -74,7 +147,7 @@ def open_window(options):
 
     import browser
 
-    kit, model = sequencer.load_kit(options.kit), open_model(options.model)
+    kit, model = open_kit(options.kit, options.seed or 0), open_model(options.model)
     matplotlib.rcParams["toolbar"] = "None"
     if options.web or options.port:
         matplotlib.use("webagg")
@@ -90,8 +163,11 @@ def open_window(options):
         stack.callback(player.close)
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
-        window = Window(figure, model, kit, player, options.save_to, options.bpm, options.density, options.seed, log,
-                        leave=browser.stop if web else lambda: pyplot.close(figure))
+        wishes = {"style": bar_tools.style_index(model, options.style), "hits": options.density,
+                  "row_hits": dict(options.row_hits), "temperature": options.temperature}
+        dialogue, paste = tk_helpers(figure) if matplotlib.get_backend().lower() == "tkagg" else (None, None)
+        window = Window(figure, model, kit, player, options.save_to, options.bpm, wishes, options.seed, log,
+                        leave=browser.stop if web else lambda: pyplot.close(figure), choose_file=dialogue, paste=paste)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
         timer = figure.canvas.new_timer(1000 // (WEB_FRAMES_PER_SECOND if web else FRAMES_PER_SECOND))
         timer.add_callback(window.tick)
@@ -101,6 +177,24 @@ def open_window(options):
             timer.start()
             pyplot.show()
         window.log("end", underruns=player.underruns)
+
+
+def tk_helpers(figure):
+    """What tkinter does better than a figure: (a dialogue that gives a file's name or "", the clipboard's text)."""
+    import tkinter
+    from tkinter import filedialog
+
+    widget = figure.canvas.get_tk_widget()
+
+    def dialogue():
+        return filedialog.askopenfilename(parent=widget, title="A bar of yours",
+                                          filetypes=[("MIDI or matrix", "*.mid *.midi *.MID *.npy"), ("All", "*")])
+
+    def paste():
+        with contextlib.suppress(tkinter.TclError):  # nothing there, or no text
+            return widget.clipboard_get()
+
+    return dialogue, paste
 
 
 def file_named(*suffixes):
@@ -114,18 +208,72 @@ def file_named(*suffixes):
     return parse
 
 
-def main(argv=None):
-    """Open the window; or, for a point, random points or a file, print the bars and write what is asked for.
+def row_named(text):
+    """An argparse type: the number of the row of an instrument, named in any case."""
+    for row, name in enumerate(INSTRUMENTS):
+        if text.lower() == name.lower():
+            return row
+    raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
 
-    Returns {"bars": uint8 (bars, 8, 64), "written": [paths]} without a window, {} after one.
+
+def row_hits(text):
+    """An argparse type: NAME=HITS as (row, hits)."""
+    name, _, hits = text.partition("=")
+    return row_named(name), number(int, 0, STEPS_PER_BAR)(hits)
+
+
+def check_options(parser, options):
+    """End with one line where options do not go together; return whether the window is asked for."""
+    given = {name for name, value in vars(options).items() if value not in (None, False, [], parser.get_default(name))}
+    sources = ("at", "random", "path", "pattern", "like")
+    named = "--" + ", --".join(sources)
+    window = not given & set(sources)
+    for name in ("web", "port", "log") if not window else ("bars", "wav", "midi", "png", "npy", "lock", "nearest",
+                                                          "humanise", "no_fills"):
+        if name in given:
+            parser.error(f"--{name.replace('_', '-')}: {'needs one of' if window else 'is for the window, not for'} "
+                         f"{named}")
+    needs = (("lock", "pattern", "needs --pattern FILE, whose rows are kept"),
+             ("humanise", "pattern", "needs --pattern FILE, whose hits are kept"),
+             ("no_fills", "path", "needs --path X Y X Y, whose fills are left out"))
+    for name, other, reason in needs:
+        if name in given and other not in given:
+            parser.error(f"--{name.replace('_', '-')}: {reason}")
+    if "lock" in given and "humanise" in given:
+        parser.error("--humanise: is for a bar as it is, not for --lock")
+    if "pattern" in given and "lock" not in given:
+        if given & {"at", "random", "path"}:
+            parser.error("--pattern: is played as it is; --at and --random redraw it with --lock ROW ...")
+        for name in ("density", "row_hits"):
+            if name in given:
+                parser.error(f"--{name.replace('_', '-')}: is for what is drawn; a --pattern has the hits it has")
+    return window
+
+
+def main(argv=None):
+    """Open the window; or, for a point, random points, a path or a file, print the bars and write what is asked for.
+
+    Returns without a window {"bars": uint8 (bars, 8, 64), "facts": one of each bar drawn, or None, "written": [paths]},
+    {} after one.
     """
     parser = Parser(__doc__)
     group = parser.add_argument_group("without a window")
-    source = group.add_mutually_exclusive_group()
     coordinate = number(float, -100, 100)
-    source.add_argument("--at", nargs=2, type=coordinate, metavar=("X", "Y"), help="one bar: a point of the map")
-    source.add_argument("--random", type=number(int, 1, MOST_BARS), metavar="N", help="N bars: random points in turn")
-    source.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
+    points = group.add_mutually_exclusive_group()
+    points.add_argument("--at", nargs=2, type=coordinate, metavar=("X", "Y"), help="one bar: a point of the map")
+    points.add_argument("--random", type=number(int, 1, MOST_BARS), metavar="N", help="N bars: random points in turn")
+    points.add_argument("--path", nargs=4, type=coordinate, metavar=("X", "Y", "X", "Y"),
+                        help="--bars N bars (default: 8) from one point to another; a fill in the last two beats, "
+                             "before the turn, and in the last beat of each fourth bar")
+    points.add_argument("--like", type=Path, metavar="FILE",
+                        help="your bars, MIDI or .npy: where each lands, what the model draws there, what is nearest")
+    group.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
+    group.add_argument("--lock", type=row_named, nargs="+", metavar="ROW",
+                       help="keep these rows of --pattern and redraw the rest to fit: where the bar lands, --at a "
+                            "point, or at --random ones")
+    group.add_argument("--humanise", action="store_true", help="strike the hits of --pattern as a drummer would")
+    group.add_argument("--nearest", action="store_true", help="of each bar, the nearest one that a drummer played")
+    group.add_argument("--no-fills", action="store_true", help="a --path without fills and crashes")
     group.add_argument("--bars", type=number(int, 1, MOST_BARS), metavar="N",
                        help="length in bars: the pattern repeats, or is cut, to fill it (default: the pattern once)")
     group.add_argument("--wav", type=file_named(".wav"), help="write the sound, as a loop: its tails wrap to its start")
@@ -133,11 +281,16 @@ def main(argv=None):
     group.add_argument("--png", type=file_named(".png"), help="write a picture")
     group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
     group = parser.add_argument_group("with a window or without")
-    group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
+    group.add_argument("--style", metavar="NAME", help="a style that the model was trained on (default: any)")
     group.add_argument("--density", type=number(int, 0, len(INSTRUMENTS) * STEPS_PER_BAR), metavar="HITS",
-                       help="hits a bar (default: as many as the model expects at the point)")
+                       help="hits a bar, exactly (default: as many as the model draws at the point)")
+    group.add_argument("--row-hits", type=row_hits, nargs="+", default=[], metavar="ROW=HITS",
+                       help="hits of a row, exactly: Kick=4 Tom=0")
+    group.add_argument("--temperature", type=number(float, 0, 3), default=1.0,
+                       help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
                        help="of what is random (default: 0; for the window's random points, always another)")
+    group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
     group.add_argument("--kit", type=Path, default=sequencer.KIT,
                        help="folder of eight sounds (default: dataset_audio/kit)")
@@ -150,24 +303,20 @@ def main(argv=None):
     group.add_argument("--log", type=Path, metavar="FILE",
                        help="append every act to FILE, each a JSON line with its time")
     options = parser.parse_args(argv)
-
-    windowless = options.at or options.random or options.pattern
-    for name in ("bars", "wav", "midi", "png", "npy") if not windowless else ("web", "port", "log"):
-        if getattr(options, name):
-            reason = "is for the window, not for" if windowless else "needs one of"
-            parser.error(f"--{name}: {reason} --at, --random, --pattern")
-    if options.pattern and options.density is not None:
-        parser.error("--density: is for points of the map; a --pattern has the hits it has")
-    if not windowless:
+    if check_options(parser, options):
         open_window(options)
         return {}
-    bars = chosen_bars(options)
-    kit = sequencer.load_kit(options.kit) if options.wav else None
+    bars, facts = chosen_bars(options)
+    if options.bars:
+        bars = bars[np.arange(options.bars) % len(bars)]  # again from the first, or cut, to fill the length
+    kit = open_kit(options.kit, options.seed or 0) if options.wav else None
     written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png)
     print(*map(as_text, bars), sep="\n\n")
+    for i, fact in enumerate(facts or (), start=1):
+        print(f"{f'your bar {i}' if options.like else f'bar {i}'}: {in_words(fact)}")
     print(f"{len(bars)} bar{'s' * (len(bars) > 1)}, {np.count_nonzero(bars)} hits"
           + (f"; wrote {', '.join(map(str, written))}" if written else ""))
-    return {"bars": bars, "written": written}
+    return {"bars": bars, "facts": facts, "written": written}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""A model as a map: a point of the plane becomes a code, a code becomes a bar; and how both look.
+"""The map: where the training bars of a model lie, what it draws between them, where nothing is; and a bar's picture.
 
     plane = Plane(model)                                  # a BernoulliVAE of bars
-    bar = decode(model, plane.to_code(0.5, -1.0))         # uint8, (8, 64)
-    draw_map(figure.add_subplot(1, 2, 1), plane)
+    code = plane.to_code(0.5, -1.0)                       # float32, (latent,)
+    ground = Ground(plane)
+    while not ground.go_on(model): pass
+    draw_map(figure.add_subplot(1, 2, 1), plane, ground)
     cells, lines = draw_bar(figure.add_subplot(1, 2, 2), bar)
 """
 
@@ -17,23 +19,10 @@ GROUND, PANEL, BEAT, LINE = "#12151c", "#1a1f29", "#222936", "#343c4c"
 TEXT, QUIET, ACCENT, WARNING = "#e8ebf1", "#909bb0", "#ffb347", "#ff7b72"
 GHOST, LOUD = "#5c4a2e", "#fff1d6"  # the softest and the loudest hit; ACCENT lies between
 STYLE_COLOURS = ("#4ea8ff", "#ff8f5a", "#46d39a", "#ff6f91", "#b892ff", "#ffe066", "#5fe3ea")
-OTHER_STYLES = "#5b6577"
-
-
-def decode(model, code, hits=None, seed=0):
-    """The bar that a model draws at a code (latent,): uint8, (8, 64).
-
-    hits: how many, None for as many as the model expects there. seed: of the draw; within one, near codes have near
-    bars.
-    """
-    import torch
-
-    return model.draw(torch.as_tensor(code)[None], hits=hits, seed=seed)[0].numpy()
-
-
-def random_code(latent, seed, index):
-    """Random code number `index` of a seed, from the prior N(0, 1), the same however many are drawn: (latent,)."""
-    return np.random.default_rng([seed, index]).standard_normal(latent).astype(np.float32)
+OTHER_STYLES = "#8a93a5"
+FEW_HITS, MANY_HITS = "#1c2740", "#5a6a8c"  # the ground of the map where bars lie
+GROUND_CELLS = 44  # along each side of the map
+NEAR = 0.1  # of the map's reach: a point has played bars near it if some are within
 
 
 class Plane:
@@ -80,6 +69,80 @@ class Plane:
         return self.names[np.bincount(self.labels[nearest]).argmax()]
 
 
+class Ground:
+    """What the map shows under its dots: how many hits the model draws at a place, and nothing where no bars lie near.
+
+    Attributes:
+        presence: are there training bars near a cell? 0 none to 1 some: float (cells, cells), rows from y = -reach up.
+        hits: of the bars that are drawn there, smoothed; nan where none has been drawn yet or none ever will.
+    """
+
+    def __init__(self, plane):
+        self.plane, cells = plane, GROUND_CELLS
+        self.edges = np.linspace(-plane.reach, plane.reach, cells + 1)
+        x, y = plane.points.T
+        counts = np.histogram2d(y, x, bins=(self.edges, self.edges))[0]
+        self.presence = np.minimum(_blurred(counts, NEAR / 2 * cells), 1)
+        self.start()
+
+    def start(self):
+        """Forget what has been drawn."""
+        self.hits = np.full(self.presence.shape, np.nan)
+        self.left = np.argwhere(self.presence > 0)
+
+    def go_on(self, model, style=None, seed=0, count=32):
+        """Draw bars at some more cells; return whether that was all. One noise for all: only the place differs."""
+        import torch
+
+        from decoders import logistic_noise
+
+        now, self.left = self.left[:count], self.left[count:]
+        if len(now):
+            centres = (self.edges[:-1] + self.edges[1:]) / 2
+            codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
+            noise = logistic_noise((len(codes), len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
+            with torch.no_grad():
+                self.hits[tuple(now.T)] = model.decoder.draw(model.tell(codes, style), noise).sum(-1).numpy()
+        if not len(self.left) and len(now):
+            there = np.isfinite(self.hits)
+            weights = _blurred(there.astype(float), 2.5)
+            smooth = _blurred(np.where(there, self.hits, 0), 2.5) / np.maximum(weights, 1e-9)
+            self.hits = np.where(there, smooth, np.nan)
+        return not len(self.left)
+
+    def range(self):
+        """The fewest and the most hits that the shade tells apart; None before it is drawn."""
+        drawn = self.hits[np.isfinite(self.hits)]
+        return None if len(self.left) or not len(drawn) else tuple(np.quantile(drawn, (0.05, 0.95)))
+
+    def presence_at(self, x, y):
+        """The presence at a point of the map."""
+        column, row = np.clip(np.searchsorted(self.edges, (x, y)) - 1, 0, GROUND_CELLS - 1)
+        return self.presence[row, column]
+
+    def pixels(self):
+        """Colours, (cells, cells, 3): dark where nothing is, the lighter the more hits."""
+        from matplotlib.colors import to_rgb
+
+        few, many, panel = np.array([to_rgb(colour) for colour in (FEW_HITS, MANY_HITS, PANEL)])
+        low, high = self.range() or (0, 1)
+        level = np.clip((np.where(np.isfinite(self.hits), self.hits, low) - low) / max(high - low, 1e-9), 0, 1)
+        shown = self.presence[..., None] * (self.range() is not None)
+        return panel + shown * (few + level[..., None] * (many - few) - panel)
+
+
+def _blurred(cells, radius):
+    """The sum over the cells around each, weighted by a cone that ends at a radius, in cells: the same shape."""
+    reach = int(np.ceil(radius))
+    offsets = np.arange(-reach, reach + 1)
+    padded, total = np.pad(cells, reach), np.zeros_like(cells)
+    for dy in offsets:
+        for dx in offsets:
+            weight = max(0.0, 1 - np.hypot(dy, dx) / radius)
+            total += weight * padded[reach + dy:reach + dy + len(cells), reach + dx:reach + dx + len(cells)]
+    return total
+
+
 # Pictures --------------------------------------------------------------------------------------------------------
 
 def bar_pixels(bar):
@@ -93,7 +156,7 @@ def bar_pixels(bar):
 
 
 def draw_bar(axes, bar):
-    """Draw a bar into axes, with the instruments' names and the beats; return its cells and the lines between."""
+    """Draw a bar into axes, with the beats' numbers; return its cells and the lines between."""
     from matplotlib.collections import LineCollection
 
     left, right, top, bottom = -0.5, STEPS_PER_BAR - 0.5, -0.5, len(INSTRUMENTS) - 0.5
@@ -106,7 +169,7 @@ def draw_bar(axes, bar):
     gaps += [((left, y - 0.5), (right, y - 0.5)) for y in rows]
     widths += [3.5 for _ in rows]
     lines = axes.add_collection(LineCollection(gaps, colors=GROUND, linewidths=widths), autolim=False)
-    axes.set_yticks(range(len(INSTRUMENTS)), INSTRUMENTS, color=TEXT, fontsize=10)
+    axes.set_yticks([])
     axes.set_xticks(range(0, STEPS_PER_BAR, 16), ["1", "2", "3", "4"], color=QUIET, fontsize=10)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=6)
@@ -114,25 +177,33 @@ def draw_bar(axes, bar):
     return cells, lines
 
 
-def draw_map(axes, plane):
-    """Draw the codes of the training bars, the largest styles each in its colour, with a legend under the axes."""
-    from matplotlib.patches import Circle
-
-    axes.set(xlim=(-plane.reach, plane.reach), ylim=(-plane.reach, plane.reach), facecolor=PANEL, xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-    for radius in (1, 2, 3):  # standard deviations of the prior
-        axes.add_patch(Circle((0, 0), radius, fill=False, color=LINE, linewidth=0.8))
+def style_groups(plane):
+    """The largest styles, each with its colour, largest first: [(label, name, colour)]; the others share one."""
     counts = np.bincount(plane.labels, minlength=len(plane.names))
-    named = [label for label in np.argsort(-counts, kind="stable") if counts[label]][:STYLES_NAMED]
-    groups = [(colour, plane.names[label], plane.labels == label, 2.1) for colour, label in zip(STYLE_COLOURS, named)]
-    groups.append((OTHER_STYLES, "other styles", ~np.isin(plane.labels, named), 2))
-    size = np.clip(250 / np.sqrt(len(plane.points) + 1), 2.1, 3.2)  # points
-    for colour, name, members, height in groups:
-        if members.any():
-            axes.plot(*plane.points[members].T, "o", color=colour, markersize=size, markeredgewidth=0, alpha=0.75,
-                      label=name, zorder=height)
-    if len(plane.points):
-        legend = axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.015), ncols=4, frameon=False, labelcolor=TEXT,
-                             fontsize=9.5, markerscale=8 / size, handletextpad=0.2, columnspacing=1.6)
-        for handle in legend.legend_handles:
-            handle.set_alpha(1)
+    largest = [label for label in np.argsort(-counts, kind="stable") if counts[label]][:STYLES_NAMED]
+    return [(label, plane.names[label], colour) for label, colour in zip(largest, STYLE_COLOURS)]
+
+
+def draw_map(axes, plane, ground):
+    """Draw the ground and the codes of the training bars, the largest styles each in its colour.
+
+    Returns the ground's image and a function: emphasise(label) lets one style stand out, None all alike.
+    """
+    reach = plane.reach
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), facecolor=PANEL, xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    image = axes.imshow(ground.pixels(), extent=(-reach, reach, -reach, reach), origin="lower", aspect="auto",
+                        interpolation="bilinear", zorder=0)
+    colours = dict.fromkeys(range(len(plane.names)), OTHER_STYLES)
+    colours |= {label: colour for label, _, colour in style_groups(plane)}
+    size = np.clip(180 / np.sqrt(len(plane.points) + 1), 1.5, 3.2)  # points
+    dots = {label: axes.plot(*plane.points[plane.labels == label].T, "o", color=colours[label], markersize=size,
+                             markeredgewidth=0)[0] for label in range(len(plane.names))}
+
+    def emphasise(chosen):
+        for label, line in dots.items():
+            line.set(alpha=0.75 if chosen is None else 1.0 if label == chosen else 0.1, zorder=2 + (label == chosen),
+                     markersize=size * (1.4 if label == chosen else 1))
+
+    emphasise(None)
+    return image, emphasise

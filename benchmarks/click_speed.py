@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-import drum_map
+import bar_tools
 import sequencer
 from Activation_Matrix_To_Sound import MODEL, open_model
 from audio2nsgt import load_audio, save_audio
@@ -39,7 +39,7 @@ def mouse(window, kind, x, y):
     """Press or release the mouse at a point of the map, as a backend tells the window."""
     from matplotlib.backend_bases import MouseEvent
 
-    MouseEvent(f"button_{kind}_event", window.canvas, *window.map.transData.transform((x, y)), button=1)._process()
+    MouseEvent(f"button_{kind}_event", window.canvas, *window.picture.map.transData.transform((x, y)), button=1)._process()
 
 
 def milliseconds(act, points, before=None, after=None):
@@ -76,7 +76,7 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         def by_file(x, y):
             """Decode, render a file, and read it back for the player: how the 2019 program played."""
-            bar = drum_map.decode(model, window.plane.to_code(x, y))
+            bar = bar_tools.draw(model, window.plane.to_code(x, y)[None])[0]
             save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), sequencer.SAMPLE_RATE)
             load_audio(Path(folder) / "bar.wav")
 
@@ -96,7 +96,7 @@ def main(argv=None):
                 "  the same by way of a WAV file": milliseconds(by_file, points),
                 "the picture after a click, what changed": milliseconds(paint, points, press, release),
                 "  the same by drawing the whole figure": milliseconds(draw_all, points[:20], press, release)}
-        window.density = 25
+        window.wish(hits=25)
         rows["click to pattern ready, exactly 25 hits"] = milliseconds(press, points, after=release)
 
     print(f"{options.clicks} clicks, {options.model.name}, one thread; milliseconds:    median  95th percentile")

@@ -20,10 +20,12 @@ FLOORS = {
     0: {"command_line"},
     1: {"notation", "nonstationary_gabor", "training_options", "decoders", "convolutions"},
     2: {"phase_search", "models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
-    3: {"training", "bar_measures", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots"},
-    4: {"sound_pictures", "sound_measures", "resynthesis", "window"},
-    5: {"sound_model"},
-    6: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
+    3: {"training", "bar_measures", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots",
+        "bar_tools"},
+    4: {"sound_pictures", "resynthesis", "bar_files", "layout"},
+    5: {"sound_measures", "sound_model", "desk"},
+    6: {"window"},
+    7: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained"}  # their scripts: top floor

@@ -17,11 +17,15 @@ from sklearn.decomposition import PCA
 from tiny_map import write_tiny_map
 
 import Activation_Matrix_To_Sound
+import bar_tools
 import command_line
 import drum_map
 import sequencer
+from bar_files import next_name
+from bar_tools import FASTEST, SLOWEST
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
-from window import FASTEST, SLOWEST, Window, next_name, shortened
+from layout import shortened
+from window import Window
 
 ROOT = Path(__file__).resolve().parent.parent
 main = Activation_Matrix_To_Sound.main
@@ -294,7 +298,7 @@ def test_a_model_without_codes_has_a_map_too(tmp_path, latent):
     model = write_tiny_map(tmp_path / "a.pt", latent=latent)
     model.map = None
     window = make_window(model, tmp_path)
-    click(window, window.map, 0.5, 0.25)
+    click(window, window.picture.map, 0.5, 0.25)
     assert window.playing and window.code[0] == pytest.approx(0.5, abs=0.01)
     assert "near" not in window.describe()
 
@@ -310,7 +314,7 @@ def test_a_louder_hit_is_brighter_and_no_hit_is_the_ground():
 # The window ------------------------------------------------------------------------------------------------------
 
 def test_a_click_on_the_map_plays_the_bar_of_that_point(window, model_path):
-    click(window, window.map, 0.8, -0.3)
+    click(window, window.picture.map, 0.8, -0.3)
     assert np.array_equal(window.player.bars, window.bar[None])
     x, y = map(repr, window.point())
     assert abs(float(x) - 0.8) < 0.02 and abs(float(y) + 0.3) < 0.02
@@ -326,30 +330,30 @@ def test_the_random_button_goes_where_the_twin_goes(window, model_path):
 
 
 def test_a_drag_decodes_once_a_frame_and_ends_where_it_is_let_go(window, monkeypatch):
-    count, decode = [], drum_map.decode
-    monkeypatch.setattr(drum_map, "decode", lambda *arguments: count.append(1) or decode(*arguments))
-    mouse(window, "button_press", window.map, 0, 0)
+    count, draw = [], bar_tools.draw
+    monkeypatch.setattr(bar_tools, "draw", lambda *arguments, **wishes: count.append(1) or draw(*arguments, **wishes))
+    mouse(window, "button_press", window.picture.map, 0, 0)
     for x in np.linspace(0, 1.2, 50):
-        mouse(window, "motion_notify", window.map, x, 0.5)
+        mouse(window, "motion_notify", window.picture.map, x, 0.5)
     window.tick()
     assert len(count) == 2
-    mouse(window, "motion_notify", window.map, 1.0, 1.0)
-    mouse(window, "button_release", window.map, 1.0, 1.0)
+    mouse(window, "motion_notify", window.picture.map, 1.0, 1.0)
+    mouse(window, "button_release", window.picture.map, 1.0, 1.0)
     assert np.allclose(window.point(), (1, 1), atol=0.02)
-    assert np.array_equal(window.bar, decode(window.model, window.code, None, 5))
+    assert np.array_equal(window.bar, draw(window.model, window.codes, 5)[0])
     assert np.array_equal(window.player.bars[0], window.bar)
-    mouse(window, "motion_notify", window.map, -1, -1)  # no button: nothing moves
+    mouse(window, "motion_notify", window.picture.map, -1, -1)  # no button: nothing moves
     window.tick()
     assert np.allclose(window.point(), (1, 1), atol=0.02)
 
 
 def test_a_drag_is_one_step_back(window):
     before = state(window)
-    mouse(window, "button_press", window.map, 1, 0)
+    mouse(window, "button_press", window.picture.map, 1, 0)
     for x in (0.5, -0.5, -1):
-        mouse(window, "motion_notify", window.map, x, 1)
+        mouse(window, "motion_notify", window.picture.map, x, 1)
         window.tick()
-    mouse(window, "button_release", window.map, -1, 1)
+    mouse(window, "button_release", window.picture.map, -1, 1)
     window.back()
     assert state(window) == before
 
@@ -359,10 +363,10 @@ def test_a_drag_is_one_step_back(window):
 def test_a_click_on_the_bar_changes_that_cell_only(used_window, row, step):
     window = used_window
     before = window.bar.copy()
-    click(window, window.grid, step, row)
+    click(window, window.picture.grid, step, row)
     changed = np.argwhere(window.bar != before)
     assert changed.tolist() == [[row, step]] and (window.bar[row, step] > 0) == (before[row, step] == 0)
-    click(window, window.grid, step, row)
+    click(window, window.picture.grid, step, row)
     assert (window.bar[row, step] > 0) == (before[row, step] > 0)
 
 
@@ -374,9 +378,9 @@ def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
     states = [state(window)]
     for i, act in enumerate(acts):
         if act == "point":
-            click(window, window.map, 0.3 * i - 1, 0.2 * i)
+            click(window, window.picture.map, 0.3 * i - 1, 0.2 * i)
         elif act == "cell":
-            click(window, window.grid, 7 * i, i % 8)
+            click(window, window.picture.grid, 7 * i, i % 8)
         else:
             window.on_key(act)
         window.tick()
@@ -391,25 +395,25 @@ def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
 
 
 def test_density_is_the_models_own_until_the_slider_moves(window):
-    click(window, window.map, 0.5, 0.5)
+    click(window, window.picture.map, 0.5, 0.5)
     own = np.count_nonzero(window.bar)
-    slider = window.density_slider.ax
+    slider = window.picture.density_slider.ax
     click(window, slider, 40, 0.5)
     window.tick()
     assert np.count_nonzero(window.bar) == 40 and np.array_equal(window.player.bars[0], window.bar)
-    click(window, window.map, -0.5, 0.2)
+    click(window, window.picture.map, -0.5, 0.2)
     assert np.count_nonzero(window.bar) == 40  # and stays so at other points
     window.on_key("right")
     window.on_key("right")
     window.tick()
     assert np.count_nonzero(window.bar) == 42
     window.on_key("a")
-    click(window, window.map, 0.5, 0.5)
+    click(window, window.picture.map, 0.5, 0.5)
     assert np.count_nonzero(window.bar) == own
 
 
 def test_tempo_reaches_the_player_and_stays_in_range(window):
-    click(window, window.tempo_slider.ax, 200, 0.5)
+    click(window, window.picture.tempo_slider.ax, 200, 0.5)
     assert window.player.bpm == window.bpm == 200
     for _ in range(30):
         window.on_key("up")
@@ -437,7 +441,7 @@ def test_buttons_do_what_their_keys_do(window):
     click(window, button("Save"), 0.5, 0.5)
     assert (window.folder / "pattern_001.wav").exists()
     click(window, button("Keys"), 0.5, 0.5)
-    assert window.help.get_visible()
+    assert window.picture.help.get_visible()
 
 
 @given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "point", "cell", "hover", "time"]),
@@ -447,9 +451,9 @@ def test_painting_what_changed_equals_painting_everything(used_window, acts):
     window = used_window
     for i, act in enumerate(acts):
         if act == "point":
-            click(window, window.map, 0.3 * i - 1, 0.2 * i)
+            click(window, window.picture.map, 0.3 * i - 1, 0.2 * i)
         elif act == "cell":
-            click(window, window.grid, 7 * i, i % 8)
+            click(window, window.picture.grid, 7 * i, i % 8)
         elif act == "hover":
             mouse(window, "motion_notify", window.figure.axes[-1 - i % 7], 0.5, 0.5)
         elif act == "time":
@@ -457,7 +461,7 @@ def test_painting_what_changed_equals_painting_everything(used_window, acts):
         else:
             window.on_key(act)
         window.tick()
-    if window.help.get_visible():  # the playhead waits behind it
+    if window.picture.help.get_visible():  # the playhead waits behind it
         window.on_key("h")
     window.tick()
     painted = pixels(window)
@@ -466,7 +470,7 @@ def test_painting_what_changed_equals_painting_everything(used_window, acts):
 
 
 def test_the_playhead_shows_where_the_sound_is(window):
-    click(window, window.map, 0, 0)
+    click(window, window.picture.map, 0, 0)
     window.tick()
     window.player.step = 10
     window.tick()
@@ -474,13 +478,13 @@ def test_the_playhead_shows_where_the_sound_is(window):
     window.player.step = 40
     window.tick()
     moved = np.argwhere((at_ten != pixels(window)).any(axis=2))[:, 1]
-    columns = [window.grid.transData.transform((step, 0))[0] for step in (10, 40)]
+    columns = [window.picture.grid.transData.transform((step, 0))[0] for step in (10, 40)]
     assert set(np.abs(moved[:, None] - columns).min(axis=1) < 8) == {True}
     assert all((np.abs(moved - column) < 8).any() for column in columns)
 
 
 def test_save_writes_what_the_twin_writes_and_never_over_a_file(window, model_path, tmp_path):
-    click(window, window.map, 0.3, 0.3)
+    click(window, window.picture.map, 0.3, 0.3)
     window.set_tempo(111)
     window.folder.mkdir()
     (window.folder / "pattern_001.mid").write_bytes(b"precious")
@@ -530,10 +534,10 @@ def test_a_long_message_is_shortened_to_the_line_and_keeps_its_ends():
 
 def test_without_sound_everything_else_works_and_the_window_says_so(model, tmp_path):
     window = make_window(model, tmp_path, SilentPlayer("no sound: no output device plays"))
-    click(window, window.map, 0.5, 0.5)
+    click(window, window.picture.map, 0.5, 0.5)
     window.tick()
     assert not window.playing and any("No sound" in text.get_text() for text in window.figure.texts)
-    assert np.array_equal(window.bar, drum_map.decode(model, window.code))
+    assert np.array_equal(window.bar, bar_tools.draw(model, window.codes)[0])
     window.on_key("s")
     assert (tmp_path / "pattern_001.wav").stat().st_size > 1000
     window.player.reason = None  # a sound card is plugged in
@@ -546,7 +550,7 @@ def test_other_keys_and_buttons_do_nothing(window):
     before = state(window)
     for key in ("x", "f1", None, "shift"):
         window.on_key(key)
-    mouse(window, "button_press", window.map, 1, 1, button=3)
+    mouse(window, "button_press", window.picture.map, 1, 1, button=3)
     MouseEvent("button_press_event", window.canvas, 5, 5, button=1)._process()  # outside all axes
     assert state(window) == before and not window.playing and not window.history
 
@@ -564,7 +568,7 @@ def test_q_leaves_with_the_next_frame(model, tmp_path):
 def test_the_log_is_one_json_line_an_act(model, tmp_path):
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         window = make_window(model, tmp_path, log=log)
-        click(window, window.map, 0.5, 0.5)
+        click(window, window.picture.map, 0.5, 0.5)
         window.on_key(" ")
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["act"] for line in lines] == ["ready", "point", "release", "stop"]

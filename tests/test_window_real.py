@@ -23,9 +23,10 @@ import soundfile
 from sound_card import SAMPLE_RATE, missing, null_sink
 from tiny_map import write_tiny_map
 
+import bar_tools
 import drum_map
 import sequencer
-from window import GRID, MAP
+from layout import GRID, MAP
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1300, 700  # of the window, in pixels
@@ -170,7 +171,7 @@ def pixel(box, across, up):
 
 def point_bar(model, line):
     """The bar of a point that the log names."""
-    return drum_map.decode(model, np.array(line["point"], np.float32))
+    return bar_tools.draw(model, [line["point"]])[0]
 
 
 def align(recorded, expected):

@@ -5,18 +5,24 @@ import torch
 import models
 import training
 
+STYLES = ["funk", "jazz", "rock"]
+
 
 def write_tiny_map(path, latent=2, bars=300):
-    """Save a BernoulliVAE whose bars have some 10 to 40 hits, with codes of three styles; return the model, loaded."""
+    """Save a BernoulliVAE whose bars have some 10 to 40 hits, with codes of three styles; return the model, loaded.
+
+    Its map says that it was trained on bars that it draws itself.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = models.BernoulliVAE(latent=latent, hidden=(32,), velocities=True)
+        model = models.BernoulliVAE(latent=latent, hidden=(32,), velocities=True, styles=STYLES)
         with torch.no_grad():
             *_, last = (layer for layer in model.decoder.modules() if isinstance(layer, torch.nn.Linear))
             last.weight.mul_(6)
             last.bias.fill_(-3.5)
         labels = torch.arange(bars) % 3
         codes = torch.randn(bars, latent) * 0.4 + torch.eye(3)[labels][:, :2] @ torch.ones(2, latent).tril()
-    styles = {"codes": codes, "labels": labels, "label_names": ["funk", "jazz", "rock"]}
-    training.save_checkpoint(path, model, map=styles)
+        played = model.draw(codes, style=labels, seed=1)
+    training.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": STYLES,
+                                               "bars": models.packed_hits(played)})
     return training.load_model(path)
