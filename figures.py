@@ -90,18 +90,20 @@ def draw_bar_pairs(originals, reconstructions, names, instruments, path):
 
 def draw_pictures(rows, titles, path, low=-60.0, high=0.0, row_names=None):
     """A grid of pictures of sounds, in dB: rows is a list of lists of (bands, frames), low bands at the bottom."""
-    columns = max(map(len, rows))
+    bands, frames = rows[0][0].shape
+    columns, gap = max(map(len, rows)), max(2, frames // 12)
+    height, width = bands + bands // 7, frames + gap
+    sheet = np.full((height * len(rows), width * columns), np.nan)  # one image: hundreds of axes would take seconds
     figure = new_figure(1.25 * columns + 0.8, 1.55 * len(rows) + 0.3)
-    grid = figure.subplots(len(rows), columns, squeeze=False)
-    for number, (line, pictures) in enumerate(zip(grid, rows)):
-        for axes in line:
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_visible(False)
-        for axes, picture, title in zip(line, pictures, titles[number]):
-            image = axes.imshow(picture, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high)
-            axes.set_title(title, fontsize=6)
+    axes = figure.subplots()
+    for row, (pictures, names) in enumerate(zip(rows, titles)):
+        top = height * row + bands // 7
+        for column, (picture, name) in enumerate(zip(pictures, names)):
+            sheet[top:top + bands, width * column:width * column + frames] = picture[::-1]
+            axes.text(width * column + frames / 2, top - 4, name, ha="center", va="bottom", fontsize=6)
         if row_names:
-            line[0].set_ylabel(row_names[number], fontsize=7)
-    figure.colorbar(image, ax=grid, shrink=0.5, pad=0.01, label="dB")
+            axes.text(-gap, top + bands / 2, row_names[row], ha="right", va="center", rotation=90, fontsize=7)
+    image = axes.imshow(sheet, aspect="auto", cmap="magma", vmin=low, vmax=high, interpolation="nearest")
+    axes.set_axis_off()
+    figure.colorbar(image, ax=axes, shrink=0.5, pad=0.01, label="dB")
     save(figure, path)

@@ -6,12 +6,18 @@ noise would blur (distances between sounds, the classifier) is measured on pictu
 
 import math
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import training
+from Midi_To_Activation_Matrix import INSTRUMENTS
+from sound_pictures import load_pictures, split_by_machine
+
 ACTIVE = 0.01  # variance of a code's mean above which a dimension is active (Burda et al. 2016, section 3.2)
 PIXELS = (52, 20)  # of a coarse picture
+COSINES = ((64, 16), (128, 40))  # how smooth sounds are: the distance that so many cosines of their own leave
 
 
 def log_spectral_distance(one, other):
@@ -35,12 +41,25 @@ def principal_components(train, test, counts):
         for count in (0, *counts)}
 
 
-def nearest_distance(from_these, to_these, skip_self=False):
+def cosines(pictures, counts):
+    """Distances of pictures from what their own lowest cosines keep, counts = (over bands, over frames): (n,).
+
+    No code learned here, but a measure of how much of a picture is smooth: (64, 16) is 1,024 numbers a sound.
+    """
+    def smoother(size, count):
+        place = torch.arange(size) + 0.5
+        basis = torch.cos(math.pi * torch.arange(min(count, size))[:, None] * place / size)  # (count, size)
+        basis = basis / basis.norm(dim=1, keepdim=True)
+        return basis.T @ basis
+
+    over_bands, over_frames = (smoother(*pair) for pair in zip(pictures.shape[1:], counts))
+    smooth = over_bands @ pictures.float() @ over_frames
+    return log_spectral_distance(pictures, smooth.clamp(pictures.min().float(), pictures.max().float()))
+
+
+def nearest_distance(from_these, to_these):
     """The distance of each coarse picture to the nearest of others, in dB RMS: (n, ...), (m, ...) -> (n,)."""
-    matrix = distances(from_these, to_these)
-    if skip_self:
-        matrix.fill_diagonal_(math.inf)
-    return matrix.amin(1)
+    return distances(from_these, to_these).amin(1)
 
 
 def distances(one, other):
@@ -108,7 +127,7 @@ def accuracy(classifier, pictures, labels, classes=8):
 def frechet_distance(one, other):
     """The Frechet distance of two sets of features (n, d), (m, d), as of Gaussians (Heusel et al. 2017, eq. 6)."""
     one, other = one.double(), other.double()
-    covariances = [torch.cov(side.T) for side in (one, other)]
+    covariances = [torch.atleast_2d(torch.cov(side.T)) for side in (one, other)]
     values, vectors = torch.linalg.eigh(covariances[0])
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp_min(0).sqrt().sum()
@@ -188,6 +207,8 @@ def measure(model, train, test, to_decibels, normalised, seed=0, draws=10_000, c
         "distance_db_by_class": [distance[test_labels == row].mean().item() if (test_labels == row).any() else None
                                  for row in range(classes)],
         "components_db": {count: values.mean().item() for count, values in baselines.items()},
+        "cosines_db": {f"{bands} x {frames}": cosines(test_pictures, (bands, frames)).mean().item()
+                       for bands, frames in COSINES},
         "nearest_db": log_spectral_distance(test_pictures, train_pictures[nearest]).mean().item(),
         "codes": codes_report(model, x, test_labels)}
     classifier = train_classifier(seen, train_labels, seed, classes=classes)
@@ -211,8 +232,6 @@ def measure(model, train, test, to_decibels, normalised, seed=0, draws=10_000, c
 
 def report(result):
     """The measures as lines of text."""
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-
     def by_class(values, form="{:.2f}"):
         return ", ".join(f"{name} {form.format(value)}" for name, value in zip(INSTRUMENTS, values) if value is not None)
 
@@ -224,7 +243,8 @@ def report(result):
            f"of {latent} principal components; " + by_class(result["distance_db_by_class"]))
     yield ("for comparison: " + ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
                                           for count, value in components.items())
-           + f", nearest training sound {result['nearest_db']:.2f} dB")
+           + f", nearest training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
+           + ", ".join(f"{counts} {value:.2f} dB" for counts, value in result["cosines_db"].items()))
     kl = codes["kl_by_dimension"]
     yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats; by dimension from "
            f"{kl[0]:.2f} through {kl[len(kl) // 2]:.2f} to {kl[-1]:.2f}, {sum(value < 0.01 for value in kl)} below 0.01")
@@ -241,3 +261,36 @@ def report(result):
     yield f"nearer to a training sound than an unseen real sound is: {result['nearer_than_real']:.1%}"
     yield (f"not finite of {result['draws']} samples: " +
            ", ".join(f"{count} at scale {scale}" for scale, count in result["not_finite"].items()))
+
+
+def evaluate_sounds(arguments, content, model):
+    """What evaluate.py does with a model of sounds: measure, print, write JSON; gives the numbers.
+
+    Unseen machines are those that its training kept for the test, by its seed; arguments, content: evaluate.py's
+    options and the checkpoint.
+    """
+    trained, sound = content.get("arguments", {}), content.get("sound")
+    path = arguments.data or trained.get("data")
+    if sound is None or path is None:
+        raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
+    data = load_pictures(path, sound["settings"], sound["floor_db"])
+    if data["pictures"].shape[1:] != model.shape:
+        raise ValueError(f"--data {path}: expected pictures of {model.shape}, found {data['pictures'].shape[1:]}")
+    sides = split_by_machine(data["names"], trained.get("seed", 0))
+    if arguments.limit:
+        source = np.random.default_rng(arguments.seed)
+        sides = {side: source.permutation(index)[:arguments.limit] for side, index in sides.items()}
+    pictures, labels = torch.as_tensor(data["pictures"]), torch.as_tensor(data["labels"]).long()
+    result = measure(
+        model, *((pictures[sides[side]], labels[sides[side]]) for side in ("train", "test")),
+        lambda x: (x * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0),
+        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], arguments.seed,
+        draws=10 * (arguments.limit or 1000), components=(32, 128))
+    result = {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
+              "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}
+    print("\n".join(report(result)))
+    beside = arguments.run / "evaluation.json" if arguments.run.is_dir() else \
+        arguments.run.with_name(f"{arguments.run.stem}_evaluation.json")
+    training.write_json(arguments.json or beside, result)
+    print(f"written: {arguments.json or beside}")
+    return result

@@ -43,9 +43,9 @@ def make_parser():
     group.add_argument("--max-freq", type=number(float, 1), metavar="HZ",
                        help="default: just below half of --rate (11000 of 22050)")
     group = parser.add_argument_group("model")
-    group.add_argument("--latent", type=number(int, 1), default=128, help="dimensions of the code (default 128)")
-    group.add_argument("--widths", type=number(int, 1), nargs="+", default=[24, 64, 96, 128], metavar="N",
-                       help="channels from the finest grid to the coarsest (default 24 64 96 128)")
+    group.add_argument("--latent", type=number(int, 1), default=32, help="dimensions of the code (default 32)")
+    group.add_argument("--widths", type=number(int, 1), nargs="+", default=[16, 32, 64, 96], metavar="N",
+                       help="channels from the finest grid to the coarsest (default 16 32 64 96)")
     group.add_argument("--augment", type=number(float, 0, 4), default=1.0, metavar="A",
                        help="how far pitch (half an octave at 1), length and tone of sounds are varied (default 1)")
     group.add_argument("--start-from", type=Path, metavar="CHECKPOINT", help="go on from a trained model's weights")

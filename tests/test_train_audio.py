@@ -1,0 +1,206 @@
+"""train_audio.py, sound_pictures.py and evaluate.py on a few small sounds: a whole run, and what can go wrong."""
+
+import functools
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import audio2nsgt
+import evaluate
+import sound_measures
+import sound_pictures
+import train_audio
+import training
+from audio2nsgt import save_audio
+from Midi_To_Activation_Matrix import INSTRUMENTS
+from sound_measures import train_classifier
+from sound_pictures import load_pictures, make_variation, split_by_machine, to_decibels
+
+TINY = ["--rate", "4000", "--seconds", "0.1", "--bins", "6", "--min-freq", "100", "--latent", "3", "--widths", "8", "8",
+        "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
+SETTINGS = dict(scale="oct", rate=4000, downsample=1, min_freq=100.0, max_freq=1975.0, bins=6, seconds=0.1)
+RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "spectrograms.png",
+             "samples.png"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def own_cache_and_little_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_audio, "fit_prior", functools.partial(train_audio.fit_prior, steps=15))
+    monkeypatch.setattr(sound_measures, "train_classifier", functools.partial(train_classifier, steps=20))
+    monkeypatch.setattr(sound_pictures, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(load_pictures, "__defaults__", (None, sound_pictures.FLOOR_DB, tmp_path / "cache"))
+
+
+def write_sounds(folder, machines=5, rate=4000, seconds=0.1):
+    """Two machines' worth of decaying tones for every class and machine, each class at its pitch."""
+    source = np.random.default_rng(0)
+    t = np.arange(round(rate * seconds)) / rate
+    for row, name in enumerate(INSTRUMENTS):
+        for machine in range(machines):
+            tone = np.sin(2 * np.pi * (150 + 200 * row) * (1 + 0.05 * machine) * t) * np.exp(-t * (20 + 10 * machine))
+            save_audio(folder / name / f"m{machine}_x_0.wav", 0.5 * tone + 0.01 * source.standard_normal(len(t)), rate)
+    return folder
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    return write_sounds(tmp_path / "sounds")
+
+
+def train(data, run, *options):
+    return train_audio.main(["--data", str(data), "--run-folder", str(run), *TINY, *options])
+
+
+def weights_of(path):
+    return training.load_checkpoint(path)["weights"]
+
+
+# A whole run.
+
+def test_a_run_leaves_its_folder_and_a_model_that_says_all_of_its_sounds(sounds, tmp_path, capsys):
+    found = train(sounds, tmp_path / "run")
+    assert RUN_FILES <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert len(found["history"]) == 2 and all(math.isfinite(record["train_elbo"]) for record in found["history"])
+    content = training.load_checkpoint(tmp_path / "run")
+    sound = content["sound"]
+    assert sound["settings"] == SETTINGS and sound["samples"] == 400 and sound["floor_db"] == -60
+    assert len(sound["levels"]) == 8 and all(-60 < level < 0 for level in sound["levels"])
+    pictures = load_pictures(sounds, SETTINGS)["pictures"]
+    assert tuple(content["config"]["shape"]) == pictures.shape[1:]
+    model = training.build_model(content)
+    assert torch.isfinite(model.sample(8, torch.Generator().manual_seed(0), label=torch.arange(8))).all()
+    assert "run folder" in capsys.readouterr().out
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path):
+    train(sounds, tmp_path / "whole")
+    train(sounds, tmp_path / "parts", "--epochs", "1")
+    first = weights_of(tmp_path / "parts" / "checkpoint.pt")
+    train(sounds, tmp_path / "again", "--epochs", "2")
+    again = weights_of(tmp_path / "again" / "checkpoint.pt")
+    whole = weights_of(tmp_path / "whole" / "checkpoint.pt")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert not all(torch.equal(whole[name], first[name]) for name in whole)
+    train(sounds, tmp_path / "parts", "--resume")
+    assert training.load_checkpoint(tmp_path / "parts" / "checkpoint.pt")["epoch"] == 2
+
+
+def test_a_run_can_start_from_a_model_and_keeps_its_units(sounds, tmp_path):
+    train(sounds, tmp_path / "one")
+    other = write_sounds(tmp_path / "other", machines=3)
+    train(other, tmp_path / "two", "--start-from", str(tmp_path / "one" / "best.pt"), "--learning-rate", "1e-9",
+          "--also", str(sounds))
+    one, two = (training.load_checkpoint(tmp_path / name) for name in ("one", "two"))
+    assert one["sound"]["mean"] == two["sound"]["mean"]
+    for name, value in one["weights"].items():
+        if not name.startswith("prior."):
+            assert torch.allclose(value.float(), two["weights"][name].float(), atol=1e-3), name
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["examples"]["train"] == 8 + 40
+    with pytest.raises(ValueError, match="--start-from"):
+        train(other, tmp_path / "three", "--start-from", str(tmp_path / "one" / "best.pt"), "--latent", "4")
+
+
+def test_a_folder_of_transforms_trains_as_its_sounds_do(sounds, tmp_path, capsys):
+    audio2nsgt.convert_folder(sounds, tmp_path / "npy", SETTINGS)
+    train(tmp_path / "npy", tmp_path / "run")
+    assert training.load_checkpoint(tmp_path / "run")["sound"]["settings"] == SETTINGS
+
+
+def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
+    train(sounds, tmp_path / "run")
+    found = evaluate.main([str(tmp_path / "run"), "--limit", "16"])
+    text = capsys.readouterr().out
+    for word in ("log-spectral distance", "components", "units active", "classifier", "generated", "Frechet",
+                 "pairs of a class", "nearer to a training sound", "not finite"):
+        assert word in text
+    assert found["not_finite"] == {"1": 0, "3": 0} and found["sounds"]["unseen"] == 8
+    written = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert math.isclose(written["distance_db"], found["distance_db"])
+
+
+# Pictures.
+
+def test_decibels_are_relative_to_the_peak_and_stop_at_the_floor():
+    magnitude = torch.tensor([[[2.0, 0.2, 2e-5]], [[0.0, 0.0, 0.0]]])
+    level, peak = to_decibels(magnitude)
+    assert torch.allclose(level[0, 0], torch.tensor([0.0, -20.0, -60.0]), atol=1e-4)
+    assert (level[1] == -60).all() and peak.tolist() == [2.0, 0.0]
+
+
+def test_pictures_are_kept_and_made_again_when_a_sound_changes(sounds, tmp_path, monkeypatch):
+    first = load_pictures(sounds, SETTINGS)
+    made = []
+    monkeypatch.setattr(sound_pictures, "pictures_of",
+                        lambda *given, make=sound_pictures.pictures_of: made.append(1) or make(*given))
+    again = load_pictures(sounds, SETTINGS)
+    assert not made and np.array_equal(first["pictures"], again["pictures"])
+    save_audio(sounds / "Kick" / "m0_x_0.wav", np.hanning(300), 4000)
+    changed = load_pictures(sounds, SETTINGS)
+    assert made and not np.array_equal(first["pictures"], changed["pictures"])
+    assert len(load_pictures(sounds, {**SETTINGS, "bins": 5})["pictures"]) == 40 and len(made) == 2
+
+
+def test_silence_and_strangers_are_named_not_dropped(sounds):
+    save_audio(sounds / "Snare" / "m9_x_0.wav", np.zeros(400), 4000)
+    (sounds / "loops").mkdir()
+    save_audio(sounds / "loops" / "a.wav", np.hanning(400), 4000)
+    data = load_pictures(sounds, SETTINGS)
+    assert len(data["pictures"]) == len(data["labels"]) == len(data["names"]) == len(data["sounds"]) == 40
+    assert len(data["left_out"]) == 2 and any("silence" in line for line in data["left_out"])
+
+
+def test_a_machine_is_on_one_side_only_and_every_sound_on_one():
+    names = [f"Kick/m{i % 11}_k_{i}" for i in range(70)]
+    for seed in range(5):
+        sides = split_by_machine(names, seed)
+        assert sorted(np.concatenate(list(sides.values()))) == list(range(70))
+        machines = [{names[i].split("_")[0] for i in index} for index in sides.values()]
+        assert [len(part) for part in machines] == [2, 1, 8] and not set.intersection(*map(set, machines[:2]))
+        assert sum(map(len, machines)) == len(set.union(*machines))
+    assert any(not np.array_equal(split_by_machine(names, 0)["test"], split_by_machine(names, seed)["test"])
+               for seed in range(1, 5))
+    with pytest.raises(ValueError, match="3 machines"):
+        split_by_machine(["a_1", "b_1"])
+
+
+def test_variation_keeps_the_peak_and_the_floor_and_repeats_by_its_generator():
+    x = torch.full((64, 48, 20), -3.0)
+    x[:, 20:24, :10] = 1.0
+    vary = make_variation(1.0, -3.0)
+    y = vary(x.half(), torch.Generator().manual_seed(0))
+    assert y.shape == x.shape and y.min() >= -3 and torch.allclose(y.amax((1, 2)), torch.ones(64), atol=1e-5)
+    assert torch.equal(y, vary(x.half(), torch.Generator().manual_seed(0)))
+    assert not torch.equal(y, vary(x.half(), torch.Generator().manual_seed(1)))
+    same = (y == x).flatten(1).all(1).float().mean()
+    assert 0.1 < same < 0.6
+    rows = (y > 0).any(2).float().argmax(1)
+    assert rows.min() < 20 < rows.max()  # pitch goes both ways
+    lengths = (y > 0).any(1).sum(1)
+    assert lengths.min() < 10 < lengths.max()
+    assert torch.equal(make_variation(0, -3.0)(x, torch.Generator()), x)
+
+
+# What a person can get wrong.
+
+def test_too_few_machines_are_said(tmp_path):
+    with pytest.raises(ValueError, match="--data.*at least 3 machines"):
+        train(write_sounds(tmp_path / "few", machines=2), tmp_path / "run")
+
+
+def test_no_folder_and_no_sounds_are_said(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        train(tmp_path / "nowhere", tmp_path / "run")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="expected sounds"):
+        train(tmp_path / "empty", tmp_path / "run")
