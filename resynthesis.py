@@ -19,32 +19,49 @@ import torch
 
 from griffin_lim import griffin_lim
 
-# Ways to find the phase, options of griffin_lim; benchmarks/sound_speed.py compares them.
-QUALITIES = {"fast": dict(init="zero", iterations=16), "fine": dict(init="zero", iterations=40),
-             "best": dict(init="zero", iterations=400)}
+QUALITIES = {"fast": 10, "fine": 30, "best": 300}  # iterations; benchmarks/sound_speed.py shows what they bring
 NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see with_grain
-TONE_DB = (10.0, 14.0)  # how far a ridge stands out where it begins to be, and is, a tone
+TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
 CEILING = 0.98  # the peak of a sound that would be louder at its level
 END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
 END_BANDS_HZ = (0, 100, 200, 400, 800, 1600, 3200, np.inf)  # the octaves that the end is read from
 END_FRAMES = 24  # and the parts of time
 
 
-def to_signals(magnitude, transform, noise, quality="fast", ends=None):
+def to_signals(magnitude, transform, noise=None, quality="fast", ends=None):
     """Signals for smooth magnitudes (B, bands, frames) that a model gave: (B, samples).
 
-    noise: white, (B, samples), that gives the grain. ends: in samples, from where on a sound is silent, (B,), or None.
+    noise: white, (B, samples), for the grain; None leaves it out. ends: in samples, (B,), from where on sounds are
+    silent, or None. A sound's signal does not depend on its company.
     """
-    silence = support(transform, ends).expand(len(magnitude), -1)
-    found = []
-    for part in torch.arange(len(magnitude)).split(group_size(transform)):
-        count = len(part)
-        if count % 2 and group_size(transform) > 1:  # a last sound alone would be rounded otherwise than in company
-            part = torch.cat((part, part[-1:]))
-        coefficients = with_grain(magnitude[part], transform, noise[part])
-        held = Held(transform, coefficients, silence[part])
-        signal = held.silence * griffin_lim(coefficients.abs(), held, **QUALITIES[quality])
-        found.append(signal[:count])
+    def find(magnitude, noise, silence):
+        return search(with_grain(magnitude, transform, noise), transform, QUALITIES[quality], silence)
+
+    noise = torch.zeros(len(magnitude), 0) if noise is None else noise
+    return in_groups(find, transform, magnitude, noise, support(transform, ends, len(magnitude)))
+
+
+def search_phase(coefficients, transform, iterations, ends=None):
+    """Signals with the magnitudes of coefficients (B, bands, frames), whose phases are where the search begins."""
+    def find(coefficients, silence):
+        return search(coefficients, transform, iterations, silence)
+
+    return in_groups(find, transform, coefficients, support(transform, ends, len(coefficients)))
+
+
+def search(coefficients, transform, iterations, silence):
+    """The same for some sounds at once, that are to be silent where `silence` (B, samples) is 0."""
+    held = Held(transform, coefficients, silence)
+    return silence * griffin_lim(coefficients.abs(), held, iterations, init="zero")
+
+
+def in_groups(find, transform, *parts):
+    """find(*parts) for a few sounds at a time: group_size of them, and an even number, as a last one alone would be
+    rounded otherwise than in company."""
+    size, found = group_size(transform), []
+    for group in torch.arange(len(parts[0])).split(size):
+        filled = torch.cat((group, group[-1:])) if len(group) % 2 and size > 1 else group
+        found.append(find(*(part[filled] for part in parts))[:len(group)])
     return torch.cat(found)
 
 
@@ -70,11 +87,11 @@ class Held:
         return self.transform.backward(coefficients * self.turn).mul_(self.silence)
 
 
-def support(transform, ends):
-    """1 up to each end (B,), then a slope of a fifth of that (10 ms at least) to 0: (B, samples); (1, samples) of 1."""
+def support(transform, ends, count):
+    """1 up to each end (count,), then a slope of a fifth of that (10 ms at least) to 0: (count, samples); None: 1."""
     at = torch.arange(transform.Ls, dtype=transform.dtype)[None]
     if ends is None:
-        return torch.ones_like(at)
+        return torch.ones_like(at).expand(count, -1)
     ends = torch.as_tensor(ends, dtype=transform.dtype)[:, None]
     return (1 - (at - ends) / (0.2 * ends).clamp_min(0.01 * transform.fs)).clamp(0, 1)
 
@@ -83,12 +100,14 @@ def support(transform, ends):
 
 
 def with_grain(magnitude, transform, noise):
-    """Coefficients to start from: the magnitudes with the grain of a white noise (1, samples) where sounds are noisy.
+    """Coefficients to start from: the magnitudes with the grain of white noise (B, samples) where sounds are noisy.
 
     In real one-shots of all classes, magnitudes in bands above 1 kHz flicker nearly as those of white noise do, and
     those below 200 Hz hardly. So in between, white noise of the picture's level fades in, and phases as of an impulse
     at sample 0 fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
     """
+    if not noise.shape[-1]:
+        return magnitude + 0j
     grain = transform.forward(noise)
     grain = grain / grain.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
     low, high = np.log2(NOISE_HZ)
@@ -106,11 +125,9 @@ def tone_share(magnitude, transform, every=4):
     pool = torch.nn.functional.avg_pool2d
     top = transform.fs / 4
     around = max(2, int(np.diff(np.searchsorted(transform.frequencies[:-1], (top / 2**0.5, top)))[0]))
-    power = magnitude[:, None, :, ::every].square()
-    narrow = pool(power, (3, 1), 1, (1, 0), count_include_pad=False)
-    wide = pool(power, (2 * around + 1, 1), 1, (around, 0), count_include_pad=False)
-    height = 10 * torch.log10((narrow + 1e-20) / (wide + 1e-20))
-    height = torch.nn.functional.max_pool2d(height, (7, 1), 1, (3, 0))[:, 0]  # a ridge's slopes are its own
+    level = 10 * torch.log10(magnitude[:, None, :, ::every].square() + 1e-10)
+    height = level - pool(level, (2 * around + 1, 1), 1, (around, 0), count_include_pad=False)
+    height = torch.nn.functional.max_pool2d(height, (5, 1), 1, (2, 0))[:, 0]  # a ridge's slopes are its own
     share = ((height - TONE_DB[0]) / (TONE_DB[1] - TONE_DB[0])).clamp(0, 1)
     return share.repeat_interleave(every, -1)[..., :magnitude.shape[-1]]
 
@@ -159,7 +176,7 @@ def fit_ends(features, ends, length, seed=0, steps=400):
 
 
 def read_ends(fitted, features, margin=0.25):
-    """Where sounds end, in samples, by a `fitted` regression: (n, features) -> (n,). margin: octaves more, to be safe."""
+    """Where sounds end, in samples, by a `fitted` regression: (n, features) -> (n,). margin: octaves to be safe."""
     x = (features - fitted["centre"]) / fitted["scale"]
     x = torch.nn.functional.silu(x @ fitted["hidden"].T + fitted["hidden_bias"])
     octaves = (x @ fitted["out"].T + fitted["out_bias"])[:, 0] + fitted["middle"] + margin
@@ -183,6 +200,18 @@ def onset_of(samples, rate):
     return int(np.argmax(power >= 0.01 * power.max()))
 
 
+def without_dc(sound, rate, last):
+    """The sound, silent from sample `last` on, with a fade-in of a quarter of a millisecond and a mean of 0.
+
+    What is taken off has the sound's own envelope, so that silence stays silent.
+    """
+    fade_in = max(1, rate // 4000)
+    sound = sound * np.minimum(1, np.arange(1, len(sound) + 1) / (fade_in + 1))
+    envelope = np.convolve(np.abs(sound), np.hanning(round(0.02 * rate) | 1), "same")
+    envelope[max(last - 1, 1):] = 0
+    return sound - envelope * (sound.sum() / max(envelope.sum(), 1e-30))
+
+
 def finish(samples, rate, level):
     """A sound as a sampler wants it: attack at sample 0, silence at the end, no DC, at its level; float32 (n,).
 
@@ -194,14 +223,15 @@ def finish(samples, rate, level):
     if not np.abs(sound).max() > 1e-9:
         return np.zeros(size, np.float32)
     start = onset_of(sound, rate)
+    last = size - start
     sound = np.pad(sound[start:], (0, start))
-    last = size - max(before, start)  # what was before the beginning has left the end
-    fade_in, fade_out = max(1, rate // 4000), min(round(0.05 * rate), last)
-    sound[last:] = 0
+    fade_out = min(round(0.05 * rate), last)
     sound[last - fade_out:last] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade_out + 1) / fade_out)
-    sound[:fade_in] *= np.arange(1, fade_in + 1) / (fade_in + 1)
-    # DC goes where the sound is, so that silence stays silent
-    envelope = np.convolve(np.abs(sound), np.hanning(round(0.02 * rate) | 1), "same") * (np.arange(size) < last - 1)
-    sound -= envelope * (sound.sum() / max(envelope.sum(), 1e-30))
+    for _ in range(8):
+        sound = without_dc(sound, rate, last)
+        late = onset_of(sound, rate)  # at a slow first wave, what DC there was may have been what began the sound
+        if late <= rate // 2000:
+            break
+        sound, last = np.pad(sound[late:], (0, late)), last - late
     gain = min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / np.abs(sound).max())
     return (gain * sound).astype(np.float32)

@@ -51,8 +51,10 @@ def with_sound(model, sound, path="checkpoint"):
             raise ValueError(f"{path}: expected pictures of {bands} x {frames}, as its transform gives, found a model "
                              f"of {tuple(model.shape)}")
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise ValueError(f"{path}: expected what its sounds were made with, found no {error}") from error
+    except TypeError as error:
+        raise ValueError(f"{path}: what its sounds were made with cannot be used: {error}") from error
     return model
 
 
@@ -150,26 +152,29 @@ def ends_of(model, magnitude):
     return resynthesis.read_ends(model.sound["end"], resynthesis.end_features(magnitude, model.transform))
 
 
-def sounds(model, codes, label, seed=0, first=0, quality="fast", workers=2):
+def sounds(model, codes, label, seed=0, first=0, quality="fast", workers=2, grain=True):
     """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
 
     label: see class_weights. seed, first: the noise in sound i is that of number first + i. quality: of
-    resynthesis.QUALITIES. workers: sounds that are worked on at the same time.
+    resynthesis.QUALITIES. workers: groups of sounds that are worked on at the same time. grain: of noise, see there.
     """
     weights = class_weights(label, len(codes))
     levels = torch.tensor(model.sound.get("levels", [LEVEL] * len(INSTRUMENTS)))
     levels = (weights * levels).sum(1) / weights.sum(1)
 
+    size = resynthesis.group_size(model.transform)
+
     def make(group):
-        pictures = [magnitudes(model, codes[i:i + 1], weights[i:i + 1]) for i in group]
-        noise = [torch.randn(1, model.transform.Ls, generator=generator_of(seed, first + i, 1)) for i in group]
-        ends = torch.cat([ends_of(model, picture) for picture in pictures])
-        signals = resynthesis.to_signals(torch.cat(pictures), model.transform, torch.cat(noise), quality, ends)
+        full = [*group, *[group[-1]] * (size - len(group))]  # so that rounding is the same in any company
+        picture = magnitudes(model, codes[full], weights[full])
+        ends = ends_of(model, picture)[:len(group)]
+        noise = torch.cat([torch.randn(1, model.transform.Ls, generator=generator_of(seed, first + i, 1))
+                           for i in group]) if grain else None
+        signals = resynthesis.to_signals(picture[:len(group)], model.transform, noise, quality, ends)
         return [resynthesis.finish(signal, model.sound["rate"], float(levels[i]))
                 for i, signal in zip(group, signals.numpy())]
 
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        size = resynthesis.group_size(model.transform)
         groups = [range(i, min(i + size, len(codes))) for i in range(0, len(codes), size)]
         made = [sound for group in pool.map(make, groups) for sound in group]
     return np.stack(made) if made else np.zeros((0, model.sound["samples"]), np.float32)

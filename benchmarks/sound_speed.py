@@ -1,0 +1,210 @@
+"""Measure how a model's magnitudes become one-shots: the search for the phase, what is added to it, and the speed.
+
+    python benchmarks/sound_speed.py dataset_audio                           # true magnitudes: phases alone
+    python benchmarks/sound_speed.py my_sounds --run runs/audio              # and sounds from a model's codes; speed
+
+FOLDER has a subfolder a class. `--count` sounds are drawn by --seed, as many of each class.
+
+Table 1, true magnitudes of these sounds: by start and iterations, the spectral convergence (mean and worst, dB); the
+log-spectral distance (dB, floor 60 dB below the peak); how far the energy decay curve lies from the original's (mean
+distance in dB down to -45 dB); the attack's time error (ms); the pre-echo, the rms of the 5 ms before sample 0, round
+the transform's circle (dB re the peak; median of sounds that end in silence), which `finish` cuts; processor ms a
+sound.
+
+Table 2, with --run: sounds from the codes of the same sounds, beside the originals: log-spectral distance, decay curve,
+flicker (the local deviation of magnitudes from smooth decays, dB, in bands above 1 kHz), and the finished sounds'
+onset, DC, last sample, level against the class's and peak, worst of all.
+
+Table 3, with --run: a kit of eight, and batches, in wall time of this machine.
+"""
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from command_line import Parser, number, run
+from Midi_To_Activation_Matrix import INSTRUMENTS
+
+
+def draw(folder, count, seed, rate, seconds):
+    """`count` sounds that are not silent, as many of each class: (float32 (count, samples), labels (count,))."""
+    from one_shots import load_one_shots
+
+    sounds, labels, _, _ = load_one_shots(folder, rate, seconds)
+    kept = np.abs(sounds).max(1) > 0
+    sounds, labels = sounds[kept], labels[kept]
+    order = np.random.default_rng(seed).permutation(len(sounds))
+    rank = np.array([(labels[order[:place]] == labels[i]).sum() for place, i in enumerate(order)])
+    chosen = order[np.lexsort((labels[order], rank))][:count]
+    return sounds[chosen], labels[chosen].astype(int)
+
+
+def levels_db(signals, transform, floor_db=-60.0):
+    """Magnitudes of signals in dB re each one's peak, from floor_db to 0: (B, bands, frames)."""
+    import torch
+
+    from sound_pictures import to_decibels
+
+    return to_decibels(transform.forward(torch.as_tensor(signals, dtype=torch.float32)).abs(), floor_db)[0]
+
+
+def decay_curves(signals, rate):
+    """Energy still to come, every 5 ms, in dB re all of it, down to -45 dB (Schroeder 1965): (B, n)."""
+    energy = np.cumsum(np.asarray(signals, float)[:, ::-1] ** 2, 1)[:, ::-1]
+    return np.maximum(10 * np.log10(energy / np.maximum(energy[:, :1], 1e-30) + 1e-12), -45)[:, ::round(0.005 * rate)]
+
+
+def flicker(levels, transform):
+    """How far magnitudes lie from decays, by second differences over each band's own grain: dB, (B, bands)."""
+    import torch
+
+    frames = levels.shape[-1]
+    centres = np.asarray(transform.frequencies) * transform.Ls / transform.fs
+    widths = np.maximum(np.gradient(centres) * 2, 4)
+    lags = torch.tensor(np.clip(np.round(frames / widths), 1, frames // 4)).long()
+    at = torch.arange(frames)
+    inside = (at >= lags[:, None]) & (at < frames - lags[:, None])
+    parts = [levels.gather(2, ((at + sign * lags[:, None]) % frames).expand_as(levels)) for sign in (-1, 1)]
+    loud = (levels > -45) & inside
+    second = (parts[0] - 2 * levels + parts[1]).square() * loud
+    return (second.sum(2) / loud.sum(2).clamp_min(1) / 6).sqrt()
+
+
+def phase_table(sounds, transform):
+    """Print table 1 and return its rows."""
+    import torch
+
+    import resynthesis
+    from griffin_lim import convergence, griffin_lim
+
+    magnitude = transform.forward(torch.as_tensor(sounds)).abs()
+    truth, curves = levels_db(sounds, transform), decay_curves(sounds, transform.fs)
+    last = round(0.005 * transform.fs)
+    peaks = np.abs(sounds).max(1)
+    silent = np.abs(sounds[:, -4 * last:]).max(1) < 1e-4 * peaks
+    ends = torch.tensor([float(resynthesis.end_of(sound, transform.fs)) for sound in sounds])
+    onsets = [resynthesis.onset_of(sound, transform.fs) for sound in sounds]
+
+    def ours(iterations, known=True):
+        return lambda: resynthesis.search_phase(magnitude + 0j, transform, iterations, ends if known else None)
+
+    ways = {"random, fast Griffin-Lim, 16": lambda: griffin_lim(magnitude, transform, 16, init="random", search=0),
+            "impulse, 0": ours(0, False), "impulse, 16": ours(16, False),
+            "impulse, end known, 8": ours(8), "impulse, end known, 16": ours(16), "impulse, end known, 40": ours(40),
+            "impulse, end known, 100": ours(100), "griffin_lim's default": lambda: griffin_lim(magnitude, transform)}
+    print(f"{len(sounds)} sounds, true magnitudes\n\n| start, iterations | mean dB | worst dB | distance dB | decay dB "
+          "| attack ms | pre-echo dB | ms a sound |\n" + "|---" * 8 + "|")
+    rows = []
+    for name, way in ways.items():
+        began = time.process_time()
+        found = way()
+        spent = (time.process_time() - began) / len(sounds) * 1000
+        errors = convergence(found, magnitude, transform).numpy()
+        found = found.numpy()
+        distance = (levels_db(found, transform) - truth).square().mean((1, 2)).sqrt().mean()
+        decay = np.abs(decay_curves(found, transform.fs) - curves).mean()
+        moved = np.mean([abs(resynthesis.onset_of(sound, transform.fs) - onset)
+                         for sound, onset in zip(found, onsets)])
+        echo = np.sqrt((found[silent, -last:] ** 2).mean(1)) / peaks[silent]
+        rows.append((name, errors.mean(), errors.max(), float(distance), decay, moved / transform.fs * 1000,
+                     float(np.median(20 * np.log10(np.maximum(echo, 1e-6)))) if silent.any() else np.nan, spent))
+        print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in rows[-1][1:]) + " |", flush=True)
+    return rows
+
+
+def sound_table(model, sounds, labels):
+    """Print table 2 and return its rows."""
+    import torch
+
+    import resynthesis
+    import sound_model
+
+    transform, rate = model.transform, model.sound["rate"]
+    codes = torch.stack([sound_model.encode(model, sound, label)[0] for sound, label in zip(sounds, labels.tolist())])
+    truth, curves, high = levels_db(sounds, transform), decay_curves(sounds, rate), transform.frequencies > 1000
+    drawn = sound_model.magnitudes(model, codes, labels).clamp_min(1e-6).log10().mul(20).clamp(-60, 0)
+    distance = (drawn - truth).square().mean((1, 2)).sqrt().mean()
+    print(f"\n{len(sounds)} sounds from their codes: the picture drawn is {distance:.1f} dB from the original's, "
+          f"flicker {flicker(drawn, transform)[:, high].mean():.1f} for "
+          f"{flicker(truth, transform)[:, high].mean():.1f} dB\n\n"
+          "| way | distance dB | decay dB | flicker dB | onset ms | DC dB | last sample | level dB | peak |\n"
+          + "|---" * 9 + "|")
+    ways = {"fast": {}, "fine": {"quality": "fine"}, "fast, no grain": {"grain": False}, "fast, end unknown": {}}
+    rows, sound = [], model.sound
+    for name, options in ways.items():
+        if "unknown" in name:
+            model.sound = {key: value for key, value in sound.items() if key != "end"}
+        found = sound_model.sounds(model, codes, torch.as_tensor(labels), **options)
+        model.sound = sound
+        levels = levels_db(found, transform)
+        wanted = np.array(sound.get("levels", [sound_model.LEVEL] * len(INSTRUMENTS)))[labels]
+        rows.append((name, float((levels - truth).square().mean((1, 2)).sqrt().mean()),
+                     np.abs(decay_curves(found, rate) - curves).mean(),
+                     float(flicker(levels, transform)[:, high].mean()),
+                     max(resynthesis.onset_of(one, rate) for one in found) / rate * 1000,
+                     20 * np.log10(max(np.abs(found.mean(1)).max(), 1e-15)), np.abs(found[:, -1]).max(),
+                     np.abs([resynthesis.level_db(one, rate) - level for one, level in zip(found, wanted)]).max(),
+                     np.abs(found).max()))
+        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in rows[-1][1:]) + " |", flush=True)
+    return rows
+
+
+def speed_table(model, count):
+    """Print table 3 and return its rows."""
+    import torch
+
+    import sound_model
+
+    def best(act, times=3):
+        act()
+        seconds = []
+        for _ in range(times):
+            began = time.perf_counter()
+            act()
+            seconds.append(time.perf_counter() - began)
+        return min(seconds), np.median(seconds)
+
+    labels = torch.arange(count) % len(INSTRUMENTS)
+    codes = sound_model.random_codes(model, count)
+    long = count * model.sound["samples"] / model.sound["rate"]
+    rows = [("a kit of eight", *best(lambda: sound_model.kit(model, 1)), 8 * long / count)]
+    for quality in ("fast", "fine"):
+        seconds = best(lambda: sound_model.sounds(model, codes, labels, quality=quality))
+        rows.append((f"{count} sounds, {quality}", *seconds, long))
+    print("\n| what | best s | median s | times real time (median) |\n|---|---|---|---|")
+    for name, least, median, length in rows:
+        print(f"| {name} | {least:.2f} | {median:.2f} | {length / median:.1f} |")
+    return rows
+
+
+def main(argv=None):
+    """Print the tables as the command line says; returns their rows."""
+    parser = Parser(__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="sounds, a subfolder a class")
+    parser.add_argument("--run", type=Path, help="a model of train_audio.py: its run folder, or a .pt")
+    parser.add_argument("--count", type=number(int, 8), default=64, metavar="N", help="sounds (default: 64)")
+    parser.add_argument("--seed", type=number(int, 0), default=0, help="of the draw (default: 0)")
+    parser.add_argument("--tables", type=number(int, 1, 3), nargs="+", default=[1, 2, 3], help="which (default: all)")
+    arguments = parser.parse_args(argv)
+
+    import sound_model
+    from audio2nsgt import make_transform
+    from sound_pictures import DEFAULTS
+
+    warnings.simplefilter("ignore")
+    model = sound_model.load_sound_model(arguments.run) if arguments.run else None
+    settings = model.sound["settings"] if model else DEFAULTS
+    sounds, labels = draw(arguments.folder, arguments.count, arguments.seed, settings["rate"], settings["seconds"])
+    transform = model.transform if model else make_transform(settings, sounds.shape[1])
+    rows = [phase_table(sounds, transform)] if 1 in arguments.tables else []
+    rows += [sound_table(model, sounds, labels)] if model and 2 in arguments.tables else []
+    return rows + ([speed_table(model, arguments.count)] if model and 3 in arguments.tables else [])
+
+
+if __name__ == "__main__":
+    run(main)

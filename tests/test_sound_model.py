@@ -1,0 +1,364 @@
+"""From a code to a sound: the grain of noise, the phase, the end, the finish; kits, morphs, files, and their seeds."""
+
+import warnings
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import Activation_Matrix_To_Sound
+import resynthesis
+import sequencer
+import sound_model
+import train_audio
+import training
+from audio2nsgt import make_transform
+from griffin_lim import convergence
+from Midi_To_Activation_Matrix import INSTRUMENTS
+from models import BernoulliVAE, ConvVAE
+from sound_pictures import to_decibels
+
+RATE, SAMPLES = 8000, 2000
+SETTINGS = dict(scale="oct", rate=RATE, downsample=1, min_freq=60.0, max_freq=3975.0, bins=24, seconds=0.25)
+
+
+def drum(seed=0, decay=0.03, tone=180.0, noise=0.5, rate=RATE, samples=SAMPLES):
+    """A tone and a noise that start together and decay."""
+    time = np.arange(samples) / rate
+    hiss = np.random.default_rng(seed).standard_normal(samples)
+    sound = (np.sin(2 * np.pi * tone * time + 0.5) + noise * hiss) * np.exp(-time / decay)
+    return (0.5 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def transform():
+    with warnings.catch_warnings(action="ignore"):  # of windows widened at low frequencies
+        return make_transform(SETTINGS, SAMPLES)
+
+
+def make_model(transform, **sound):
+    """An untrained model, all of whose pictures lie around that of a drum."""
+    torch.manual_seed(0)
+    shape = (len(transform.frequencies), int(transform.frames[0]))
+    model = ConvVAE(latent=3, shape=shape, widths=(8, 8), neck=4, embedding=4).eval()
+    level, _ = to_decibels(transform.forward(drum()[None]).abs())
+    with torch.no_grad():
+        model.mean_picture.copy_((level[0] + 30) / 15)
+    described = dict(settings=SETTINGS, samples=SAMPLES, floor_db=-60.0, relative=True, mean=-30.0, deviation=15.0,
+                     levels=[-10.0 - row for row in range(8)])
+    return model, {**described, **sound}
+
+
+@pytest.fixture(scope="module")
+def model(transform):
+    return sound_model.with_sound(*make_model(transform))
+
+
+@pytest.fixture(scope="module")
+def run(transform, tmp_path_factory):
+    """A run folder with such a model."""
+    folder = tmp_path_factory.mktemp("run")
+    model, described = make_model(transform)
+    training.save_checkpoint(folder / "best.pt", model, sound=described)
+    return folder
+
+
+# --- the finish ---
+
+
+def signals():
+    """Silence, noise, decays from anywhere, steps, an impulse: (n,) of many levels."""
+    def make(kind, seed, gain, start):
+        generator = np.random.default_rng(seed)
+        samples = {"noise": generator.standard_normal(SAMPLES), "step": np.ones(SAMPLES),
+                   "impulse": np.eye(1, SAMPLES, start)[0], "slow": np.sin(np.arange(SAMPLES) / 40),
+                   "decay": np.roll(drum(seed), start)}[kind]
+        return gain * samples
+
+    return st.builds(make, st.sampled_from(["noise", "step", "impulse", "slow", "decay"]), st.integers(0, 10**6),
+                     st.sampled_from([1e-6, 0.1, 1.0, 1e4]), st.integers(0, SAMPLES - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(signal=signals(), level=st.floats(-40, 0))
+def test_a_finished_sound_starts_at_once_ends_in_silence_and_has_no_dc_at_its_level(signal, level):
+    sound = resynthesis.finish(signal, RATE, level)
+    assert sound.dtype == np.float32 and sound.shape == signal.shape and np.isfinite(sound).all()
+    peak = np.abs(sound).max()
+    assert 0 < peak <= resynthesis.CEILING + 1e-6
+    assert resynthesis.onset_of(sound, RATE) <= 0.002 * RATE
+    assert sound[-1] == 0 and abs(sound.mean()) < 1e-6 * peak + 1e-9
+    if peak < resynthesis.CEILING - 1e-3:
+        assert resynthesis.level_db(sound, RATE) == pytest.approx(level, abs=0.01)
+
+
+def test_silence_stays_silence():
+    assert not resynthesis.finish(np.zeros(SAMPLES), RATE, -10).any()
+
+
+def test_what_the_circle_left_before_the_beginning_comes_back_before_it():
+    whole = np.concatenate((drum(), np.zeros(80, np.float32)))[:SAMPLES]
+    turned = np.roll(whole, -40)  # 5 ms of the attack lie at the end of the circle
+    one, two = resynthesis.finish(whole, RATE, -12), resynthesis.finish(turned, RATE, -12)
+    np.testing.assert_allclose(one[:1500], two[:1500], atol=1e-3)
+
+
+def test_level_is_the_rms_of_the_loudest_20_ms():
+    sound = np.zeros(SAMPLES)
+    sound[500:660] = 0.1
+    assert resynthesis.level_db(sound, RATE) == pytest.approx(-20)
+    assert resynthesis.level_db(np.zeros(10), RATE) <= -200
+
+
+# --- phase, end, grain ---
+
+
+@pytest.mark.parametrize("decay", [0.01, 0.03])
+def test_a_drum_comes_back_from_its_magnitude_and_a_known_end_makes_it_better(transform, decay):
+    sounds = torch.as_tensor(np.stack([drum(seed, decay, tone) for seed, tone in enumerate((120, 180, 400, 900))]))
+    magnitude = transform.forward(sounds).abs()
+    ends = [resynthesis.end_of(sound, RATE) for sound in sounds.numpy()]
+    known = resynthesis.search_phase(magnitude + 0j, transform, 16, ends)
+    unknown = resynthesis.search_phase(magnitude + 0j, transform, 16)
+    assert convergence(known, magnitude, transform).mean() < -15
+    for sound, end, original in zip(known.numpy(), ends, sounds.numpy()):
+        assert not sound[int(max(1.2 * end, end + 0.01 * RATE)) + 2:].any()
+        assert abs(resynthesis.onset_of(sound, RATE) - resynthesis.onset_of(original, RATE)) <= 0.002 * RATE
+    last = slice(-RATE // 100, None)  # what would be heard before the attack, round the circle
+    assert known[:, last].abs().max() < 0.01 * unknown[:, last].abs().max()
+
+
+def test_the_truth_is_where_the_search_stays(transform):
+    sounds = torch.as_tensor(np.stack([drum(0), drum(1)]))
+    coefficients = transform.forward(sounds)
+    found = resynthesis.search_phase(coefficients, transform, 6)
+    assert convergence(found, coefficients.abs(), transform).max() < -80
+
+
+def test_a_sound_is_the_same_to_the_bit_in_any_company(transform):
+    magnitude = transform.forward(np.stack([drum(seed, 0.02 + 0.004 * seed) for seed in range(7)])).abs()
+    noise = torch.randn(7, SAMPLES, generator=torch.Generator().manual_seed(0))
+    ends = torch.linspace(500, 1900, 7)
+    whole = resynthesis.to_signals(magnitude, transform, noise, ends=ends)
+    for part in ([6], [2, 3, 4], [5, 0]):
+        assert torch.equal(resynthesis.to_signals(magnitude[part], transform, noise[part], ends=ends[part]),
+                           whole[part]), part
+
+
+def smooth_noise(transform, floor=-30.0):
+    """A magnitude without any grain: level over all bands, decaying."""
+    frames = int(transform.frames[0])
+    return torch.exp(-torch.arange(frames) / (frames / 3.0)).expand(1, len(transform.frequencies), frames) + 0.0
+
+
+def test_grain_is_that_of_white_noise_high_up_keeps_the_level_and_leaves_lows_alone(transform):
+    magnitude = smooth_noise(transform).expand(16, -1, -1)
+    noise = torch.randn(16, SAMPLES, generator=torch.Generator().manual_seed(1))
+    grained = resynthesis.with_grain(magnitude, transform, noise)
+    low, high = np.array(transform.frequencies) < 200, np.array(transform.frequencies) > 1000
+    torch.testing.assert_close(grained[:, low], magnitude[:, low] + 0j)
+    difference = 20 * (grained[:, high].abs() / magnitude[:, high]).log10()
+    assert abs(difference.mean()) < 0.3
+    white = 20 * transform.forward(noise)[:, high].abs().log10()
+    white = white - white.mean((0, 2), keepdim=True)
+    assert difference.std() == pytest.approx(float(white.std()), rel=0.1)  # 5.6 dB, Rayleigh's
+
+
+def test_a_tone_gets_no_grain(transform):
+    band = int(np.searchsorted(transform.frequencies, 2000))
+    magnitude = 1e-3 * smooth_noise(transform)
+    magnitude[:, band] *= 1000
+    noise = torch.randn(1, SAMPLES, generator=torch.Generator().manual_seed(1))
+    grained = resynthesis.with_grain(magnitude, transform, noise)
+    torch.testing.assert_close(grained[:, band], magnitude[:, band] + 0j)
+    assert (grained[:, band + 12] - magnitude[:, band + 12]).abs().max() > 0.1 * magnitude[:, band + 12].max()
+
+
+def test_the_end_is_read_from_pictures_that_were_not_in_the_fit(transform):
+    generator = np.random.default_rng(0)
+    sounds = np.stack([drum(seed, generator.uniform(0.004, 0.06), generator.uniform(80, 800), generator.uniform(0, 1))
+                       for seed in range(240)])
+    features = resynthesis.end_features(transform.forward(sounds).abs(), transform)
+    ends = np.array([resynthesis.end_of(sound, RATE) for sound in sounds])
+    fitted = resynthesis.fit_ends(features[:200], ends[:200], SAMPLES)
+    read = resynthesis.read_ends(fitted, features[200:], margin=0).numpy()
+    error = np.log2(read / ends[200:])
+    assert np.sqrt(np.mean(error**2)) < 0.5 * np.std(np.log2(ends[200:]))
+    assert (read <= SAMPLES).all() and np.isfinite(resynthesis.read_ends(fitted, 1e6 * features).numpy()).all()
+
+
+def test_end_of_is_where_the_sound_falls_below_40_db():
+    sound = np.exp(-np.arange(SAMPLES) / 100.0) * np.sign(np.sin(np.arange(SAMPLES)))
+    assert resynthesis.end_of(sound, RATE) == pytest.approx(100 * np.log(100), abs=80)
+
+
+# --- sounds of a model ---
+
+
+def test_sounds_follow_seed_and_number_and_nothing_else(model):
+    labels = torch.arange(6)
+    codes = sound_model.random_codes(model, 6, seed=4)
+    whole = sound_model.sounds(model, codes, labels, seed=4)
+    assert whole.dtype == np.float32 and whole.shape == (6, SAMPLES) and np.abs(whole).max(1).min() > 0.01
+    assert np.array_equal(whole, sound_model.sounds(model, codes, labels, seed=4, workers=1))
+    for i in (0, 5):
+        code = sound_model.random_codes(model, 1, seed=4, first=i)
+        assert np.array_equal(sound_model.sounds(model, code, int(labels[i]), seed=4, first=i)[0], whole[i])
+    assert not np.array_equal(whole, sound_model.sounds(model, codes, labels, seed=5))
+    assert not torch.equal(codes, sound_model.random_codes(model, 6, seed=5))
+
+
+def test_sounds_keep_the_level_of_their_class_and_a_mix_lies_between(model):
+    codes = torch.zeros(3, 3)
+    mix = torch.zeros(3, 8)
+    mix[0, 0] = mix[1, 7] = 1.0
+    mix[2, [0, 7]] = 0.5
+    mixed = sound_model.sounds(model, codes, mix)
+    levels = [resynthesis.level_db(sound, RATE) for sound in mixed]
+    assert levels == pytest.approx([-10, -17, -13.5], abs=0.02)
+    assert np.array_equal(mixed[0], sound_model.sounds(model, codes[:1], 0)[0])
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e4, 1e30])
+def test_any_finite_code_gives_a_finite_sound(model, scale):
+    made = sound_model.sounds(model, scale * sound_model.random_codes(model, 4, seed=1), torch.arange(4))
+    assert np.isfinite(made).all() and np.abs(made).max() <= 1
+
+
+@pytest.mark.parametrize("codes, label, words", [
+    (torch.full((1, 3), float("nan")), 0, "codes: expected finite"), (torch.zeros(1, 4), 0, r"\(B, 3\)"),
+    (torch.zeros(1, 3), 8, "label: expected 0 to 7, found 8"), (torch.zeros(1, 3), torch.ones(1, 5), "8 classes"),
+    (torch.zeros(1, 3), torch.zeros(1, 8), "weights")])
+def test_what_is_no_code_or_class_is_named(model, codes, label, words):
+    with pytest.raises(ValueError, match=words):
+        sound_model.sounds(model, codes, label)
+
+
+def test_pictures_at_the_floor_are_silent_and_wild_ones_finite(model):
+    floor = torch.full((1, *model.shape), (-60.0 + 30) / 15)
+    assert not sound_model.to_magnitude(model, floor).any()
+    for value in (float("nan"), float("inf"), -float("inf"), 1e30):
+        assert torch.isfinite(sound_model.to_magnitude(model, torch.full((1, *model.shape), value))).all()
+
+
+def test_a_kit_is_eight_sounds_at_the_sequencers_rate_that_leave_room_for_each_other(model):
+    kit = sound_model.kit(model, seed=2)
+    assert len(kit) == 8 and all(sound.dtype == np.float32 for sound in kit)
+    assert all(len(sound) == round(SAMPLES * sequencer.SAMPLE_RATE / RATE) for sound in kit)
+    assert sum(np.abs(sound).max() ** 2 for sound in kit) ** 0.5 <= sequencer.CEILING + 1e-6
+    again = sound_model.kit(model, seed=2)
+    assert all(np.array_equal(one, two) for one, two in zip(kit, again))
+    bars = np.zeros((1, 8, 64), np.uint8)
+    bars[:, :, ::8] = 100
+    assert np.abs(sequencer.render(bars, kit)).max() > 0.05
+
+
+def test_a_morph_goes_evenly_from_one_code_to_the_other():
+    start, end = torch.tensor([3.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
+    path = sound_model.between(start, end, 5)
+    torch.testing.assert_close(path[[0, -1]], torch.stack((start, end)))
+    torch.testing.assert_close(path.norm(dim=1), torch.linspace(3, 1, 5))
+    angles = torch.atan2(path[:, 1], path[:, 0])
+    torch.testing.assert_close(angles, torch.linspace(0, np.pi / 2, 5))
+    for other in (start, -start, 0 * start):
+        assert torch.isfinite(sound_model.between(start, other, 4)).all()
+
+
+# --- files and commands ---
+
+
+def test_what_is_no_sound_model_is_named(tmp_path):
+    training.save_checkpoint(tmp_path / "bars.pt", BernoulliVAE(latent=2, hidden=(4,)))
+    with pytest.raises(ValueError, match="bars.pt: expected a model of sounds .* BernoulliVAE"):
+        sound_model.load_sound_model(tmp_path / "bars.pt")
+    with pytest.raises(FileNotFoundError, match="none.pt"):
+        sound_model.load_sound_model(tmp_path / "none.pt")
+
+
+def test_a_checkpoint_that_does_not_say_what_its_sounds_are_is_named(transform, tmp_path):
+    model, described = make_model(transform)
+    for change, words in ((dict(settings={**SETTINGS, "bins": 12}), "expected pictures of"), (dict(samples=None), "cannot be used")):
+        training.save_checkpoint(tmp_path / "best.pt", model, sound={**described, **change})
+        with pytest.raises(ValueError, match=words):
+            sound_model.load_sound_model(tmp_path)
+    training.save_checkpoint(tmp_path / "best.pt", model, sound={"settings": SETTINGS})
+    with pytest.raises(ValueError, match="samples"):
+        sound_model.load_sound_model(tmp_path)
+
+
+def sounds_in(folder):
+    return {path.name: soundfile.read(path, dtype="float32") for path in sorted(folder.glob("*.wav"))}
+
+
+def generate(run, folder, *options):
+    result = train_audio.main(["--generate", str(folder), "--run", str(run), *map(str, options)])
+    made = sounds_in(folder)
+    assert sorted(made) == sorted(path.name for path in result["files"]) and (folder / "sounds.png").is_file()
+    assert all(rate == RATE and samples.shape == (SAMPLES,) for samples, rate in made.values())
+    return made
+
+
+def test_generate_writes_a_kit_that_the_sequencer_reads(run, tmp_path):
+    made = generate(run, tmp_path / "kit", "--seed", 3)
+    assert set(made) == {f"{name}.wav" for name in INSTRUMENTS}
+    assert len(sequencer.load_kit(tmp_path / "kit")) == 8
+    again = generate(run / "best.pt", tmp_path / "again", "--seed", 3)
+    assert all(np.array_equal(made[name][0], again[name][0]) for name in made)
+
+
+def test_generate_writes_as_many_of_a_class_as_asked_and_more_do_not_change_them(run, tmp_path):
+    two = generate(run, tmp_path / "two", "--class", "snare", "--n", 2, "--seed", 1)
+    five = generate(run, tmp_path / "five", "--class", "sd", "--n", 5, "--seed", 1)
+    assert set(five) == {f"Snare_{i:03d}.wav" for i in range(1, 6)}
+    assert all(np.array_equal(two[name][0], five[name][0]) for name in two)
+
+
+def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path):
+    for name, tone in (("Kick", 90), ("Clap", 900)):
+        soundfile.write(tmp_path / f"{name}.wav", drum(tone=tone, rate=16000, samples=6000), 16000)
+    point = generate(run, tmp_path / "at", "--at", 1, "-0.5", "--class", "Tom")
+    assert list(point) == ["Tom.wav"]
+    expected = sound_model.sounds(model, torch.tensor([[1, -0.5, 0]]), 5, quality="fine")[0]
+    np.testing.assert_allclose(point["Tom.wav"][0], expected, atol=2**-23)
+    near = generate(run, tmp_path / "like", "--like", tmp_path / "Kick.wav", "--spread", 0, "--n", 2)
+    assert set(near) == {"Kick_001.wav", "Kick_002.wav"}
+    code, label = sound_model.encode_file(model, tmp_path / "Kick.wav", 0)
+    expected = sound_model.sounds(model, code[None], label, quality="fine")[0]
+    np.testing.assert_allclose(near["Kick_001.wav"][0], expected, atol=2**-23)
+    morph = generate(run, tmp_path / "between", "--between", tmp_path / "Kick.wav", tmp_path / "Clap.wav", "--steps", 3)
+    assert list(morph) == [f"Kick_to_Clap_{i:03d}.wav" for i in (1, 2, 3)]
+    levels = [resynthesis.level_db(samples, RATE) for samples, _ in morph.values()]
+    assert levels == pytest.approx([-10, -11, -12], abs=0.1)  # of the class, which changes on the way
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--generate", "out", "--class", "Kazoo"], "expected one of Kick"), (["--n", "3"], "need --generate"),
+    (["--generate", "out", "--at", "1", "--like", "x.wav"], "not allowed with")])
+def test_wrong_options_are_one_line(options, words, capsys):
+    with pytest.raises(SystemExit) as exit:
+        train_audio.main(options)
+    assert exit.value.code == 2 and words in capsys.readouterr().err
+
+
+def test_a_missing_or_silent_sound_is_named(run, tmp_path):
+    soundfile.write(tmp_path / "silent.wav", np.zeros(100), RATE)
+    for name, words in (("none.wav", "none.wav"), ("silent.wav", "found silence")):
+        with pytest.raises((ValueError, OSError), match=words):
+            generate(run, tmp_path / "out", "--like", tmp_path / name)
+    with pytest.raises(ValueError, match="--at: expected at most 3 numbers, found 4"):
+        generate(run, tmp_path / "out", "--at", 1, 2, 3, 4)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pattern_plays_with_a_kit_of_a_sound_model(run, model, tmp_path):
+    bar = np.zeros((1, 8, 64), np.uint8)
+    bar[0, [0, 1, 4], [0, 16, 8]] = 110
+    np.save(tmp_path / "bar.npy", bar)
+    Activation_Matrix_To_Sound.main(["--pattern", str(tmp_path / "bar.npy"), "--kit", str(run), "--seed", "6",
+                                     "--wav", str(tmp_path / "bar.wav")])
+    samples, rate = soundfile.read(tmp_path / "bar.wav", dtype="float32")
+    expected = sequencer.render(bar, sound_model.kit(model, seed=6))
+    np.testing.assert_allclose(samples.reshape(len(samples), -1)[:, 0], expected, atol=1e-4)
