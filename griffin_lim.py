@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2nsgt import NSGT, OctScale, load_audio, load_transform, make_transform, save_audio
+import phase_search
+from audio2nsgt import load_audio, load_transform, make_transform, save_audio
 from command_line import Parser, number, replacing, run
+from nonstationary_gabor import NSGT, OctScale
 
 INITS = ("coarse", "zero", "random")
 
@@ -88,19 +90,12 @@ class STFT:
         return total.view(len(frames), -1)[:, self.fft_size // 2:self.fft_size // 2 + self.Ls]
 
 
-def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=0.5, effort=1,
+def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=None, candidates=4,
                 progress=None):
     """The signal whose transform has the given magnitude, as nearly as can be found.
 
-    Two sets are to meet: coefficients of signals, and coefficients of the right magnitude. Projections on them are
-    P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. First a search by the Douglas-Rachford rule (the
-    difference map with beta = 1; Elser, Rankenburg and Thibault 2007), which leaves bad minima,
-
-        c <- c + P(2 M(c) - c) - M(c)
-
-    then fast Griffin-Lim (Perraudin, Balazs and Soendergaard 2013), which settles in the one at hand,
-
-        t' = P(c),  c <- M(t' + momentum (t' - t)),  t = t'
+    After the first phases, a search by the Douglas-Rachford rule, which leaves bad minima; then fast Griffin-Lim, which
+    settles in the one at hand: see phase_search.py for both and for the start from below.
 
     Args:
         magnitude: shape (bands, frames) or (B, bands, frames), not negative.
@@ -108,13 +103,15 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
         iterations: of either rule, each one way there and back.
         momentum: of fast Griffin-Lim.
         init: the first phase: "zero", as of an impulse at the beginning, where an NSGT has its reference (for STFT: at
-            the beginning too); "random"; or "coarse", for an NSGT: the phases found for the octaves from below, one
-            by one, in small transforms (`NSGT.below`); for other transforms it is "zero".
+            the beginning too); "random"; or "coarse", for an NSGT: phases found from the low bands upwards, a few bands
+            at a time, which is work besides the iterations; for other transforms it is "zero".
         seed: of the random phases, which are the same for every sound of a batch: a sound's result does not depend on
             its company.
-        effort: of the coarse start: a factor on its iterations, whose work at 1 is that of some 1,000 at full size.
-        search: the share of the iterations that search; 0 is plain fast Griffin-Lim.
-        progress: called in each iteration with its number and the spectral convergence of the batch, in dB.
+        search: the share of the iterations that search; 0 is plain fast Griffin-Lim; None: 0 after a coarse start,
+            which has searched, else a half.
+        candidates: of the coarse start: phases tried for each of its steps; its time is in proportion.
+        progress: called with what is going on ("start" or "iterations"), how many steps of it are done, their number,
+            and the spectral convergence of the batch in dB (None in the start).
 
     Returns:
         A tensor of shape (samples,) or (B, samples).
@@ -126,144 +123,47 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
 
     if init not in INITS:
         raise ValueError(f"init: expected one of {', '.join(INITS)}, found {init!r}")
+    if not candidates >= 1:
+        raise ValueError(f"candidates: expected at least 1, found {candidates}")
     magnitude = torch.as_tensor(magnitude, dtype=transform.dtype, device=transform.device)
     if magnitude.ndim not in (2, 3) or not torch.isfinite(magnitude).all() or (magnitude < 0).any():
         raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, "
                          f"frames), found shape {tuple(magnitude.shape)} or others")
+    if init == "coarse" and not (isinstance(transform, NSGT) and transform.reducedform == 0 and transform.real):
+        init = "zero"
     batch = magnitude.reshape(-1, *magnitude.shape[-2:])
     level = batch.amax((-2, -1), keepdim=True).clamp_min(1e-30)
     batch = batch / level  # so that nothing depends on it
-    searches = round(iterations * search)
+    searches = round(iterations * (search if search is not None else 0 if init == "coarse" else 0.5))
+    seen = progress and (lambda iteration, error: progress("iterations", iteration + 1, iterations, error))
     with torch.no_grad():
-        c = start(batch, transform, init, seed, effort)
-        c = _refine(c, batch, transform, searches, iterations - searches, momentum, progress)
-        return (transform.backward(c) * level[..., 0]).view(*magnitude.shape[:-2], -1)
-
-
-def _refine(c, magnitude, transform, searches, settles, momentum=0.99, progress=None):
-    """Iterations of both rules, on a processor for a few sounds at a time, which stay in its cache."""
-    import torch
-
-    small = c.device.type == "cpu" and not progress
-    size = max(1, 2**18 // c[0].numel()) if small else len(c)
-    found = []
-    for part, wanted in zip(c.split(size), magnitude.split(size)):
-        part = _search(part, wanted, transform, searches, progress)
-        found.append(_settle(part, wanted, transform, settles, momentum, progress, searches))
-    return torch.cat(found)
-
-
-def _impose(magnitude, c, out=None):
-    """M(c): coefficients of the given magnitude in place of their own; bands beyond those of `magnitude` are free."""
-    import torch
-
-    bands = magnitude.shape[-2]
-    out = torch.empty_like(c) if out is None else out
-    inner = c[..., :bands, :]
-    gain = torch.mul(inner, inner.conj()).real.add(1e-30).rsqrt_().mul_(magnitude)  # three times as fast as by abs()
-    torch.mul(inner, gain, out=out[..., :bands, :])
-    if bands < c.shape[-2]:
-        out[..., bands:, :] = c[..., bands:, :]
-    return out
-
-
-# The two rules work in place: fresh memory for every step would cost more than the arithmetic.
-
-
-def _search(c, magnitude, transform, iterations, progress=None):
-    """Douglas-Rachford iterations; returns coefficients of the right magnitude."""
-    import torch
-
-    c, imposed, reflected = c.clone(), torch.empty_like(c), torch.empty_like(c)
-    for iteration in range(iterations):
-        _impose(magnitude, c, out=imposed)
-        torch.mul(imposed, 2, out=reflected).sub_(c)
-        possible = transform.forward(transform.backward(reflected))
-        c.add_(possible).sub_(imposed)
-        if progress:
-            progress(iteration, _error(possible, magnitude))
-    return _impose(magnitude, c, out=imposed)
-
-
-def _settle(c, magnitude, transform, iterations, momentum, progress=None, done=0):
-    """Fast Griffin-Lim iterations; returns coefficients of the right magnitude."""
-    import torch
-
-    c, ahead, before = c.clone(), torch.empty_like(c), None
-    for iteration in range(iterations):
-        possible = transform.forward(transform.backward(c))
-        if before is None:
-            ahead.copy_(possible)
+        if init == "coarse":
+            starting = progress and (lambda done, total: progress("start", done, total, None))
+            c = phase_search.coarse_start(batch, transform, candidates, seed, starting)
         else:
-            torch.sub(possible, before, out=ahead).mul_(momentum).add_(possible)
-        before = possible
-        _impose(magnitude, ahead, out=c)
-        if progress:
-            progress(done + iteration, _error(possible, magnitude))
-    return c
+            c = start(batch, transform, init, seed)
+        # on a processor, a few sounds at a time stay in its cache
+        size = max(1, 2**18 // c[0].numel()) if c.device.type == "cpu" and not progress else len(c)
+        found = []
+        for part, wanted in zip(c.split(size), batch.split(size)):
+            part = phase_search.search(part, wanted, transform, searches, seen)
+            part = phase_search.settle(part, wanted, transform, iterations - searches, momentum, seen, searches)
+            found.append(transform.backward(part))
+        return (torch.cat(found) * level[..., 0]).view(*magnitude.shape[:-2], -1)
 
 
-def start(magnitude, transform, init, seed=0, effort=1):
-    """The first coefficients, of the right magnitude: see griffin_lim."""
+def start(magnitude, transform, init, seed=0):
+    """The first coefficients for init "zero" or "random", of the right magnitude: see griffin_lim."""
     import torch
 
     if init == "random":
         generator = torch.Generator().manual_seed(seed)
         turns = torch.rand(magnitude.shape[-2:], dtype=torch.float64, generator=generator).to(magnitude)
         return torch.polar(magnitude, (2 * torch.pi * turns).expand_as(magnitude).contiguous())
-    if init == "coarse" and isinstance(transform, NSGT) and transform.reducedform == 0 and transform.real:
-        return _coarse_start(magnitude, transform, effort)
     if isinstance(transform, STFT):  # frames count time from their own beginning
         bins = torch.arange(magnitude.shape[-2], device=magnitude.device)[:, None]
         return magnitude * torch.exp(-1j * torch.pi * bins).to(transform.window.dtype.to_complex())
     return magnitude + 0j
-
-
-# Parts of the frequency range that are solved one after the other, and iterations there. Few bands and few frames make
-# the low ones cheap; the high ones come in steps of a quarter of an octave.
-SCHEDULE = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300), (4.76, 150),
-            (4, 150), (3.36, 150), (2.83, 150), (2.38, 150), (2, 150), (1.68, 150), (1.41, 150), (1.19, 150))
-
-
-def _coarse_start(magnitude, transform, effort):
-    """Phases found octave by octave from below, each a small problem that the octaves below have nearly solved."""
-    import torch
-
-    batch = magnitude.reshape(-1, *magnitude.shape[-2:])
-    frames = batch.shape[-1]
-    power = torch.fft.rfft(batch.square())  # |c|^2 is a short series in time: it can be read between the frames
-    order = torch.arange(power.shape[-1], device=power.device)
-    power *= torch.where((order > 0) & (2 * order < frames), 2.0, 1.0)  # orders that stand for their negative too
-    spectrum, known = None, 0
-    for part, iterations in SCHEDULE:
-        small = transform.below(transform.frequencies[-2] / part)
-        if small is None:
-            continue
-        count, bands = int(small.frames[0]), len(small.frequencies) - 2  # its two highest bands are others
-        turns = order[:, None] * torch.arange(count, device=power.device) % count / count
-        waves = torch.exp(2j * torch.pi * turns).to(power)  # (orders, count)
-        wanted = (power[:, :bands] @ waves).real.clamp_min(0).sqrt() * (frames**0.5 / count)
-        c = _extend(spectrum, known, wanted, small)
-        searches = round(0.75 * effort * iterations)
-        c = _refine(c, wanted, small, searches, round(effort * iterations) - searches)
-        spectrum, known = torch.fft.rfft(small.backward(c)), bands
-    return _extend(spectrum, known, batch, transform).view(magnitude.shape)
-
-
-def _extend(spectrum, known, magnitude, transform):
-    """Coefficients with the phases of a low spectrum in the first `known` bands, and phase 0 above."""
-    import torch
-
-    bands = len(transform.frequencies)
-    free = magnitude.new_zeros(len(magnitude), bands - magnitude.shape[1], magnitude.shape[2])
-    c = torch.cat((magnitude, free), 1) + 0j
-    if known:
-        count = min(spectrum.shape[1] - 1, transform.Ls // 2)
-        wide = spectrum.new_zeros(len(spectrum), transform.Ls // 2 + 1)
-        wide[:, :count] = spectrum[:, :count]
-        low = transform.forward(torch.fft.irfft(wide, n=transform.Ls))[:, :known]
-        c[:, :known] = _impose(magnitude[:, :known], low)
-    return c
 
 
 def convergence(signal, magnitude, transform):
@@ -271,11 +171,6 @@ def convergence(signal, magnitude, transform):
     got = transform.forward(signal).abs()
     error = (got - magnitude).flatten(-2).norm(dim=-1) / magnitude.flatten(-2).norm(dim=-1).clamp_min(1e-30)
     return 20 * error.log10()
-
-
-def _error(coefficients, magnitude):
-    """Spectral convergence of a whole batch in dB, a number."""
-    return 20 * float(((coefficients.abs() - magnitude).norm() / magnitude.norm().clamp_min(1e-30)).log10())
 
 
 def full_rate(blocks, frames, downsample):
@@ -312,9 +207,9 @@ def main(argv=None):
     parser.add_argument("--hop", type=number(int, 1), default=256, metavar="N", help="stft, in samples (default: 256)")
     parser.add_argument("--iterations", type=number(int, 0), default=100, metavar="N", help="default: 100")
     parser.add_argument("--init", choices=INITS, default="coarse", help="the first phase (default: coarse)")
-    parser.add_argument("--effort", type=number(float, 0.01, 100), default=1.0, metavar="X",
-                        help="of --init coarse: a factor on its work (default: 1)")
-    parser.add_argument("--seed", type=number(int, 0), default=0, help="of --init random (default: 0)")
+    parser.add_argument("--candidates", type=number(int, 1, 1000), default=4, metavar="N",
+                        help="of --init coarse: phases tried in each step, time in proportion (default: 4)")
+    parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of random phases (default: 0)")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.add_argument("--plot", type=Path, metavar="FILE",
                         help="draw both pictures and the convergence (.png .pdf .svg)")
@@ -351,15 +246,19 @@ def main(argv=None):
                 transform = NSGT(scale, rate, samples, matrixform=True, dtype="float32", device=arguments.device)
         magnitude = transform.forward(torch.as_tensor(signal, device=arguments.device)).abs()
 
-    curve = []
-    with tqdm(total=arguments.iterations, desc="after the start", unit="iteration", disable=None) as bar:
+    curve, bars = [], {}
 
-        def progress(iteration, error):
+    def progress(stage, done, total, error):
+        if stage not in bars:
+            bars[stage] = tqdm(total=total, desc=stage, disable=None, leave=False)
+        bars[stage].update(done - bars[stage].n)
+        if error is not None:
             curve.append(error)
-            bar.update()
 
-        result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
-                             effort=arguments.effort, progress=progress)
+    result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
+                         candidates=arguments.candidates, progress=progress)
+    for bar in bars.values():
+        bar.close()
     final = float(convergence(result, magnitude, transform))
     samples = result.cpu().numpy()
     peak = float(np.abs(samples).max())

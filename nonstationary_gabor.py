@@ -148,6 +148,7 @@ class NSGT:
     Attributes:
         frequencies: the centres of the bands given, in Hz, float64, shape (bands,).
         frames: frames of each band, int64, shape (bands,); all the same with matrixform.
+        centres, widths: b_k and L_k in bins of the spectrum, int64, shape (bands,).
 
     Raises:
         ValueError: the scale reaches past Nyquist, an argument is out of its range, or some bins are in no window.
@@ -187,7 +188,7 @@ class NSGT:
         if frames is not None and not (matrixform and frames >= most):
             raise ValueError(f"frames: expected at least {most}, and matrixform, found {frames}")
         frames = np.full_like(widths, frames or most) if matrixform else widths  # M_k
-        self.frames = frames[kept]
+        self.frames, self.centres, self.widths = frames[kept], centres[kept], widths[kept]
         if real:
             centres, widths, frames = centres[:half], widths[:half], frames[:half]
         self._plan(centres, widths, frames, kept)

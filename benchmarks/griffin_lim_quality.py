@@ -105,8 +105,7 @@ def rules_table(sounds, names, chosen):
     late = sounds[::5]
     late = np.concatenate((np.zeros((len(late), LEAD), np.float32), late), 1)[:, :LENGTH]
     rules = {"fast Griffin-Lim, random": dict(search=0, init="random"), "search + settle, zero": dict(init="zero"),
-             "search + settle, coarse (default)": {},
-             "the same, effort 4": dict(effort=4)}
+             "from below (default)": {}, "from below, 1 candidate": dict(candidates=1)}
     rows = []
     print(f"{len(sounds)} sounds, 100 iterations\n\n| transform | rule, first phase | mean dB | worst dB | attack ms | "
           "pre-echo dB (original) | s a sound |\n|---|---|---|---|---|---|---|")

@@ -9,7 +9,8 @@ import torch
 
 import audio2nsgt
 from audio2nsgt import NSGT, OctScale, block_rms, load_audio
-from griffin_lim import INITS, STFT, _search, convergence, full_rate, griffin_lim, main, start
+from griffin_lim import INITS, STFT, convergence, full_rate, griffin_lim, main, start
+from phase_search import Slice, _at_frames, coarse_start, search
 
 RATE, LENGTH = 8000, 2000
 
@@ -74,13 +75,14 @@ def test_without_search_it_is_fast_griffin_lim(name):
 def test_the_truth_is_a_fixed_point_of_the_search(name):
     transform = pair(name, "float64")
     truth = transform.forward(drum().astype(float))
-    found = _search(truth, truth.abs(), transform, 5)
+    found = search(truth, truth.abs(), transform, 5)
     assert torch.allclose(found, truth, atol=1e-9 * float(truth.abs().max()))
 
 
 @pytest.mark.parametrize("name, target", [("stft", -25), ("nsgt", -30)])
 def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
-    monkeypatch.setattr("griffin_lim.SCHEDULE", ((16, 60), (8, 60), (4, 60), (2, 60)))
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((16, 60), (8, 60)))
+    monkeypatch.setattr("phase_search.SEARCHES", 60)
     transform = pair(name)
     magnitude = transform.forward(np.stack([drum(seed) for seed in range(4)])).abs()
     ours = convergence(griffin_lim(magnitude, transform), magnitude, transform)
@@ -92,7 +94,9 @@ def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
 @pytest.mark.parametrize("init", INITS)
 def test_a_batch_is_a_loop_and_a_seed_a_result(name, init, monkeypatch):
     """Over a few iterations: later, the search lets differences of rounding grow."""
-    monkeypatch.setattr("griffin_lim.SCHEDULE", ((2, 4),))
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 4),))
+    monkeypatch.setattr("phase_search.SEARCHES", 3)
+    monkeypatch.setattr("phase_search.SETTLES", 2)
     transform = pair(name, "float64")
     magnitude = transform.forward(np.stack([drum(seed).astype(float) for seed in range(3)])).abs()
     together = griffin_lim(magnitude, transform, 4, init=init, seed=5)
@@ -116,7 +120,8 @@ def test_the_level_is_kept_and_does_not_matter(name):
 @pytest.mark.parametrize("name", ["stft", "nsgt"])
 @pytest.mark.parametrize("sound", ["silence", "click", "offset", "noise"])
 def test_odd_sounds_give_finite_output(name, sound, monkeypatch):
-    monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
+    monkeypatch.setattr("phase_search.SEARCHES", 10)
     signal = {"silence": np.zeros(LENGTH), "click": np.eye(1, LENGTH, 700)[0], "offset": np.full(LENGTH, 0.3),
               "noise": np.sign(np.random.default_rng(0).standard_normal(LENGTH))}[sound]
     transform = pair(name)
@@ -143,12 +148,64 @@ def test_an_unknown_init_is_named():
         griffin_lim(np.ones((129, 32)), pair("stft"), init="best")
 
 
-def test_progress_sees_every_iteration():
-    transform, seen = pair("stft"), []
+@pytest.mark.parametrize("name", ["stft", "nsgt"])
+def test_progress_sees_every_step(name, monkeypatch):
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 4),))
+    transform, seen = pair(name), []
     magnitude = transform.forward(3 * drum()).abs()
-    found = griffin_lim(magnitude, transform, 60, progress=lambda *what: seen.append(what))
-    assert [iteration for iteration, _ in seen] == list(range(60))
-    assert seen[-1][1] == pytest.approx(float(convergence(found, magnitude, transform)), abs=1)
+    found = griffin_lim(magnitude, transform, 60, candidates=1, progress=lambda *what: seen.append(what))
+    starting = [what for what in seen if what[0] == "start"]
+    assert [done for _, done, _, _ in starting] == list(range(1, len(starting) + 1))
+    assert bool(starting) == (name == "nsgt") and all(total == len(starting) for _, _, total, _ in starting)
+    assert [what[:3] for what in seen[len(starting):]] == [("iterations", done, 60) for done in range(1, 61)]
+    assert seen[-1][3] == pytest.approx(float(convergence(found, magnitude, transform)), abs=1)
+
+
+def sliced(first, last, **held):
+    """A slice of the NSGT, the spectrum and the coefficients of three drums."""
+    transform = pair("nsgt", "float64")
+    signal = torch.as_tensor(np.stack([drum(seed) for seed in range(3)])).double()
+    return Slice(transform, first, last, **held), torch.fft.rfft(signal), transform.forward(signal)
+
+
+@pytest.mark.parametrize("first, last", [(1, 9), (20, 21), (40, 52), (66, 72)])
+def test_a_slice_is_the_same_bands_of_the_whole(first, last):
+    """At the times that both have; and |c|^2 of the slice is that of the whole at its own times."""
+    piece, spectrum, whole = sliced(first, last)
+    power = torch.fft.rfft(whole.abs().square())
+    found = piece.forward(spectrum[:, piece.bins])
+    assert torch.allclose(found[..., 0] * piece.frames, whole[:, first:last, 0] * whole.shape[2], atol=1e-9)
+    assert torch.allclose(found.abs(), _at_frames(whole.abs(), power, piece.bands, piece.frames), atol=1e-6)
+    assert piece.frames <= whole.shape[2]
+
+
+def test_a_slice_has_a_way_back_and_holds_what_others_see():
+    piece, spectrum, _ = sliced(40, 52, held_below=True, held_above=True)
+    stretch = spectrum[:, piece.bins]
+    inner = slice(2, -2)  # at its ends the windows are nearly zero
+    assert torch.allclose(piece.backward(piece.forward(stretch))[:, inner], stretch[:, inner], atol=1e-9)
+    magnitude = 2 * piece.forward(stretch).abs()
+    found, error = piece.solve(spectrum, magnitude)
+    changed = (found != stretch).any(0).nonzero()[:, 0] + piece.bins.start
+    centres = pair("nsgt").centres
+    assert changed.min() == centres[40] + 1 and changed.max() == centres[51] - 1
+    assert (error < piece.error(stretch, magnitude)).all()
+
+
+def test_more_candidates_are_no_worse_and_cost_no_determinism(monkeypatch):
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 40),))
+    monkeypatch.setattr("phase_search.SEARCHES", 30)
+    transform = pair("nsgt")
+    magnitude = transform.forward(np.stack([drum(seed) for seed in range(4)])).abs()
+    magnitude /= magnitude.amax()
+    few, many, again = (coarse_start(magnitude, transform, candidates) for candidates in (1, 4, 4))
+    few, many, again = (convergence(transform.backward(c), magnitude, transform) for c in (few, many, again))
+    assert many.mean() < few.mean() + 0.5 and torch.equal(many, again)
+
+
+def test_candidates_below_one_are_named():
+    with pytest.raises(ValueError, match="candidates.*0"):
+        griffin_lim(np.ones((129, 32)), pair("stft"), candidates=0)
 
 
 @pytest.mark.parametrize("frames, d", [(40, 20), (157, 20), (31, 7), (5, 9)])
@@ -169,7 +226,8 @@ def test_full_rate_of_a_decay_is_nearly_the_decay():
 @pytest.mark.parametrize("options", [
     [], ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
 def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
-    monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
+    monkeypatch.setattr("phase_search.SEARCHES", 10)
     soundfile.write(tmp_path / "in.wav", drum(), RATE)
     result = main([str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--iterations", "40", "--plot",
                    str(tmp_path / "plot.png"), *options])
@@ -184,7 +242,8 @@ def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
 
 @pytest.mark.parametrize("d, target", [("1", -18), ("4", -10)])
 def test_the_command_rebuilds_a_picture_of_either_kind(tmp_path, d, target, monkeypatch):
-    monkeypatch.setattr("griffin_lim.SCHEDULE", ((4, 10), (2, 10)))
+    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
+    monkeypatch.setattr("phase_search.SEARCHES", 10)
     (tmp_path / "sounds").mkdir()
     soundfile.write(tmp_path / "sounds" / "in.wav", drum(), RATE)
     audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d,
