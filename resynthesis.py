@@ -7,8 +7,8 @@ What makes a drawn magnitude unlike one of a real sound, and what is done about 
 
 - It is a mean, and so it is smooth where real noise flickers; no noise has such a magnitude, only a chirp has. So the
   grain of a white noise is laid over it, where real one-shots are noisy (`with_grain`).
-- One-shots start at sample 0, all partials together: phases as of an impulse there are near the truth before the first
-  iteration (Griffin-Lim then needs few), for tones; noise brings its own.
+- One-shots start at sample 0, all partials together: phases of tones that start there (`tone_turns`) are near the truth
+  before the first iteration, and noise brings its own; so few iterations are enough.
 - Low bands blur time by a quarter of a second, and round the transform's circle, the end is just before the beginning.
   A small regression, fitted to training sounds, reads from the picture where the sound ends (`fit_ends`); the search
   for the phase then holds the rest at silence, as a known support: faster, and with no rumble before and after.
@@ -17,7 +17,7 @@ What makes a drawn magnitude unlike one of a real sound, and what is done about 
 import numpy as np
 import torch
 
-from griffin_lim import griffin_lim
+import phase_search
 
 QUALITIES = {"fast": 10, "fine": 30, "best": 300}  # iterations; benchmarks/sound_speed.py shows what they bring
 NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see with_grain
@@ -51,8 +51,11 @@ def search_phase(coefficients, transform, iterations, ends=None):
 
 def search(coefficients, transform, iterations, silence):
     """The same for some sounds at once, that are to be silent where `silence` (B, samples) is 0."""
-    held = Held(transform, coefficients, silence)
-    return silence * griffin_lim(coefficients.abs(), held, iterations, init="zero")
+    magnitude, held = coefficients.abs(), Held(transform, silence)
+    with torch.no_grad():
+        found = phase_search.search(coefficients, magnitude, held, iterations // 2)
+        found = phase_search.settle(found, magnitude, held, iterations - iterations // 2)
+        return held.backward(found)
 
 
 def in_groups(find, transform, *parts):
@@ -71,20 +74,13 @@ def group_size(transform):
 
 
 class Held:
-    """A transform of sounds with a known support, whose phases are counted from those of given coefficients.
+    """A transform of sounds with a known support: its way back to a signal keeps the silence."""
 
-    So griffin_lim's phase 0 starts from these phases, and each of its steps back to a signal keeps the silence.
-    """
-
-    def __init__(self, transform, coefficients, silence):
-        self.transform, self.dtype, self.device, self.silence = transform, transform.dtype, transform.device, silence
-        self.turn = torch.polar(torch.ones_like(coefficients.real), coefficients.angle())
-
-    def forward(self, signal):
-        return self.transform.forward(signal).mul_(self.turn.conj())
+    def __init__(self, transform, silence):
+        self.forward, self.silence, self.inverse = transform.forward, silence, transform.backward
 
     def backward(self, coefficients):
-        return self.transform.backward(coefficients * self.turn).mul_(self.silence)
+        return self.inverse(coefficients).mul_(self.silence)
 
 
 def support(transform, ends, count):
@@ -100,21 +96,51 @@ def support(transform, ends, count):
 
 
 def with_grain(magnitude, transform, noise):
-    """Coefficients to start from: the magnitudes with the grain of white noise (B, samples) where sounds are noisy.
+    """Coefficients to start from: tones' phases, and the grain of white noise (B, samples) where sounds are noisy.
 
     In real one-shots of all classes, magnitudes in bands above 1 kHz flicker nearly as those of white noise do, and
-    those below 200 Hz hardly. So in between, white noise of the picture's level fades in, and phases as of an impulse
-    at sample 0 fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
+    those below 200 Hz hardly. So in between, white noise of the picture's level fades in, and tones (see tone_turns)
+    fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
     """
+    turns = tone_turns(magnitude, transform)
     if not noise.shape[-1]:
-        return magnitude + 0j
+        return magnitude * turns
     grain = transform.forward(noise)
     grain = grain / grain.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
     low, high = np.log2(NOISE_HZ)
     place = torch.as_tensor(np.log2(np.maximum(transform.frequencies, 1)), dtype=magnitude.dtype)[:, None]
     share = ((place - low) / (high - low)).clamp(0, 1) * (1 - tone_share(magnitude, transform))
     # the mean of log |grain| lies 2.5 dB below the log of its mean square, and pictures are means of logs
-    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() + share * grain)
+    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() * turns + share * grain)
+
+
+def tone_turns(magnitude, transform, top=NOISE_HZ[1]):
+    """Phases of tones that start together at sample 0, as numbers of length 1: (B, bands, frames); 1 above `top` Hz.
+
+    An NSGT counts a band's phase from a tone at its centre. Here each band follows the ridge on whose slope it lies, at
+    the mean frequency of the bands around the ridge's top, weighted by their energy (after Beauregard, Harish
+    and Wyse 2015, "Single pass spectrogram inversion"). So the slopes of one ridge stay together; each at its own
+    frequency, they would soon cancel, and a long tone would come out as a short thud.
+    """
+    count = int(np.searchsorted(transform.frequencies, top))
+    turns = torch.ones_like(magnitude) + 0j
+    if count < 3:
+        return turns
+    level = magnitude[:, :count] + 1e-6
+    edge = torch.zeros_like(level[:, :1])
+    below, above = torch.cat((edge, level[:, :-1]), 1), torch.cat((level[:, 1:], edge), 1)
+    ridge = torch.arange(count)[:, None].expand_as(level)
+    ridge = torch.where((above > level) & (above >= below), ridge + 1, torch.where(below > level, ridge - 1, ridge))
+    for _ in range(7):  # a step up the slope, then 2, 4, ... 128
+        ridge = ridge.gather(1, ridge)
+    bins = torch.as_tensor(transform.centres[:count], dtype=magnitude.dtype)[:, None]  # cycles in the whole sound
+    spacing = torch.as_tensor(np.gradient(transform.frequencies[:count]), dtype=magnitude.dtype)[:, None]
+    weight = torch.stack((level.square() * spacing, level.square() * spacing * bins), 1)  # (B, 2, count, frames)
+    weight = torch.nn.functional.avg_pool2d(weight, (5, 1), 1, (2, 0))
+    off = (weight[:, 1] / weight[:, 0]).gather(1, ridge) - bins
+    cycles = (off.cumsum(-1) - off[..., :1]) / magnitude.shape[-1]
+    turns[:, :count] = torch.polar(torch.ones_like(cycles), 2 * torch.pi * (cycles % 1))
+    return turns
 
 
 def tone_share(magnitude, transform, every=4):

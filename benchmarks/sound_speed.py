@@ -90,13 +90,17 @@ def phase_table(sounds, transform):
     ends = torch.tensor([float(resynthesis.end_of(sound, transform.fs)) for sound in sounds])
     onsets = [resynthesis.onset_of(sound, transform.fs) for sound in sounds]
 
-    def ours(iterations, known=True):
-        return lambda: resynthesis.search_phase(magnitude + 0j, transform, iterations, ends if known else None)
+    def ours(iterations, known=True, turns=1 + 0j):
+        return lambda: resynthesis.search_phase(magnitude * turns, transform, iterations, ends if known else None)
+
+    def tones(iterations):
+        return lambda: ours(iterations, turns=resynthesis.tone_turns(magnitude, transform))()
 
     ways = {"random, fast Griffin-Lim, 16": lambda: griffin_lim(magnitude, transform, 16, init="random", search=0),
             "impulse, 0": ours(0, False), "impulse, 16": ours(16, False),
-            "impulse, end known, 8": ours(8), "impulse, end known, 16": ours(16), "impulse, end known, 40": ours(40),
-            "impulse, end known, 100": ours(100), "griffin_lim's default": lambda: griffin_lim(magnitude, transform)}
+            "impulse, end known, 16": ours(16), "tones, end known, 0": tones(0), "tones, end known, 10": tones(10),
+            "tones, end known, 16": tones(16), "tones, end known, 30": tones(30), "tones, end known, 100": tones(100),
+            "tones, end known, 300": tones(300), "griffin_lim's default": lambda: griffin_lim(magnitude, transform)}
     print(f"{len(sounds)} sounds, true magnitudes\n\n| start, iterations | mean dB | worst dB | distance dB | decay dB "
           "| attack ms | pre-echo dB | ms a sound |\n" + "|---" * 8 + "|")
     rows = []
