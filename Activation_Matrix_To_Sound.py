@@ -72,29 +72,40 @@ def read_pattern(path, bars=None):
 
 
 def chosen_bars(options):
-    """What --at, --random, --path, --pattern or --like ask for: (bars uint8 (n, 8, 64), facts of each bar or None)."""
+    """What --at, --random, --path, --pattern or --like ask for: (bars uint8 (n, 8, 64), a fact of each or None)."""
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
     model, seed = open_model(options.model), options.seed or 0
     plane, played = drum_map.Plane(model), bar_tools.PlayedBars(model)
-    wishes = {"style": bar_tools.style_index(model, options.style), "temperature": options.temperature,
-              "hits": options.density, "row_hits": dict(options.row_hits)}
+    style = bar_tools.style_index(model, options.style)
+    bars, codes = bars_and_codes(options, model, plane, own, seed, style)
+    facts = [fact_of(bar, code, plane, played) for bar, code in zip(own if options.like else bars, codes)]
+    if options.nearest:
+        if not len(played):
+            raise ValueError(f"--nearest: {options.model} keeps no played bars; a map that is trained now does")
+        bars = np.stack([played.bar(fact["index"], seed) for fact in facts])
+    return bars, facts
+
+
+def bars_and_codes(options, model, plane, own, seed, style):
+    """The bars and where each lies on the map; own: those of --pattern or --like, uint8 (n, 8, 64), or None."""
+    wishes = {"style": style, "temperature": options.temperature, "hits": options.density,
+              "row_hits": dict(options.row_hits)}
     if options.path:
+        kept = {"locked": own[0], "locked_rows": options.lock} if options.lock else {}
         start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
-        bars, codes = bar_tools.path(model, start, end, options.bars or 8, not options.no_fills, seed, **wishes)
-        return facts_of(bars, codes, plane, played, options)
+        return bar_tools.path(model, start, end, options.bars or 8, not options.no_fills, seed, **wishes, **kept)
     if options.at:
-        codes = [plane.to_code(*options.at)] * len(own if options.lock else [0])
+        codes = [plane.to_code(*options.at)] * (1 if own is None else len(own))
     elif options.random:
-        codes = [bar_tools.random_code(model, seed, i, wishes["style"]) for i in range(options.random)]
+        codes = [bar_tools.random_code(model, seed, i, style) for i in range(options.random)]
     else:
-        codes = bar_tools.encode(model, own, wishes["style"])
+        codes = bar_tools.encode(model, own, style)
     if options.humanise:
-        bars = bar_tools.humanise(model, own, codes, wishes["style"], seed, options.temperature)
-        return facts_of(bars, codes, plane, played, options)
+        return bar_tools.humanise(model, own, codes, style, seed, options.temperature), codes
     if options.pattern and not options.lock:
-        return facts_of(own, codes, plane, played, options)
+        return own, codes
     bars = []
     for i, code in enumerate(codes):  # each bar has noise of its own: one noise for all would give a common accent
         if options.lock:
@@ -102,29 +113,21 @@ def chosen_bars(options):
         if options.like and options.density is None:
             wishes["hits"] = np.count_nonzero(own[i])
         bars.append(bar_tools.draw(model, code[None], seed + i, **wishes)[0])
-    return facts_of(np.stack(bars), codes, plane, played, options)
+    return np.stack(bars), codes
 
 
-def facts_of(bars, codes, plane, played, options):
-    """The bars, or the nearest played ones where --nearest asks for them, and what is to be said of each.
+def fact_of(bar, code, plane, played):
+    """What is to be said of a bar (8, 64) at a code.
 
-    A fact is {"point": (x, y), "near": style or None, "hits": int, "novelty": cells or None, "nearest": [(style, cells,
-    (x, y))]}. For --like it is the person's own bar that lands and has neighbours.
+    {"point": (x, y), "near": style or None, "hits": int, "novelty": cells to the nearest played bar or None, "index":
+    which that is, "nearest": [(style, cells, (x, y))]}
     """
-    subjects = read_pattern(options.like, options.bars) if options.like else bars
-    facts, nearest_bars = [], []
-    for bar, code in zip(subjects, codes):
-        indices, cells = played.nearest(bar, NEIGHBOURS)
-        nearest = [(played.name(index), int(distance), tuple(plane.from_codes(played.code(index)).tolist()))
-                   for index, distance in zip(indices, cells)]
-        point = tuple(plane.from_codes(code).tolist())
-        facts.append({"point": point, "near": plane.style_near(*point), "hits": np.count_nonzero(bar),
-                      "novelty": nearest[0][1] if nearest else None, "nearest": nearest})
-        if options.nearest:
-            if not nearest:
-                raise ValueError(f"--nearest: {options.model} keeps no training bars; a map that is trained now does")
-            nearest_bars.append(played.bar(indices[0], options.seed or 0))
-    return np.stack(nearest_bars) if nearest_bars else bars, facts
+    point = tuple(plane.from_codes(code).tolist())
+    indices, cells = played.nearest(bar, NEIGHBOURS)
+    nearest = [(played.name(index), int(distance), tuple(plane.from_codes(played.code(index)).tolist()))
+               for index, distance in zip(indices, cells)]
+    return {"point": point, "near": plane.style_near(*point), "hits": np.count_nonzero(bar), "nearest": nearest,
+            "novelty": nearest[0][1] if nearest else None, "index": indices[0] if nearest else None}
 
 
 def in_words(fact):
@@ -239,11 +242,11 @@ def check_options(parser, options):
     for name, other, reason in needs:
         if name in given and other not in given:
             parser.error(f"--{name.replace('_', '-')}: {reason}")
-    if "lock" in given and "humanise" in given:
-        parser.error("--humanise: is for a bar as it is, not for --lock")
+    if "lock" in given and given & {"humanise", "like"}:
+        parser.error("--lock: goes with --pattern alone, or with --at, --random or --path")
     if "pattern" in given and "lock" not in given:
-        if given & {"at", "random", "path"}:
-            parser.error("--pattern: is played as it is; --at and --random redraw it with --lock ROW ...")
+        if given & {"at", "random", "path", "like"}:
+            parser.error("--pattern: is taken as it is; --at, --random and --path redraw it with --lock ROW ...")
         for name in ("density", "row_hits"):
             if name in given:
                 parser.error(f"--{name.replace('_', '-')}: is for what is drawn; a --pattern has the hits it has")
@@ -270,7 +273,7 @@ def main(argv=None):
     group.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
     group.add_argument("--lock", type=row_named, nargs="+", metavar="ROW",
                        help="keep these rows of --pattern and redraw the rest to fit: where the bar lands, --at a "
-                            "point, or at --random ones")
+                            "point, at --random ones or along a --path")
     group.add_argument("--humanise", action="store_true", help="strike the hits of --pattern as a drummer would")
     group.add_argument("--nearest", action="store_true", help="of each bar, the nearest one that a drummer played")
     group.add_argument("--no-fills", action="store_true", help="a --path without fills and crashes")

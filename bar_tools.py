@@ -162,19 +162,18 @@ def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, kept=()
 
     from decoders import noise_field
 
-    bar = torch.as_tensor(np.asarray(bar))
-    fixed = torch.zeros(bar.shape, dtype=torch.bool)
+    hits = torch.as_tensor(np.asarray(bar) > 0)
+    fixed = torch.zeros(hits.shape, dtype=torch.bool)
     fixed[:, :STEPS_PER_BAR - BEAT * beats] = True
     fixed[list(kept)] = True
-    lean = torch.tensor([FILL_LEAN.get(name, 0.0) for name in INSTRUMENTS])[:, None].expand(bar.shape).flatten()
+    lean = torch.tensor([FILL_LEAN.get(name, 0.0) for name in INSTRUMENTS])[:, None].expand(hits.shape).flatten()
     with torch.no_grad():
         z = torch.as_tensor(code)[None]
-        told = model.tell(z, style)
-        played, velocity = temperature * noise_field(z, bar.numel(), 2, seed)[0]      # (cells,) each
-        noises = torch.stack([played + tilt * lean for tilt in FILL_TILTS])           # (tilts, cells)
-        noises = torch.where(fixed.flatten(), 1e6 * (2 * (bar.flatten() > 0) - 1.0), noises)
-        cells = model.decoder.draw(told.expand(len(noises), -1), noises)              # (tilts, cells)
-        drums = cells.view(-1, *bar.shape)[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()
-        chosen = next((i for i, hits in enumerate(drums) if hits >= FILL_HITS * beats), int(np.argmax(drums)))
-        known = (fixed * bar).flatten()[None].float()
-        return model.with_velocities(cells[chosen][None], told, velocity[None], known)[0].numpy()
+        noise = temperature * noise_field(z, hits.numel(), 1, seed)[0]                # (1, cells)
+        noises = torch.cat([noise + tilt * lean for tilt in FILL_TILTS])              # (tilts, cells)
+        noises = torch.where(fixed.flatten(), 1e6 * (2 * hits.flatten() - 1.0), noises)
+        cells = model.decoder.draw(model.tell(z, style).expand(len(noises), -1), noises).view(-1, *hits.shape)
+    drums = cells[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()
+    chosen = next((i for i, count in enumerate(drums) if count >= FILL_HITS * beats), int(np.argmax(drums)))
+    struck = humanise(model, cells[chosen][None].numpy(), z.numpy(), style, seed, temperature)[0]
+    return np.where(fixed.numpy(), bar, struck)

@@ -186,7 +186,7 @@ class Desk:
         if self.redraw():
             if not self.playing:
                 self.play()
-            self.say(f"A path of {count} bars, with a fill before the turn. Click a number above to keep that bar.")
+            self.say(f"A path of {count} bars, a fill before the turn. Click a number above to keep that bar.")
             self.log("path", bars=count)
         else:
             self.set_state(self.history.pop())
@@ -225,7 +225,7 @@ class Desk:
         found = [self.played.nearest(bar, NEIGHBOURS)[0] for bar in self.bars]
         self.rank = rank % len(found[0])
         self.hear("nearest", np.stack([self.played.bar(indices[self.rank]) for indices in found]))
-        self.say("This is the nearest bar that a drummer played; n returns to yours, N goes to the next nearest.")
+        self.say("The nearest bar that a drummer played. n: yours again, N: the next nearest.")
         self.log("nearest", rank=self.rank)
 
     def hear_next_nearest(self):
@@ -240,7 +240,7 @@ class Desk:
         self.hear("model", np.stack([
             bar_tools.draw(self.model, code[None], self.seed, **wishes | {"hits": np.count_nonzero(bar)})[0]
             for bar, code in zip(self.bars, codes)]))
-        self.say("This is what the model makes of your bar, with as many hits; m returns to yours.")
+        self.say("What the model makes of your bar, with as many hits. m: yours again.")
         self.log("model")
 
     def hear_pattern(self):
@@ -267,7 +267,7 @@ class Desk:
         self.set_bars(bars)
         if not self.playing:
             self.play()
-        self.say(f"{path.name} lands here: {self.describe()}. m: what the model makes of it, n: what is nearest.")
+        self.say(f"{path.name} lands here. m: what the model makes of it, n: the nearest played bar.")
         self.log("open", path=str(path), bars=len(bars))
 
     def humanise(self):
@@ -446,7 +446,7 @@ class Desk:
         indices, cells = self.nearest()
         if self.heard == "nearest":
             return f"the {('', 'second ', 'third ')[self.rank]}nearest played bar, {cells[self.rank]} cells from yours"
-        return f"novelty {cells[0]}: cells to the nearest played bar" if cells[0] else "novelty 0: it was played so"
+        return f"novelty {cells[0]}: cells unlike the nearest played bar" if cells[0] else "novelty 0: played just so"
 
     def say(self, message, colour=TEXT):
         self.message, self.message_colour, self.old = message, colour, True

@@ -5,6 +5,8 @@
     picture.paint_playhead()
 """
 
+from collections import namedtuple
+
 import numpy as np
 
 import drum_map
@@ -14,8 +16,8 @@ from Midi_To_Activation_Matrix import INSTRUMENTS, STEPS_PER_BAR
 
 # Boxes: left, bottom, width, height, in fractions of the figure.
 MAP, GRID = (0.03, 0.165, 0.395, 0.735), (0.508, 0.475, 0.405, 0.375)
-NAMES, COUNTS = (0.445, 0.475, 0.06, 0.375), (0.917, 0.475, 0.058, 0.375)
-HINT = "Drag on the map to morph; click a cell to change it, a name to keep its row, a style to ask for it."
+STRIP = (0.755, 0.892, 0.222, 0.031)
+HINT = "Drag the map to morph; click a cell to change it, a name to keep its row, a style to ask for it."
 HELP = """\
 click, drag      on the map: hear that point, morph
 click            on the bar: put a hit in, take it out
@@ -67,16 +69,20 @@ class Part:
         return True
 
 
+Zone = namedtuple("Zone", "name box act")
+
+
 class Picture:
     """The map on the left, the bar on the right, and the controls below. What never changes is drawn once; the rest is
     made of Parts.
 
     Attributes:
-        map, grid, names, counts, strip: the axes that the mouse acts in.
+        map, grid: the axes of the map and of the bar. zones: the other places that the mouse acts in, by their names.
     """
 
     def __init__(self, window):
         self.window, self.figure, self.canvas, self.parts = window, window.figure, window.figure.canvas, []
+        self.zones = {}
         self.shown = False  # for the first time
         self.shown_step = None  # where the playhead is painted
         self.shown_style = window.wishes["style"]
@@ -123,32 +129,41 @@ class Picture:
         self.parts.append(Part((0.445, y, 0.468, 0.04), [slider.ax], look, change))
         return slider
 
-    def button(self, box, act, look, dot=None):
-        """look gives (label, is it lit); dot: a function that gives the colour of a dot before the label, or none."""
-        from matplotlib.widgets import Button
+    def button(self, name, box, act, look, dot=None):
+        """look gives (label, is it lit); dot: the colour of a dot before the label, "" to leave its place free."""
+        from matplotlib.lines import Line2D
+        from matplotlib.patches import Rectangle
 
-        button = Button(self.figure.add_axes(box), "", useblit=False)
-        button.drawon = False
-        button.label.set_fontsize(10 if dot is None else 9.5)
-        button.ax.spines[:].set_visible(False)
-        button.on_clicked(lambda event: act())
-        spot = None
+        left, bottom, width, height = box
+        face = self.figure.add_artist(Rectangle((left, bottom), width, height, lw=0))
+        place, size = ((left + width / 2, 10) if dot is None else (left + 0.019, 9.5))
+        label = self.words(place, bottom + 0.48 * height, size=size, ha="center" if dot is None else "left")
+        artists = [face, label]
         if dot:
-            button.label.set(x=0.24, ha="left")
-            spot = button.ax.plot(0.13, 0.5, "o", markersize=7, markeredgewidth=0, transform=button.ax.transAxes)[0]
+            artists.append(self.figure.add_artist(Line2D([left + 0.01], [bottom + height / 2], marker="o", color=dot,
+                                                         markersize=7, markeredgewidth=0)))
+        plain, lit_face, lit_text = (BEAT, ACCENT, GROUND) if dot is None else (GROUND, LINE, TEXT)
 
-        def change(label, lit, hovered, colour=None):
-            plain, plain_hovered, plain_lit = (BEAT, LINE, ACCENT) if dot is None else (GROUND, BEAT, LINE)
-            button.label.set(text=label, color=GROUND if lit and dot is None else TEXT)
-            button.color = button.hovercolor = plain_lit if lit else plain_hovered if hovered else plain
-            button.ax.set_facecolor(button.color)
-            if spot:
-                spot.set(color=colour or GROUND, visible=colour is not None)
+        def change(text, lit, hovered):
+            label.set(text=text, color=lit_text if lit else TEXT)
+            face.set_facecolor(lit_face if lit else LINE if hovered else plain)
 
-        def whole_look():
-            return *look(), self.window.hovered is button.ax, *([dot()] if dot else [])
+        zone = self.zone(name, box, lambda x, y: act())
+        self.parts.append(Part(box, artists, lambda: (*look(), self.window.hovered is zone), change))
 
-        self.parts.append(Part(box, [button.ax], whole_look, change))
+    def zone(self, name, box, act):
+        """A place that does act(x, y) when it is clicked at these fractions of its box, counted from the lower left."""
+        self.zones[name] = Zone(name, box, act)
+        return self.zones[name]
+
+    def zone_at(self, x, y):
+        """The Zone at a pixel of the figure, and where in it, or (None, None)."""
+        x, y = x / self.figure.bbox.width, y / self.figure.bbox.height
+        for zone in self.zones.values():
+            left, bottom, width, height = zone.box
+            if 0 <= x - left < width and 0 <= y - bottom < height:
+                return zone, ((x - left) / width, (y - bottom) / height)
+        return None, None
 
     # The map
 
@@ -198,18 +213,19 @@ class Picture:
             return
         others = [name for name in window.plane.names if name not in [name for _, name, _ in groups]]
 
-        def entry(place, act, look, dot):
+        def entry(place, name, act, look, dot):
             row, column = divmod(place, 5)
-            self.button((0.03 + 0.0795 * column, 0.105 - 0.05 * row, 0.077, 0.042), act, look, dot)
+            self.button(name, (0.03 + 0.0795 * column, 0.105 - 0.05 * row, 0.077, 0.042), act, look, dot)
 
-        entry(0, lambda: window.ask_for_style(None), lambda: ("any style", window.style_name() is None), lambda: None)
+        entry(0, "any style", lambda: window.ask_for_style(None),
+              lambda: ("any style", window.style_name() is None), "")
         for place, (_, name, colour) in enumerate(groups, start=1):
-            entry(place, lambda name=name: window.ask_for_style(name),
-                  lambda name=name: (_cut(name, 11), window.style_name() == name), lambda colour=colour: colour)
+            entry(place, name, lambda name=name: window.ask_for_style(name),
+                  lambda name=name: (_cut(name, 11), window.style_name() == name), colour)
         if others:
-            entry(len(groups) + 1, lambda: window.step_style(1, others),
+            entry(len(groups) + 1, "others", lambda: window.step_style(1, others),
                   lambda: (_cut(window.style_name(), 11), True) if window.style_name() in others else ("others", False),
-                  lambda: drum_map.OTHER_STYLES)
+                  drum_map.OTHER_STYLES)
 
     # The bar
 
@@ -229,57 +245,52 @@ class Picture:
                             look=lambda: ("point {:.2f} {:.2f}, seed {}".format(*window.point(), window.seed), QUIET))
         self.changing_words(0.508, 0.907, (0.503, 0.892, 0.25, 0.031), size=9.5,
                             look=lambda: (window.novelty_in_words(), ACCENT if window.heard else QUIET))
-        self.strip = self.figure.add_axes((0.755, 0.893, 0.22, 0.028))
-        self.strip.set_axis_off()
-        self.strip.set(xlim=(0, 1), ylim=(0, 1))
+        left, bottom, width, height = STRIP
+        numbers = [self.words(0, bottom + height / 2, str(i + 1), size=9.5, ha="center") for i in range(MOST_BARS)]
 
         def change(count, index):
-            while self.strip.texts:
-                self.strip.texts[0].remove()
-            for i in range(count):
-                self.strip.text((i + 0.5) / count, 0.45, str(i + 1), ha="center", va="center", fontsize=9.5,
-                                color=GROUND if i == index else QUIET,
-                                bbox=dict(boxstyle="round,pad=0.25", lw=0, fc=ACCENT if i == index else GROUND))
+            for i, number in enumerate(numbers):
+                number.set(visible=i < count, x=left + width * (i + 0.5) / max(count, 1),
+                           color=GROUND if i == index else QUIET,
+                           bbox=dict(boxstyle="round,pad=0.2", lw=0, fc=ACCENT if i == index else GROUND))
 
         def look():
-            count = len(window.bars)
-            return (0, 0) if not 1 < count <= MOST_BARS else (count, window.index)
+            return (0, 0) if len(window.bars) < 2 else (len(window.bars), window.index)
 
-        self.parts.append(Part((0.755, 0.892, 0.222, 0.031), [self.strip], look, change))
+        self.parts.append(Part(STRIP, numbers, look, change))
+        self.zone("strip", STRIP, lambda x, y: len(window.bars) > 1 and window.choose_bar(int(x * len(window.bars))))
 
     def make_rows(self):
         """Left of the bar its rows' names, with a lock; right of it how many hits each has, to be asked for."""
-        window = self.window
-        self.names, self.counts = self.figure.add_axes(NAMES), self.figure.add_axes(COUNTS)
-        for axes in (self.names, self.counts):
-            axes.set(xlim=(0, 1), ylim=(len(INSTRUMENTS) - 0.5, -0.5))
-            axes.set_axis_off()
+        from matplotlib.lines import Line2D
+
+        window, padlock = self.window, _padlock()
         self.words(0.946, 0.866, "hits", QUIET, 9.5, ha="center")
-        rows = range(len(INSTRUMENTS))
-        locks = [self.names.plot(0.1, row, marker=_padlock(), markersize=10, markeredgewidth=0)[0] for row in rows]
-        names = [self.names.text(0.93, row, name, ha="right", va="center", fontsize=10)
-                 for row, name in enumerate(INSTRUMENTS)]
+        for row, name in enumerate(INSTRUMENTS):
+            height = GRID[3] / len(INSTRUMENTS)
+            bottom = GRID[1] + GRID[3] - (row + 1) * height
+            middle = bottom + height / 2
+            lock = self.figure.add_artist(Line2D([0.452], [middle], marker=padlock, markersize=10, markeredgewidth=0))
+            label = self.words(0.5, middle, name, size=10, ha="right")
+            number = self.words(0.946, middle, size=10, ha="center")
+            for x, sign in ((0.924, "\N{MINUS SIGN}"), (0.968, "+")):
+                self.words(x, middle, sign, QUIET, 11, ha="center")
 
-        def show_locks(kept):
-            for row in rows:
-                names[row].set_color(ACCENT if row in kept else TEXT)
-                locks[row].set_color(ACCENT if row in kept else LINE)
+            def show_lock(kept, hovered, lock=lock, label=label):
+                lock.set_color(ACCENT if kept else QUIET if hovered else LINE)
+                label.set_color(ACCENT if kept else TEXT)
 
-        self.parts.append(Part(NAMES, [self.names], lambda: (window.locks,), show_locks))
-        signs = [[self.counts.text(x, row, sign, ha="center", va="center", fontsize=11, color=QUIET)
-                  for x, sign in ((0.1, "\N{MINUS SIGN}"), (0.9, "+"))] for row in rows]
-        numbers = [self.counts.text(0.5, row, "", ha="center", va="center", fontsize=10) for row in rows]
+            def show_hits(hits, asked, number=number):
+                number.set(text=str(hits), color=ACCENT if asked else TEXT if hits else LINE,
+                           fontweight="bold" if asked else "normal")
 
-        def show_counts(counts, asked):
-            for row in rows:
-                numbers[row].set(text=str(counts[row]), color=ACCENT if row in asked else TEXT if counts[row] else LINE,
-                                 fontweight="bold" if row in asked else "normal")
-                for sign in signs[row]:
-                    sign.set_color(QUIET if row not in window.locks else GROUND)
-
-        self.parts.append(Part(COUNTS, [self.counts], lambda: (tuple(np.count_nonzero(window.bar, axis=1)),
-                                                               frozenset(window.wishes["row_hits"])),
-                               lambda counts, asked: show_counts(counts, asked)))
+            zone = self.zone(name, (0.442, bottom, 0.062, height), lambda x, y, row=row: window.lock(row))
+            self.parts.append(Part(zone.box, [lock, label], lambda row=row, zone=zone: (
+                row in window.locks, window.hovered is zone), show_lock))
+            self.zone(f"{name} hits", (0.917, bottom, 0.058, height), lambda x, y, row=row: window.change_row(
+                row, -1 if x < 0.3 else 1 if x > 0.7 else None))
+            self.parts.append(Part((0.934, bottom, 0.024, height), [number], lambda row=row: (
+                np.count_nonzero(window.bar[row]), row in window.wishes["row_hits"]), show_hits))
 
     # The controls
 
@@ -292,9 +303,9 @@ class Picture:
         self.temperature_slider = self.slider(
             0.265, "Temperature", 0, HOTTEST, 0.05, window.set_temperature,
             lambda: (window.wishes["temperature"], f"{window.wishes['temperature']:.2f}"))
-        self.button((0.925, 0.323, 0.05, 0.044), lambda: window.change_density(None),
+        self.button("Auto", (0.925, 0.323, 0.05, 0.044), lambda: window.change_density(None),
                     lambda: ("Auto", window.density is None))
-        self.button((0.508, 0.1, 0.09, 0.125), window.play_or_stop,
+        self.button("Play", (0.508, 0.1, 0.09, 0.125), window.play_or_stop,
                     lambda: ("Stop" if window.playing else "Play", window.playing))
         lit_path = lambda: ("To here" if window.path_start is not None else "Path", window.path_start is not None)
         labels = ((("Random", window.random), ("Take", window.take), ("Path", window.path, lit_path),
@@ -304,7 +315,7 @@ class Picture:
                    ("Keys", window.show_help)))
         for row, entries in enumerate(labels):
             for column, (label, act, *look) in enumerate(entries):
-                self.button((0.6055 + 0.075 * column, 0.167 - 0.067 * row, 0.0695, 0.058), act,
+                self.button(label, (0.6055 + 0.075 * column, 0.167 - 0.067 * row, 0.0695, 0.058), act,
                             look[0] if look else lambda label=label: (label, False))
         self.changing_words(0.508, 0.064, (0.503, 0.047, 0.497, 0.035),
                             look=lambda: (shortened(window.message, 84), window.message_colour))

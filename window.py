@@ -7,7 +7,6 @@
 
 import numpy as np
 
-from bar_tools import MOST_BARS
 from desk import Desk
 from drum_map import WARNING
 from layout import Picture
@@ -40,7 +39,7 @@ class Window(Desk):
         self.leave, self.choose_file, self.paste = leave, choose_file, paste
         self.typed = None  # of a file's name, while one is typed
         self.dragging = self.touched = self.leaving = False
-        self.hovered = None  # the axes under the mouse
+        self.hovered = None  # the place under the mouse
         for event, act in (("button_press_event", self.on_press), ("motion_notify_event", self.on_motion),
                            ("button_release_event", self.on_release),
                            ("key_press_event", lambda event: self.on_key(event.key))):
@@ -56,22 +55,22 @@ class Window(Desk):
             self.dragging = True
             self.go_to(self.plane.to_code(event.xdata, event.ydata), "This point")
         elif event.inaxes is picture.grid:
-            self.toggle(row_at(event), int(np.clip(round(event.xdata), 0, STEPS_PER_BAR - 1)))
-        elif event.inaxes is picture.names:
-            self.lock(row_at(event))
-        elif event.inaxes is picture.counts:
-            self.change_row(row_at(event), -1 if event.xdata < 0.3 else 1 if event.xdata > 0.7 else None)
-        elif event.inaxes is picture.strip and 1 < len(self.bars) <= MOST_BARS:
-            self.choose_bar(int(np.clip(event.xdata * len(self.bars), 0, len(self.bars) - 1)))
+            self.toggle(*(int(np.clip(round(place), 0, count - 1)) for place, count in
+                          ((event.ydata, len(INSTRUMENTS)), (event.xdata, STEPS_PER_BAR))))
         elif event.inaxes in (picture.density_slider.ax, picture.temperature_slider.ax):
             self.remember()
+        else:
+            zone, place = picture.zone_at(event.x, event.y)
+            if zone:
+                zone.act(*place)
 
     def on_motion(self, event):
         if not self.touched:  # open the sound card now, so that the first click is not late
             self.touched = True
             self.has_sound()
-        if event.inaxes is not self.hovered:  # a button lights up under the mouse
-            self.hovered, self.old = event.inaxes, True
+        zone, _ = self.picture.zone_at(event.x, event.y)
+        if zone is not self.hovered:  # a button lights up under the mouse
+            self.hovered, self.old = zone, True
         if self.dragging and event.inaxes is self.picture.map:
             self.codes, self.undrawn = self.plane.to_code(event.xdata, event.ydata)[None], True
 
@@ -153,8 +152,3 @@ class Window(Desk):
             self.picture.show_playhead()
         if not self.dragging:
             self.picture.go_on_with_ground()
-
-
-def row_at(event):
-    """The row of a bar under the mouse."""
-    return int(np.clip(round(event.ydata), 0, len(INSTRUMENTS) - 1))

@@ -39,7 +39,8 @@ def mouse(window, kind, x, y):
     """Press or release the mouse at a point of the map, as a backend tells the window."""
     from matplotlib.backend_bases import MouseEvent
 
-    MouseEvent(f"button_{kind}_event", window.canvas, *window.picture.map.transData.transform((x, y)), button=1)._process()
+    place = window.picture.map.transData.transform((x, y))
+    MouseEvent(f"button_{kind}_event", window.canvas, *place, button=1)._process()
 
 
 def milliseconds(act, points, before=None, after=None):

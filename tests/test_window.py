@@ -64,14 +64,22 @@ def command(monkeypatch, capsys, model_path, kit_folder):
             command_line.run(main)
         return end.value.code, *capsys.readouterr()
 
+    run.model = model_path
     return run
+
+
+def a_bar():
+    """A rock bar, drawn by hand: every hit as loud as the others."""
+    bar = np.zeros((8, 64), np.uint8)
+    bar[0, [0, 32, 40]] = bar[1, [16, 48]] = bar[4, ::8] = 100
+    return bar
 
 
 class SilentPlayer:
     """The methods of sequencer.Player; remembers what was asked of it."""
 
     def __init__(self, reason=None):
-        self.reason, self.bars, self.bpm, self.step, self.underruns = reason, None, None, 0, 0
+        self.reason, self.bars, self.bpm, self.bar, self.step, self.underruns = reason, None, None, 0, 0, 0
 
     def open(self):
         if self.reason:
@@ -88,7 +96,7 @@ class SilentPlayer:
         self.bpm = bpm
 
     def position(self):
-        return None if self.bars is None else (0, self.step)
+        return None if self.bars is None else (self.bar, self.step)
 
 
 def make_window(model, folder, player=None, **options):
@@ -123,18 +131,37 @@ def click(window, axes, x, y):
     mouse(window, "button_release", axes, x, y)
 
 
+def zone_event(window, kind, name, x=0.5, y=0.5):
+    """A mouse event at a place of the picture that has a name, at fractions of its box."""
+    left, bottom, width, height = window.picture.zones[name].box
+    MouseEvent(f"{kind}_event", window.canvas, window.figure.bbox.width * (left + x * width),
+               window.figure.bbox.height * (bottom + y * height),
+               button=None if kind == "motion_notify" else 1)._process()
+
+
+def press_zone(window, name, x=0.5, y=0.5):
+    zone_event(window, "button_press", name, x, y)
+    zone_event(window, "button_release", name, x, y)
+
+
 def pixels(window):
     return np.asarray(window.canvas.buffer_rgba()).copy()
 
 
 def state(window):
-    return window.code.tobytes(), window.bar.tobytes(), window.density
+    return window.codes.tobytes(), window.bars.tobytes(), str(window.wishes), window.locks
 
 
 # The twin --------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("source", [("--at", 0.4, -1), ("--random", 3, "--seed", 9, "--density", 12)], ids=str)
-def test_the_same_options_give_the_same_bytes(command, tmp_path, source):
+@pytest.mark.parametrize("source", [
+    ["--at", 0.4, -1], ["--random", 3, "--seed", 9, "--density", 12], ["--at", 0, 1, "--style", "jazz", "--nearest"],
+    ["--random", 2, "--row-hits", "Kick=4", "tom=0", "--temperature", 0.5], ["--path", 0, 1, 1, 0, "--bars", 4],
+    ["--like", "own.mid"], ["--pattern", "own.mid", "--lock", "Kick", "hhc", "--random", 2],
+    ["--pattern", "own.mid", "--humanise"]], ids=lambda words: " ".join(map(str, words)))
+def test_the_same_options_give_the_same_bytes(command, tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    write_midi(a_bar(), tmp_path / "own.mid")
     written = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         paths = [folder / f"bar.{kind}" for kind in ("npy", "mid", "wav", "png")]
@@ -172,6 +199,64 @@ def test_a_random_bar_is_the_same_whatever_their_number(model_path):
 def test_density_is_the_exact_number_of_hits(model_path, hits):
     bars = main(["--random", "2", "--density", str(hits), "--model", str(model_path)])["bars"]
     assert [np.count_nonzero(bar) for bar in bars] == [hits, hits]
+
+
+def test_every_source_says_where_its_bars_lie_and_how_new_they_are(command, model, tmp_path):
+    write_midi(a_bar(), tmp_path / "own.mid")
+    status, output, _ = command("--like", tmp_path / "own.mid")
+    fact = main(["--like", str(tmp_path / "own.mid"), "--model", str(command.model)])["facts"][0]
+    point = drum_map.Plane(model).from_codes(bar_tools.encode(model, a_bar()[None])[0])
+    indices, cells = bar_tools.PlayedBars(model).nearest(a_bar(), 3)
+    assert status == 0 and fact["hits"] == 13 and np.allclose(fact["point"], point, atol=1e-6)
+    assert fact["novelty"] == cells[0] and [near[1] for near in fact["nearest"]] == cells.tolist()
+    x, y = fact["point"]
+    assert f"your bar 1: 13 hits at {x:.2f} {y:.2f}" in output and f"novelty {cells[0]}" in output
+
+
+def test_like_gives_as_many_hits_as_the_bar_has(command, tmp_path):
+    write_midi(a_bar(), tmp_path / "own.mid")
+    bars = main(["--like", str(tmp_path / "own.mid"), "--model", str(command.model)])["bars"]
+    assert np.count_nonzero(bars) == 13
+
+
+def test_nearest_gives_the_bar_that_was_played(command, model):
+    point = model.map["codes"][7].tolist()
+    result = main(["--at", *map(str, point), "--nearest", "--model", str(command.model)])
+    plain = main(["--at", *map(str, point), "--model", str(command.model)])
+    bar, played = result["bars"][0], bar_tools.PlayedBars(model)
+    assert played.nearest(bar)[1][0] == 0
+    assert np.count_nonzero((bar > 0) != (plain["bars"][0] > 0)) == result["facts"][0]["novelty"]
+
+
+@pytest.mark.parametrize("where", [[], ["--at", "0.5", "1"], ["--random", "5"],
+                                   ["--path", "0", "0", "1", "1", "--no-fills"]], ids=" ".join)
+def test_lock_keeps_rows_of_a_file_and_redraws_the_rest(command, tmp_path, where):
+    np.save(tmp_path / "own.npy", np.stack([a_bar(), a_bar()[:, ::-1]]))
+    own = np.load(tmp_path / "own.npy")
+    bars = main(["--pattern", str(tmp_path / "own.npy"), "--lock", "Kick", "snare", *where, "--density", "30",
+                 "--model", str(command.model)])["bars"]
+    assert len(bars) == {"--random": 5, "--path": 8}.get(where[0] if where else None, 2)
+    for i, bar in enumerate(bars):
+        if "--path" in where:
+            i = 0
+        assert np.array_equal(bar[:2], own[i % 2][:2]) and np.count_nonzero(bar) == 30
+        assert not np.array_equal(bar[2:], own[i % 2][2:])
+
+
+def test_humanise_keeps_every_hit(command, tmp_path):
+    write_midi(a_bar(), tmp_path / "own.mid")
+    bars = main(["--pattern", str(tmp_path / "own.mid"), "--humanise", "--model", str(command.model)])["bars"]
+    assert np.array_equal(bars[0] > 0, a_bar() > 0) and len(np.unique(bars)) > 5
+
+
+def test_a_path_has_its_ends_at_its_points(command):
+    ends = (["0.5", "-1"], ["-1", "1"])
+    options = ["--model", str(command.model), "--style", "rock"]
+    bars = main(["--path", *ends[0], *ends[1], "--bars", "5", "--no-fills", *options])["bars"]
+    assert len(bars) == 5
+    for bar, end in ((bars[0], ends[0]), (bars[-1], ends[1])):
+        assert np.array_equal(bar, main(["--at", *end, *options])["bars"][0])
+    assert len(main(["--path", *ends[0], *ends[1], *options])["bars"]) == 8
 
 
 def test_bars_repeats_the_pattern_or_cuts_it(model_path):
@@ -217,6 +302,15 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--at", 0, 0, "--wav", "a.wav", "--kit", "no_such"], ["--at", 0, 0, "--wav", "a.wav", "--kit", "."],
     ["--pattern", "broken.mid"], ["--pattern", "shape.npy"], ["--pattern", "code.npy"],
     ["--at", 0, 0, "--midi", "same.mid", "--npy", "folder.npy"],
+    ["--at", 0, 0, "--style", "polka"], ["--at", 0, 0, "--temperature", -1], ["--at", 0, 0, "--row-hits", "Kick"],
+    ["--at", 0, 0, "--row-hits", "Bell=3"], ["--at", 0, 0, "--row-hits", "Kick=65"],
+    ["--at", 0, 0, "--row-hits", "Kick=9", "--density", 5], ["--at", 0, 0, "--lock", "Kick"], ["--lock", "Kick"],
+    ["--pattern", "own.npy", "--lock", "Bell"], ["--pattern", "own.npy", "--lock", "Kick", "--density", 2],
+    ["--at", 0, 0, "--humanise"], ["--pattern", "own.npy", "--lock", "Kick", "--humanise"],
+    ["--pattern", "own.npy", "--row-hits", "Kick=2"], ["--pattern", "own.npy", "--at", 0, 0],
+    ["--pattern", "own.npy", "--path", 0, 0, 1, 1], ["--path", 0, 0, 1], ["--at", 0, 0, "--no-fills"], ["--nearest"],
+    ["--like", "no_such.mid"], ["--like", "broken.mid"], ["--like", "own.npy", "--at", 0, 0],
+    ["--like", "own.npy", "--pattern", "own.npy"], ["--like", "own.npy", "--lock", "Kick"],
 ], ids=lambda arguments: " ".join(map(str, arguments)))
 def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
@@ -224,6 +318,7 @@ def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tm
     Path("broken.mid").write_bytes(b"MThd")
     Path("same.mid").write_bytes(b"precious")
     Path("folder.npy").mkdir()
+    np.save("own.npy", a_bar())
     np.save("shape.npy", np.zeros((3, 3)))
     np.save("code.npy", np.array([print], dtype=object), allow_pickle=True)
     if "digits.pt" in arguments:
@@ -370,7 +465,8 @@ def test_a_click_on_the_bar_changes_that_cell_only(used_window, row, step):
     assert (window.bar[row, step] > 0) == (before[row, step] > 0)
 
 
-@given(acts=st.lists(st.sampled_from(["r", "left", "right", "a", "point", "cell"]), min_size=1, max_size=8))
+@given(acts=st.lists(st.sampled_from(["r", "t", "left", "right", "a", "v", ">", "y", "n", "m",
+                                            "point", "cell", "lock", "row", "path"]), min_size=1, max_size=8))
 @settings(max_examples=15, deadline=None)
 def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
     window = used_window
@@ -381,6 +477,11 @@ def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
             click(window, window.picture.map, 0.3 * i - 1, 0.2 * i)
         elif act == "cell":
             click(window, window.picture.grid, 7 * i, i % 8)
+        elif act in ("lock", "row"):
+            press_zone(window, {"lock": "Snare", "row": "Kick hits"}[act], 0.9)
+        elif act == "path":
+            window.on_key("p")
+            window.on_key("3")
         else:
             window.on_key(act)
         window.tick()
@@ -412,6 +513,173 @@ def test_density_is_the_models_own_until_the_slider_moves(window):
     assert np.count_nonzero(window.bar) == own
 
 
+def test_temperature_is_asked_for_by_slider_and_by_key(window):
+    click(window, window.picture.temperature_slider.ax, 0.5, 0.5)
+    window.tick()
+    assert window.wishes["temperature"] == 0.5
+    assert np.array_equal(window.bars, bar_tools.draw(window.model, window.codes, 5, temperature=0.5))
+    window.on_key(">")
+    assert window.wishes["temperature"] == 0.6
+
+
+def test_a_style_is_asked_for_in_the_legend_and_the_map_shows_it(window):
+    click(window, window.picture.map, 0.5, 0.5)
+    press_zone(window, "jazz")
+    window.tick()
+    assert window.style_name() == "jazz" and "jazz" in window.describe()
+    assert np.array_equal(window.bars, bar_tools.draw(window.model, window.codes, 5, style=1))
+    while len(window.ground.left):  # the ground is drawn anew for the style
+        window.tick()
+    shown = drum_map.Ground(window.plane)
+    while not shown.go_on(window.model, 1):
+        pass
+    assert np.array_equal(shown.hits, window.ground.hits, equal_nan=True)
+    press_zone(window, "any style")
+    assert window.style_name() is None
+    for name in ("funk", "jazz", "rock", None, "funk"):
+        window.on_key("y")
+        assert window.style_name() == name
+
+
+def test_a_row_has_as_many_hits_as_are_asked_for(window):
+    click(window, window.picture.map, 0.5, 0.5)
+    before = np.count_nonzero(window.bar[4])
+    for _ in range(3):
+        press_zone(window, "HHC hits", 0.9)
+        window.tick()
+    press_zone(window, "HHC hits", 0.1)
+    window.tick()
+    assert np.count_nonzero(window.bar[4]) == before + 2
+    click(window, window.picture.map, -0.5, 0.2)
+    assert np.count_nonzero(window.bar[4]) == before + 2
+    press_zone(window, "HHC hits", 0.5)
+    assert window.wishes["row_hits"] == {}
+
+
+@pytest.mark.parametrize("act", ["r", "t", "click", "density", "path"])
+def test_a_locked_row_stays_bit_for_bit_through_every_redrawing(window, act):
+    click(window, window.picture.map, 0.5, 0.5)
+    click(window, window.picture.grid, 9, 0)
+    before = window.bar.copy()
+    press_zone(window, "Kick")
+    press_zone(window, "Snare")
+    if act == "click":
+        click(window, window.picture.map, -0.5, 0.2)
+    elif act == "density":
+        window.change_density(20)
+    elif act == "path":
+        window.on_key("p")
+        click(window, window.picture.map, -0.5, 0.2)
+        window.on_key("p")
+    else:
+        window.on_key(act)
+    window.tick()
+    assert (window.bars[:, :2] == before[:2]).all() and not (window.bars[:, 2:] == before[2:]).all()
+    press_zone(window, "Kick")
+    assert window.locks == {1}
+
+
+def test_what_no_bar_can_meet_is_said_and_the_bar_stays(window):
+    click(window, window.picture.map, 0.5, 0.5)
+    window.wish(row_hits={0: 9})
+    window.tick()
+    before = window.bar.copy()
+    window.set_density(5)
+    window.tick()
+    assert np.array_equal(window.bar, before) and "expected 9 to" in window.message
+    window.on_key("a")
+    window.tick()
+    assert np.count_nonzero(window.bar[0]) == 9 and window.density is None
+
+
+@pytest.mark.parametrize("key, count", [("p", 8), ("4", 4)])
+def test_a_path_goes_between_two_points_and_the_picture_follows_the_sound(window, model_path, key, count):
+    click(window, window.picture.map, 0.8, -0.5)
+    window.on_key("p")
+    start = window.point()
+    click(window, window.picture.map, -0.6, 0.7)
+    end = window.point()
+    window.on_key(key)
+    twin = main(["--path", *map(repr, start + end), "--bars", str(count), "--seed", "5", "--model", str(model_path)])
+    assert np.array_equal(window.bars, twin["bars"]) and np.array_equal(window.player.bars, window.bars)
+    assert np.allclose(window.path_points()[0], start) and np.allclose(window.path_points()[-1], end)
+    window.player.bar = 2
+    window.tick()
+    assert window.index == 2 and np.array_equal(window.bar, window.bars[2])
+    bars = window.bars
+    press_zone(window, "strip", 3.5 / count)
+    assert np.array_equal(window.bars, bars[3:4]) and np.array_equal(window.player.bars, bars[3:4])
+    window.on_key("b")
+    assert np.array_equal(window.bars, bars)
+
+
+def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
+    click(window, window.picture.map, 0.5, 0.5)
+    own = window.bar.copy()
+    indices, cells = window.played.nearest(own, 3)
+    assert f"novelty {cells[0]}" in window.novelty_in_words() or cells[0] == 0
+    for key, rank in (("n", 0), ("N", 1), ("N", 2), ("N", 0)):
+        window.on_key(key)
+        assert np.array_equal(window.player.bars[0], window.played.bar(indices[rank]))
+        assert np.array_equal(window.bar, window.player.bars[0]) and np.array_equal(window.bars[0], own)
+        assert np.allclose(window.neighbour_points(), window.plane.from_codes(window.played.code(indices[rank])))
+    window.on_key("n")
+    assert np.array_equal(window.player.bars[0], own) and window.heard is None
+    window.on_key("n")
+    click(window, window.picture.grid, 3, 3)  # what is changed becomes one's own
+    assert window.heard is None and np.count_nonzero((window.bar > 0) != (window.played.bar(indices[0]) > 0)) == 1
+
+
+def test_a_played_bar_has_novelty_0(window):
+    window.set_bars(window.played.bar(4)[None])
+    assert window.novelty_in_words().startswith("novelty 0")
+
+
+def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, tmp_path):
+    write_midi(a_bar(), tmp_path / "my bar.mid")
+    window.on_key("o")
+    for key in str(tmp_path / "my bar.mid") + "x":
+        window.on_key(key)
+    window.on_key("backspace")
+    window.on_key("enter")
+    assert np.array_equal(window.bar, a_bar()) and np.array_equal(window.player.bars[0], a_bar())
+    assert np.allclose(window.codes, bar_tools.encode(window.model, a_bar()[None]))
+    assert len(window.neighbour_points()) == 3
+    press_zone(window, "Model")
+    assert np.count_nonzero(window.bar) == 13 and not np.array_equal(window.bar, a_bar())
+    press_zone(window, "Model")
+    assert np.array_equal(window.player.bars[0], a_bar())
+    press_zone(window, "Humanise")
+    assert np.array_equal(window.bar > 0, a_bar() > 0) and len(np.unique(window.bar)) > 5
+    once = window.bar
+    press_zone(window, "Humanise")
+    assert not np.array_equal(window.bar, once)
+    window.on_key("b")
+    window.on_key("b")
+    assert np.array_equal(window.bar, a_bar())
+
+
+@pytest.mark.parametrize("name", ["no_such.mid", "", ".", "broken.mid"])
+def test_a_file_that_cannot_be_opened_is_said_and_changes_nothing(model, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("broken.mid").write_bytes(b"MThd")
+    window = make_window(model, tmp_path, choose_file=lambda: name, paste=lambda: None)
+    before = state(window)
+    window.on_key("o")
+    assert state(window) == before and (window.message.startswith("Not opened") or not name)
+
+
+def test_while_a_name_is_typed_keys_are_letters_and_escape_leaves(model, tmp_path):
+    window = make_window(model, tmp_path, paste=lambda: "/pasted")
+    before = state(window)
+    window.on_key("o")
+    for key in ("r", " ", "q", "shift", "ctrl+v"):
+        window.on_key(key)
+    assert window.typed == "r q/pasted" and "r q/pasted" in window.message
+    window.on_key("escape")
+    assert window.typed is None and state(window) == before and not window.leaving
+
+
 def test_tempo_reaches_the_player_and_stays_in_range(window):
     click(window, window.picture.tempo_slider.ax, 200, 0.5)
     assert window.player.bpm == window.bpm == 200
@@ -426,25 +694,23 @@ def test_tempo_reaches_the_player_and_stays_in_range(window):
 
 
 def test_buttons_do_what_their_keys_do(window):
-    def button(text):
-        return next(axes for axes in window.figure.axes if any(label.get_text() == text for label in axes.texts))
-
     for act in ("Play", "Stop", "Play"):
         window.tick()
-        click(window, button(act), 0.5, 0.5)
+        press_zone(window, "Play")
         assert window.playing == (act == "Play")
     before = state(window)
-    click(window, button("Random"), 0.5, 0.5)
+    press_zone(window, "Random")
     assert state(window) != before
-    click(window, button("Back"), 0.5, 0.5)
+    press_zone(window, "Back")
     assert state(window) == before
-    click(window, button("Save"), 0.5, 0.5)
+    press_zone(window, "Save")
     assert (window.folder / "pattern_001.wav").exists()
-    click(window, button("Keys"), 0.5, 0.5)
+    press_zone(window, "Keys")
     assert window.picture.help.get_visible()
 
 
-@given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "point", "cell", "hover", "time"]),
+@given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "y", "n", "v", "p", "o", "escape",
+                                            "point", "cell", "hover", "time", "Snare", "HHC hits", "rock"]),
                      max_size=10))
 @settings(max_examples=12, deadline=None)
 def test_painting_what_changed_equals_painting_everything(used_window, acts):
@@ -455,9 +721,11 @@ def test_painting_what_changed_equals_painting_everything(used_window, acts):
         elif act == "cell":
             click(window, window.picture.grid, 7 * i, i % 8)
         elif act == "hover":
-            mouse(window, "motion_notify", window.figure.axes[-1 - i % 7], 0.5, 0.5)
+            zone_event(window, "motion_notify", list(window.picture.zones)[5 * i % len(window.picture.zones)])
         elif act == "time":
             window.player.step = (5 * i) % 64
+        elif act in window.picture.zones:
+            press_zone(window, act, 0.9)
         else:
             window.on_key(act)
         window.tick()

@@ -22,7 +22,8 @@ def write_tiny_map(path, latent=2, bars=300):
             last.bias.fill_(-3.5)
         labels = torch.arange(bars) % 3
         codes = torch.randn(bars, latent) * 0.4 + torch.eye(3)[labels][:, :2] @ torch.ones(2, latent).tril()
-        played = model.draw(codes, style=labels, seed=1)
+        with torch.no_grad():
+            played = model.decode_sample(codes, torch.Generator().manual_seed(1), labels)
     training.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": STYLES,
                                                "bars": models.packed_hits(played)})
     return training.load_model(path)
