@@ -135,7 +135,8 @@ class BernoulliVAE(VAE):
                  touch=0, dropout=0.0, activation="SiLU", styles=()):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
-                         velocities=velocities, touch=touch, dropout=dropout, activation=activation, styles=list(styles))
+                         velocities=velocities, touch=touch, dropout=dropout, activation=activation,
+                         styles=list(styles))
         check_sizes(shape=shape, hidden=hidden, width=width)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")

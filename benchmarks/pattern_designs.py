@@ -1,0 +1,174 @@
+"""Compare designs of the pattern model, each trained for the same processor time on the same bars: a table.
+
+    python benchmarks/pattern_designs.py                       # the Groove MIDI Dataset, a minute of one core each
+    python benchmarks/pattern_designs.py --seconds 600 --k 500
+    python benchmarks/pattern_designs.py --data Dataset_Drum_Groove_Pattern --seconds 20
+    python benchmarks/pattern_designs.py --only convolution    # the designs whose name has this in it
+
+The designs differ in how a cell knows what was played before it: not at all (independent cells), by a memory that is
+carried from sixteenth to sixteenth (GRU), by attention over the sixteenths before, or by a causal convolution that
+reaches over the bar, as train_bernoulli.py has it by default; and in the code: 2 dimensions, 16, 32, the style told or
+not. All learn hits alone, by training.fit. Columns: the bound with k samples and the KL in nats a bar, on validation,
+the style unknown; of bars drawn at random clicks, the AUC of the classifier of evaluate.py, unique ones, and hits a
+bar; and milliseconds a click on one core.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from command_line import Parser, number, run
+
+
+def designs(styles):
+    """{name: (a function that makes the model, its free bits)}."""
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+
+    from decoders import CausalDecoder
+    from models import BernoulliVAE
+
+    class StepwiseDecoder(CausalDecoder):
+        """A causal decoder that knows the past by some other means, and so draws a bar block by block from it."""
+
+        def play(self, told, answer, beside=None, passes=None):
+            known, weights = self.known_before(told, beside), self.masked_weights()
+            blocks = torch.zeros(len(told), self.blocks, self.cells)
+            for t in range(self.blocks):
+                context = self.context_of(known[:, t] + self.known_of_past(blocks)[:, t])
+                for _ in range(self.cells + 1):
+                    guess = answer(t, self.say(blocks[:, t], context, weights)[:, None])
+                    if torch.equal(guess, blocks[:, t]):
+                        break
+                    blocks[:, t] = guess
+            return self.from_blocks(blocks)
+
+    class RecurrentDecoder(StepwiseDecoder):
+        """The past as the state of a GRU that reads block after block."""
+
+        def __init__(self, *sizes, memory=192, **options):
+            super().__init__(*sizes, **options)
+            self.reader, self.memory = nn.Linear(self.cells, 128), nn.GRU(128, memory, batch_first=True)
+            self.writer, self.dropped = nn.Linear(memory, self.past.shape[1]), nn.Dropout(self.rate)
+            del self.past
+
+        def known_of_past(self, blocks, dropout=None):
+            state, _ = self.memory(self.reader(F.pad(blocks, (0, 0, 1, 0))[:, :-1]))
+            return self.writer(self.dropped(state))
+
+    class AttentionDecoder(StepwiseDecoder):
+        """The past by two layers of attention over the blocks before (Vaswani et al. 2017)."""
+
+        def __init__(self, *sizes, memory=192, **options):
+            super().__init__(*sizes, **options)
+            self.reader = nn.Linear(self.cells, memory)
+            self.position = nn.Parameter(0.1 * torch.randn(self.blocks, memory))
+            layer = nn.TransformerEncoderLayer(memory, 4, 2 * memory, self.rate / 2, batch_first=True, norm_first=True)
+            self.attention = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+            self.writer = nn.Linear(memory, self.past.shape[1])
+            del self.past
+
+        def known_of_past(self, blocks, dropout=None):
+            units = self.reader(F.pad(blocks, (0, 0, 1, 0))[:, :-1]) + self.position
+            mask = nn.Transformer.generate_square_subsequent_mask(self.blocks)
+            return self.writer(self.attention(units, mask=mask, is_causal=True))
+
+    def model(decoder=None, **config):
+        made = BernoulliVAE(**{**dict(hidden=(256, 256), decoder="causal", dropout=0.2), **config})
+        if decoder is not None:
+            made.decoder = decoder((8, 64), made.latent, made.config["width"], rate=0.2)
+            made.parts[2] = made.decoder.dropout_units
+            made.dropout_units = sum(made.parts)
+        return made
+
+    return {"independent cells of 2019, 2-D": (lambda: BernoulliVAE(hidden=(800,), activation="ReLU"), 0.0),
+            "independent cells, 32-D": (lambda: BernoulliVAE(latent=32, hidden=(512, 256), dropout=0.1), 0.0),
+            "memory (GRU), 2-D": (lambda: model(RecurrentDecoder), 3.2),
+            "attention, 2-D": (lambda: model(AttentionDecoder), 3.2),
+            "convolution, 2-D": (model, 3.2),
+            "convolution, 2-D, style": (lambda: model(styles=styles), 3.2),
+            "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2)}
+
+
+def train(make, splits, labels, free_bits, seconds, seed):
+    """A model trained for so much processor time; with it, the epochs and the seconds that it took."""
+    import torch
+
+    import training
+
+    def fit(bars, epochs, folder):
+        torch.manual_seed(seed)
+        model = make()
+        condition = {"style": labels[:len(bars)]} if model.styles else {}
+        started = time.process_time()
+        training.fit(model, bars, splits["validation"][:256], folder, epochs=epochs, free_bits=free_bits, seed=seed,
+                     train_condition=condition, device="cpu", labels=labels[:len(bars)], label_names=[], unit="bars")
+        return model.eval(), time.process_time() - started
+
+    with tempfile.TemporaryDirectory() as folder:
+        some = splits["train"][:2560]
+        fit(some[:256], 1, Path(folder) / "warm")
+        epochs = max(2, round(seconds / fit(some, 1, Path(folder) / "timed")[1] * len(some) / len(splits["train"])))
+        model, taken = fit(splits["train"], epochs, Path(folder) / "run")
+    model.map = {"codes": training.codes_of(model, splits["train"]), "labels": labels, "label_names": []}
+    return model, epochs, taken
+
+
+def make_parser():
+    """The options of this script."""
+    parser = Parser(__doc__)
+    parser.add_argument("--data", default="groove", help="groove, or a folder of matrices or MIDI (default groove)")
+    parser.add_argument("--seconds", type=number(float, 0), default=60, help="processor time a design (default 60)")
+    parser.add_argument("--k", type=number(int, 1), default=50, help="samples of the bound (default 50)")
+    parser.add_argument("--limit", type=number(int, 1), default=1000, help="validation bars of the bound")
+    parser.add_argument("--only", default="", help="only designs whose name has this in it")
+    parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0)
+    return parser
+
+
+def main(argv=None):
+    """Train and measure each design; print the table, return its rows."""
+    arguments = make_parser().parse_args(argv)
+    import numpy as np
+    import torch
+
+    import evaluate
+    import training
+    from bar_measures import classifier_auc, own_bars
+
+    torch.set_num_threads(1)
+    loaded = training.load_bars(arguments.data)
+    splits = {side: torch.as_tensor(loaded[side][0]) for side in ("train", "validation")}
+    styles = sorted(set(loaded["train"][2]))
+    labels = torch.tensor([styles.index(style) for style in loaded["train"][2]])
+    real, names = splits["validation"].numpy(), loaded["validation"][1]
+    chosen = torch.as_tensor(np.random.default_rng(arguments.seed).permutation(len(real))[:arguments.limit])
+    rows = []
+    print(f"{'design':32} {'weights':>9} {'epochs':>6} {'bound':>7} {'KL':>5} {'AUC':>5} {'unique':>7} {'hits':>5} "
+          f"{'ms':>6}")
+    for name, (make, free_bits) in designs(styles).items():
+        if arguments.only not in name:
+            continue
+        model, epochs, seconds = train(make, splits, labels, free_bits, arguments.seconds, arguments.seed)
+        bounds = evaluate.bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
+        generator = torch.Generator().manual_seed(arguments.seed)
+        points = evaluate.clicks(model, 2000, generator)
+        draws = evaluate.drawn(model, points, generator)
+        own = own_bars(draws, splits["train"].numpy(), real)
+        row = {"design": name, "weights": sum(weights.numel() for weights in model.parameters()), "epochs": epochs,
+               "seconds": seconds, "bound": bounds["bound"], "kl": bounds["kl"],
+               "auc": classifier_auc(real, names, draws, seed=arguments.seed), **own,
+               "click_milliseconds": evaluate.click_milliseconds(model, points[:20])}
+        rows.append(row)
+        auc = "    -" if row["auc"] is None else f"{row['auc']:5.2f}"
+        print(f"{name:32} {row['weights']:9,} {epochs:6} {row['bound']:7.2f} {row['kl']:5.2f} {auc} "
+              f"{row['unique']:7.1%} {row['hits_a_bar']:5.1f} {row['click_milliseconds']:6.1f}", flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    run(main)
