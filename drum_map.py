@@ -21,7 +21,7 @@ GHOST, LOUD = "#5c4a2e", "#fff1d6"  # the softest and the loudest hit; ACCENT li
 STYLE_COLOURS = ("#4ea8ff", "#ff8f5a", "#46d39a", "#ff6f91", "#b892ff", "#ffe066", "#5fe3ea")
 OTHER_STYLES = "#8a93a5"
 FEW_HITS, MANY_HITS = "#1c2740", "#5a6a8c"  # the ground of the map where bars lie
-GROUND_CELLS = 44  # along each side of the map
+GROUND_CELLS = 36  # along each side of the map
 NEAR = 0.1  # of the map's reach: a point has played bars near it if some are within
 
 

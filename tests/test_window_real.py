@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from sound_card import SAMPLE_RATE, missing, null_sink
 from tiny_map import write_tiny_map
 
@@ -27,6 +29,8 @@ import bar_tools
 import drum_map
 import sequencer
 from layout import GRID, MAP
+from Midi_To_Activation_Matrix import write_midi
+from window import Window
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1300, 700  # of the window, in pixels
@@ -128,6 +132,9 @@ class Hand:
 
     def __init__(self, display, model):
         self.env, self.reach = {**os.environ, "DISPLAY": display}, drum_map.Plane(model).reach
+        figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
+        FigureCanvasAgg(figure)
+        self.zones = Window(figure, model, None, None, None).picture.zones
         self.do("search", "--sync", "--onlyvisible", "--name", "^Drum map$")
 
     def do(self, *words):
@@ -138,6 +145,10 @@ class Hand:
 
     def on_bar(self, row, step):
         return pixel(GRID, (step + 0.5) / 64, 1 - (row + 0.5) / 8)
+
+    def click(self, name, x=0.5):
+        """Click at a place of the picture that has a name, at a fraction of its width."""
+        self.do("mousemove", *pixel(self.zones[name].box, x, 0.5), "sleep", 0.05, "click", 1)
 
 
 class ClientMessage(ctypes.Structure):
@@ -270,6 +281,32 @@ def test_a_drag_morphs_and_the_bar_can_be_edited_while_it_plays(window, hand, mo
     hand.do("mousemove", *hand.on_bar(6, 37), "click", 1)
     toggled = window.wait_for("toggle", toggles + 1)
     assert (toggled["row"], toggled["step"], toggled["velocity"] > 0) == (6, 37, before[6, 37] == 0)
+
+
+def test_every_control_does_its_act_for_real(window, hand, material):
+    bar = np.zeros((8, 64), np.uint8)
+    bar[0, ::16] = bar[4, ::8] = 100
+    write_midi(bar, material / "own.mid")
+    hand.do("mousemove", *hand.on_map(0.5, 0.5), "click", 1)
+    for name, act, expected in (("jazz", "style", {"name": "jazz"}), ("Kick", "lock", {"rows": [0]}),
+                                ("Take", "take", {}), ("HHC hits", "row", {"row": 4}), ("Nearest", "nearest", {}),
+                                ("Nearest", "pattern", {}), ("Model", "model", {}), ("Humanise", "humanise", {})):
+        before = len(window.log(act))
+        hand.click(name, 0.9)
+        assert expected.items() <= window.wait_for(act, before + 1).items()
+    hand.click("Path")
+    points = len(window.log("point"))
+    hand.do("mousemove", *hand.on_map(-0.5, 0.2), "click", 1)
+    window.wait_for("point", points + 1)
+    hand.click("Path")
+    assert window.wait_for("path")["bars"] == 8
+    hand.click("strip", 0.3)
+    assert window.wait_for("bar")["index"] == 2
+    hand.click("Open")  # the toolkit's own dialogue
+    time.sleep(1)
+    hand.do("type", "--delay", 5, str(material / "own.mid"))
+    hand.do("key", "Return")
+    assert window.wait_for("open")["bars"] == 1
 
 
 def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, hand, material):
