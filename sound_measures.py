@@ -11,9 +11,10 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+import sound_model
 import training
 from Midi_To_Activation_Matrix import INSTRUMENTS
-from sound_pictures import load_pictures, split_by_machine
+from sound_pictures import load_pictures, pictures_of, split_by_machine
 
 ACTIVE = 0.01  # variance of a code's mean above which a dimension is active (Burda et al. 2016, section 3.2)
 PIXELS = (52, 20)  # of a coarse picture
@@ -165,17 +166,6 @@ def reconstructed(model, x, labels, to_decibels):
 
 
 @torch.no_grad()
-def generated(model, labels, to_decibels, seed=0):
-    """Pictures drawn from the model, one of each label, in dB, seen coarsely: (n,) -> (n, *PIXELS)."""
-    generator = torch.Generator().manual_seed(seed)
-    made = []
-    for part in labels.split(64):
-        noise = torch.randn(len(part), model.latent, generator=generator)
-        made.append(coarse(to_decibels(model.decode(noise, label=part))))
-    return torch.cat(made)
-
-
-@torch.no_grad()
 def not_finite(model, count, scale, seed=0, classes=8):
     """How many of `count` pictures, at codes `scale` times as far out as the prior's, hold a value that is not finite;
     the classes take turns."""
@@ -188,11 +178,14 @@ def not_finite(model, count, scale, seed=0, classes=8):
     return bad
 
 
-def measure(model, train, test, to_decibels, normalised, seed=0, draws=10_000, components=(), each=100):
+def measure(model, train, test, to_decibels, normalised, make, seed=0, draws=10_000, components=(), each=100,
+            most=800):
     """All measures of a model, on (pictures in dB, labels) of training and of unseen machines: a dictionary.
 
-    to_decibels: a model's pictures to dB, within the floor; normalised: the way back. components: further numbers of
-    principal components to compare with. each: sounds of a class that are generated.
+    to_decibels: a model's pictures to dB, within the floor; normalised: the way back. make(labels, seed): a generated
+    sound of each label, as its coarse picture. components: further numbers of principal components to compare with.
+    each: sounds of a class that are generated; most: of the training sounds that stand in for all, and of those made
+    beside them, as many of each class.
     """
     classes = model.classes
     (train_pictures, train_labels), (test_pictures, test_labels) = train, test
@@ -213,13 +206,14 @@ def measure(model, train, test, to_decibels, normalised, seed=0, draws=10_000, c
         "codes": codes_report(model, x, test_labels)}
     classifier = train_classifier(seen, train_labels, seed, classes=classes)
     asked = torch.arange(classes).repeat_interleave(each)
-    made = generated(model, asked, to_decibels, seed)
+    made = make(asked, seed)
     result["accuracy_real"] = accuracy(classifier, unseen, test_labels, classes)
     result["nearest_accuracy_real"] = (train_labels[nearest] == test_labels).float().mean().item()
     result["purity"] = accuracy(classifier, made, asked, classes)
+    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:most]
+    alike = make(train_labels[some], seed + 1)
     with torch.no_grad():
-        alike = generated(model, train_labels, to_decibels, seed + 1)  # as many of each class as in training
-        features = [classifier.features(part) for part in (alike, seen, unseen)]
+        features = [classifier.features(part) for part in (alike, seen[some], unseen)]
     result["frechet"] = {"generated": frechet_distance(features[0], features[2]),
                          "real": frechet_distance(features[1], features[2])}
     result["pairwise_db"] = {"generated": [mean_pairwise(made[asked == row]) for row in range(classes)],
@@ -233,21 +227,23 @@ def measure(model, train, test, to_decibels, normalised, seed=0, draws=10_000, c
 def report(result):
     """The measures as lines of text."""
     def by_class(values, form="{:.2f}"):
-        return ", ".join(f"{name} {form.format(value)}" for name, value in zip(INSTRUMENTS, values) if value is not None)
+        return ", ".join(f"{name} {form.format(value)}" for name, value in zip(INSTRUMENTS, values)
+                         if value is not None)
 
     codes, components, latent = result["codes"], result["components_db"], result["codes"]["latent"]
     ours, theirs = result["distance_db"], components[latent]
     yield (f"{result['sounds']['unseen']} sounds of unseen machines, {result['sounds']['train']} of training machines; "
            f"{result['data']}")
-    yield (f"log-spectral distance of reconstructions: {ours:.2f} dB, {1 - ours / theirs:.0%} below the {theirs:.2f} dB "
-           f"of {latent} principal components; " + by_class(result["distance_db_by_class"]))
+    yield (f"log-spectral distance of reconstructions: {ours:.2f} dB, {1 - ours / theirs:.0%} below the "
+           f"{theirs:.2f} dB of {latent} principal components; " + by_class(result["distance_db_by_class"]))
     yield ("for comparison: " + ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
                                           for count, value in components.items())
            + f", nearest training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
            + ", ".join(f"{counts} {value:.2f} dB" for counts, value in result["cosines_db"].items()))
     kl = codes["kl_by_dimension"]
     yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats; by dimension from "
-           f"{kl[0]:.2f} through {kl[len(kl) // 2]:.2f} to {kl[-1]:.2f}, {sum(value < 0.01 for value in kl)} below 0.01")
+           f"{kl[0]:.2f} through {kl[len(kl) // 2]:.2f} to {kl[-1]:.2f}, {sum(value < 0.01 for value in kl)} of them "
+           "below 0.01")
     for name, title in (("accuracy_real", "classifier on unseen real sounds"), ("purity", "on generated ones")):
         found = result[name]
         yield (f"{title}: {found['all']:.1%} of all, {found['mean']:.1%} mean of classes; "
@@ -280,12 +276,20 @@ def evaluate_sounds(arguments, content, model):
     if arguments.limit:
         source = np.random.default_rng(arguments.seed)
         sides = {side: source.permutation(index)[:arguments.limit] for side, index in sides.items()}
+
+    def make(labels, seed):
+        """Finished sounds of the model, seen as the real ones are: their own pictures, coarsely."""
+        codes = sound_model.random_codes(model, len(labels), seed)
+        samples = sound_model.sounds(model, codes, labels, seed)
+        return coarse(torch.as_tensor(pictures_of(samples, sound["settings"], sound["floor_db"])))
+
+    model = sound_model.with_sound(model, sound, arguments.run)
     pictures, labels = torch.as_tensor(data["pictures"]), torch.as_tensor(data["labels"]).long()
     result = measure(
         model, *((pictures[sides[side]], labels[sides[side]]) for side in ("train", "test")),
         lambda x: (x * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0),
-        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], arguments.seed,
-        draws=10 * (arguments.limit or 1000), components=(32, 128))
+        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], make, arguments.seed,
+        draws=arguments.draws, components=(32, 128))
     result = {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
               "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}
     print("\n".join(report(result)))

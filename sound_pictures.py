@@ -24,7 +24,7 @@ DEFAULTS = dict(scale="oct", rate=22050, downsample=1, min_freq=30.0, max_freq=1
 
 
 def to_decibels(magnitude, floor_db=FLOOR_DB):
-    """Magnitudes (n, bands, frames), tensor or array, as dB re the peak of each, from floor_db to 0; and the peaks (n,).
+    """Magnitudes (n, bands, frames), tensor or array, as dB re each one's peak, from floor_db to 0; and the peaks (n,).
 
     Silence is floor_db everywhere.
     """
@@ -124,8 +124,8 @@ def split_by_machine(names, seed=0):
 def make_variation(amount, floor):
     """What is done to a batch of training pictures: pitch, length and tone vary, as on a machine's knobs.
 
-    Up to half an octave (24 bands at 48 an octave), half to twice the length and 8 dB from end to end at amount 1; three
-    in ten stay as they are. floor: silence, in the units of the pictures.
+    Half an octave (24 bands at 48 an octave) and half an octave of length either way, and some dB from end to end, at
+    amount 1; three in ten stay as they are. floor: silence, in the units of the pictures.
     """
     import torch
     import torch.nn.functional as F

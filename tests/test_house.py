@@ -23,8 +23,8 @@ FLOORS = {
     3: {"training", "bar_measures", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots",
         "bar_tools"},
     4: {"sound_pictures", "resynthesis", "bar_files", "layout"},
-    5: {"sound_measures", "sound_model", "desk"},
-    6: {"window"},
+    5: {"sound_model", "desk"},
+    6: {"sound_measures", "window"},
     7: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
