@@ -18,8 +18,10 @@ import numpy as np
 import torch
 
 import phase_search
+from griffin_lim import griffin_lim
 
-QUALITIES = {"fast": 10, "fine": 30, "best": 300}  # iterations; benchmarks/sound_speed.py shows what they bring
+# Iterations; "best" begins with the long search of griffin_lim.py. benchmarks/sound_speed.py shows what they bring.
+QUALITIES = {"fast": 10, "fine": 30, "best": 100}
 NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see with_grain
 TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
 CEILING = 0.98  # the peak of a sound that would be louder at its level
@@ -35,7 +37,11 @@ def to_signals(magnitude, transform, noise=None, quality="fast", ends=None):
     silent, or None. A sound's signal does not depend on its company.
     """
     def find(magnitude, noise, silence):
-        return search(with_grain(magnitude, transform, noise), transform, QUALITIES[quality], silence)
+        coefficients = with_grain(magnitude, transform, noise)
+        if quality == "best":
+            found = silence * griffin_lim(coefficients.abs(), transform)
+            coefficients = phase_search.impose(coefficients.abs(), transform.forward(found))
+        return search(coefficients, transform, QUALITIES[quality], silence)
 
     noise = torch.zeros(len(magnitude), 0) if noise is None else noise
     return in_groups(find, transform, magnitude, noise, support(transform, ends, len(magnitude)))

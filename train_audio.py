@@ -65,6 +65,8 @@ def make_parser():
     source.add_argument("--between", type=Path, nargs=2, metavar="FILE", help="go from one sound to another")
     group.add_argument("--spread", type=number(float, 0, 1),
                        help="how far to vary: 0 is the sound itself, 1 any of its class (default: 0.5, with --at 0)")
+    group.add_argument("--quality", choices=("fast", "fine", "best"), default="fine",
+                       help="of the search for the phase: best takes seconds a sound (default fine)")
     group.add_argument("--steps", type=number(int, 2, 1000), default=8, help="of --between (default 8)")
     add_arguments(parser, epochs=40, batch_size=16, learning_rate=1e-3, beta=4.0)
     return parser
@@ -89,7 +91,8 @@ def generate(arguments):
         raise ValueError(f"--class: expected one or two for --between, found {len(arguments.classes)}")
     result = sound_model.generate(
         arguments.generate, arguments.run or HERE / "pretrained" / "sound_vae.pt", arguments.classes, arguments.n,
-        arguments.seed, arguments.at, arguments.like, arguments.spread, arguments.between, arguments.steps)
+        arguments.seed, arguments.at, arguments.like, arguments.spread, arguments.between, arguments.steps,
+        arguments.quality)
     print(f"{arguments.generate}: {len(result['files'])} sounds, {result['files'][0].name} to "
           f"{result['files'][-1].name}, and sounds.png")
     return result

@@ -248,6 +248,14 @@ def test_sounds_follow_seed_and_number_and_nothing_else(model):
     assert not torch.equal(codes, sound_model.random_codes(model, 6, seed=5))
 
 
+def test_the_best_quality_comes_nearest_to_the_magnitude(transform):
+    sounds = np.stack([drum(0), drum(1, 0.02, 500)])
+    magnitude, ends = transform.forward(sounds).abs(), [resynthesis.end_of(sound, RATE) for sound in sounds]
+    found = [resynthesis.to_signals(magnitude, transform, None, quality, ends) for quality in ("fast", "fine", "best")]
+    errors = [float(convergence(signal, magnitude, transform).mean()) for signal in found]
+    assert errors[0] > errors[1] + 2 > errors[2] + 4, errors
+
+
 def test_sounds_keep_the_level_of_their_class_and_a_mix_lies_between(model):
     codes = torch.zeros(3, 3)
     mix = torch.zeros(3, 8)
