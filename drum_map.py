@@ -100,9 +100,10 @@ class Ground:
         if len(now):
             centres = (self.edges[:-1] + self.edges[1:]) / 2
             codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
-            noise = logistic_noise((len(codes), len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
+            noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
             with torch.no_grad():
-                self.hits[tuple(now.T)] = model.decoder.draw(model.tell(codes, style), noise).sum(-1).numpy()
+                cells = model.decoder.draw(model.tell(codes, style), noise.expand(len(codes), -1))
+            self.hits[tuple(now.T)] = cells.sum(-1).numpy()
         if not len(self.left) and len(now):
             there = np.isfinite(self.hits)
             weights = _blurred(there.astype(float), 2.5)

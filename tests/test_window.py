@@ -533,7 +533,7 @@ def test_a_style_is_asked_for_in_the_legend_and_the_map_shows_it(window):
     shown = drum_map.Ground(window.plane)
     while not shown.go_on(window.model, 1):
         pass
-    assert np.array_equal(shown.hits, window.ground.hits, equal_nan=True)
+    assert np.allclose(shown.hits, window.ground.hits, atol=0.5, equal_nan=True)  # however many cells at a time
     press_zone(window, "any style")
     assert window.style_name() is None
     for name in ("funk", "jazz", "rock", None, "funk"):
