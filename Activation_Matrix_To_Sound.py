@@ -311,7 +311,7 @@ def main(argv=None):
         return {}
     bars, facts = chosen_bars(options)
     if options.bars:
-        bars = bars[np.arange(options.bars) % len(bars)]  # again from the first, or cut, to fill the length
+        bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     kit = open_kit(options.kit, options.seed or 0) if options.wav else None
     written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png)
     print(*map(as_text, bars), sep="\n\n")

@@ -155,8 +155,8 @@ def path(model, start, end, count, fills=True, seed=0, **wishes):
 def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, kept=()):
     """A bar (8, 64) whose last beats are a fill: uint8, (8, 64); what comes before stays, and the rows `kept`.
 
-    The model goes on from what has been played, leaning from hats and cymbals towards snare and toms, no more than it
-    takes to have some hits of them on each beat.
+    The model goes on from what has been played, leaning from hats and cymbals towards snare and toms on the sixteenths,
+    no more than it takes to have some hits of them on each beat.
     """
     import torch
 
@@ -166,11 +166,13 @@ def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, kept=()
     fixed = torch.zeros(hits.shape, dtype=torch.bool)
     fixed[:, :STEPS_PER_BAR - BEAT * beats] = True
     fixed[list(kept)] = True
-    lean = torch.tensor([FILL_LEAN.get(name, 0.0) for name in INSTRUMENTS])[:, None].expand(hits.shape).flatten()
+    lean = torch.tensor([FILL_LEAN.get(name, 0.0) for name in INSTRUMENTS])[:, None].repeat(1, STEPS_PER_BAR)
+    off_grid = torch.arange(STEPS_PER_BAR) % (BEAT // 4) != 0
+    lean[:, off_grid] = lean[:, off_grid].clamp(max=0)
     with torch.no_grad():
         z = torch.as_tensor(code)[None]
         noise = temperature * noise_field(z, hits.numel(), 1, seed)[0]                # (1, cells)
-        noises = torch.cat([noise + tilt * lean for tilt in FILL_TILTS])              # (tilts, cells)
+        noises = torch.cat([noise + tilt * lean.flatten() for tilt in FILL_TILTS])              # (tilts, cells)
         noises = torch.where(fixed.flatten(), 1e6 * (2 * hits.flatten() - 1.0), noises)
         cells = model.decoder.draw(model.tell(z, style).expand(len(noises), -1), noises).view(-1, *hits.shape)
     drums = cells[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()

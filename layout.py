@@ -18,7 +18,7 @@ from Midi_To_Activation_Matrix import INSTRUMENTS, STEPS_PER_BAR
 # Boxes: left, bottom, width, height, in fractions of the figure.
 MAP, GRID = (0.03, 0.165, 0.395, 0.735), (0.508, 0.475, 0.405, 0.375)
 STRIP = (0.755, 0.892, 0.222, 0.031)
-GROUND_SECONDS = 0.015  # a frame, about, for the ground of the map
+GROUND_SECONDS = 0.02  # a frame, about, for the ground of the map
 HINT = "Drag the map to morph; click a cell to change it, a name to keep its row, a style to ask for it."
 HELP = """\
 click, drag      on the map: hear that point, morph
@@ -86,7 +86,7 @@ class Picture:
         self.window, self.figure, self.canvas, self.parts = window, window.figure, window.figure.canvas, []
         self.zones = {}
         self.shown = False  # for the first time
-        self.ground_batch = 8  # cells of the map's ground that are drawn in a frame
+        self.ground_batch = 16  # cells of the map's ground that are drawn in a frame
         self.shown_step = None  # where the playhead is painted
         self.shown_style = window.wishes["style"]
         self.figure.set_facecolor(GROUND)
@@ -373,7 +373,7 @@ class Picture:
             started = time.perf_counter()
             complete = window.ground.go_on(window.model, style, count=self.ground_batch)
             late = time.perf_counter() - started > GROUND_SECONDS
-            self.ground_batch = max(2, self.ground_batch // 2) if late else self.ground_batch + 4
+            self.ground_batch = max(8, self.ground_batch // 2) if late else self.ground_batch + 4
             if complete:
                 self.ground_image.set_data(window.ground.pixels())
                 self.canvas.draw_idle()
