@@ -244,19 +244,31 @@ def without_dc(sound, rate, last):
     return sound - envelope * (sound.sum() / max(envelope.sum(), 1e-30))
 
 
+def sharpened(sound, rate):
+    """The sound with what leads up to its attack, in the first 25 ms, raised to the attack's level, by 18 dB at most.
+
+    Low bands see an attack as a slope of many milliseconds, and so they bring it back; struck sounds have none.
+    """
+    width = max(1, round(0.001 * rate))
+    power = np.convolve(sound[:round(0.025 * rate) + width] ** 2, np.ones(width), "valid") / width
+    envelope = np.sqrt(np.maximum.accumulate(power))  # waves of a low tone are not gaps to fill
+    top = int(np.argmax(envelope >= 0.7 * envelope.max()))
+    gain = np.minimum(envelope[top] / np.maximum(envelope[:top], 1e-12), 8.0)
+    return np.concatenate((sound[:top] * gain, sound[top:]))
+
+
 def finish(samples, rate, level):
     """A sound as a sampler wants it: attack at sample 0, silence at the end, no DC, at its level; float32 (n,).
 
-    What the transform's circle has left just before the beginning, at the end of `samples`, is put back before it; then
-    all before the attack (see onset_of) goes. level: in dB, see level_db; lower where the peak would pass CEILING.
+    All before the attack (see onset_of) goes, and a soft one is sharpened. level: in dB, see level_db; lower where the
+    peak would pass CEILING.
     """
-    size, before = len(samples), round(0.01 * rate)
-    sound = np.roll(np.asarray(samples, float), before)
+    size, sound = len(samples), np.asarray(samples, float)
     if not np.abs(sound).max() > 1e-9:
         return np.zeros(size, np.float32)
     start = onset_of(sound, rate)
     last = size - start
-    sound = np.pad(sound[start:], (0, start))
+    sound = sharpened(np.pad(sound[start:], (0, start)), rate)
     fade_out = min(round(0.05 * rate), last)
     sound[last - fade_out:last] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade_out + 1) / fade_out)
     for _ in range(8):

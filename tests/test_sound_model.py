@@ -99,11 +99,27 @@ def test_silence_stays_silence():
     assert not resynthesis.finish(np.zeros(SAMPLES), RATE, -10).any()
 
 
-def test_what_the_circle_left_before_the_beginning_comes_back_before_it():
-    whole = np.concatenate((drum(), np.zeros(80, np.float32)))[:SAMPLES]
-    turned = np.roll(whole, -40)  # 5 ms of the attack lie at the end of the circle
-    one, two = resynthesis.finish(whole, RATE, -12), resynthesis.finish(turned, RATE, -12)
-    np.testing.assert_allclose(one[:1500], two[:1500], atol=1e-3)
+def test_a_sound_that_starts_late_or_softly_is_brought_to_the_front():
+    hit = drum()
+    late = np.concatenate((1e-3 * hit[:300], hit))[:SAMPLES]
+    early, brought = (resynthesis.finish(sound, RATE, -12)[:1000].astype(float) for sound in (hit, late))
+    agreement = [np.dot(early[:900], brought[lag:lag + 900]) for lag in range(20)]
+    assert np.argmax(agreement) <= RATE // 1000 and max(agreement) > 0.98 * np.dot(early[:900], early[:900])
+    soft = hit * np.minimum(1, (np.arange(SAMPLES) + 10) / 100)  # its attack takes 12 ms
+
+    def rise(sound):
+        """Samples until 2 ms of sound reach half of the loudest 2 ms."""
+        rms = np.sqrt(np.convolve(sound.astype(float) ** 2, np.ones(16), "valid"))
+        return int(np.argmax(rms > 0.5 * rms.max()))
+
+    assert rise(soft) > 20 and rise(resynthesis.finish(soft, RATE, -12)) <= 8
+
+
+def test_a_sharp_attack_is_left_as_it_is():
+    hit = drum(tone=700)
+    np.testing.assert_allclose(resynthesis.sharpened(hit, RATE)[20:], hit[20:])
+    bursts = np.concatenate([drum(seed, 0.002, noise=3.0)[:80] for seed in range(20)]) + 0.0  # a clap: 10 ms apart
+    np.testing.assert_allclose(resynthesis.sharpened(bursts, RATE)[40:], bursts[40:])
 
 
 def test_level_is_the_rms_of_the_loudest_20_ms():
