@@ -87,7 +87,7 @@ class Desk:
             self.play()
         milliseconds = 1000 * (time.perf_counter() - started)
         if self.message_colour != WARNING:
-            self.say(f"{words}: {self.describe()}.")
+            self.say(lambda: f"{words}: {self.describe()}.")  # put into words when it is painted: the sound is first
         self.log("point", point=self.point(), hits=np.count_nonzero(self.bar), milliseconds=milliseconds)
 
     def set_code(self, code):
@@ -449,7 +449,13 @@ class Desk:
         return f"novelty {cells[0]}: cells unlike the nearest played bar" if cells[0] else "novelty 0: played just so"
 
     def say(self, message, colour=TEXT):
-        self.message, self.message_colour, self.old = message, colour, True
+        """Say a message, or what a function gives when it is painted."""
+        self.said, self.message_colour, self.old = message, colour, True
+
+    @property
+    def message(self):
+        """What is said."""
+        return self.said() if callable(self.said) else self.said
 
     def log(self, act, **details):
         """One JSON line: the time in seconds since 1970, the act, its details."""

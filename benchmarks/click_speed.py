@@ -26,7 +26,11 @@ from window import Window
 
 
 class Engine(sequencer.Sequencer):
-    """A sequencer with the methods of a Player, and no sound card."""
+    """A sequencer with the methods of a Player, and no sound card; it knows when it last took a pattern."""
+
+    def play(self, bars):
+        super().play(bars)
+        self.taken = time.perf_counter()
 
     def open(self):
         pass
@@ -43,15 +47,15 @@ def mouse(window, kind, x, y):
     MouseEvent(f"button_{kind}_event", window.canvas, *place, button=1)._process()
 
 
-def milliseconds(act, points, before=None, after=None):
-    """The time of act(x, y) at each point, without those of before(x, y) and after(x, y)."""
+def milliseconds(act, points, before=None, after=None, end=time.perf_counter):
+    """The time of act(x, y) at each point, until `end()`, without those of before(x, y) and after(x, y)."""
     times = []
     for x, y in points:
         if before:
             before(x, y)
         start = time.perf_counter()
         act(x, y)
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (end() - start))
         if after:
             after(x, y)
     return times
@@ -70,7 +74,7 @@ def main(argv=None):
     model, kit = open_model(options.model), sequencer.load_kit(options.kit)
     figure = Figure(figsize=(13, 7), dpi=100)
     FigureCanvasAgg(figure)
-    window = Window(figure, model, kit, Engine(kit), folder=None, seed=0)
+    window = Window(figure, model, kit, Engine(kit), None, seed=0)
     figure.canvas.draw()
     points = np.random.default_rng(0).normal(size=(options.clicks, 2)).clip(-window.plane.reach, window.plane.reach)
 
@@ -93,12 +97,19 @@ def main(argv=None):
         def draw_all(x, y):
             figure.canvas.draw()
 
-        rows = {"click to pattern ready": milliseconds(press, points, after=release),
+        def taken():
+            return window.player.taken
+
+        rows = {"click to pattern ready": milliseconds(press, points, after=release, end=taken),
                 "  the same by way of a WAV file": milliseconds(by_file, points),
                 "the picture after a click, what changed": milliseconds(paint, points, press, release),
                 "  the same by drawing the whole figure": milliseconds(draw_all, points[:20], press, release)}
         window.wish(hits=25)
-        rows["click to pattern ready, exactly 25 hits"] = milliseconds(press, points, after=release)
+        rows["click to pattern ready, exactly 25 hits"] = milliseconds(press, points, after=release, end=taken)
+        window.wish(hits=None, style=0 if model.styles else None)
+        rows["click to pattern ready, of a style"] = milliseconds(press, points, after=release, end=taken)
+        window.lock(0)
+        rows["click to pattern ready, around a locked row"] = milliseconds(press, points, after=release, end=taken)
 
     print(f"{options.clicks} clicks, {options.model.name}, one thread; milliseconds:    median  95th percentile")
     result = {what: (statistics.median(times), float(np.quantile(times, 0.95))) for what, times in rows.items()}
