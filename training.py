@@ -304,8 +304,8 @@ def codes_of(model, x, condition=None, batch_size=1024):
         for i in range(0, len(x), batch_size)]).cpu()
 
 
-def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=0,
-        free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
+def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, weight_decay=0.01, beta=1.0,
+        warmup=0, free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
         validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, keep=None,
         prepare=None, unit="examples", arguments=None):
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by validation bound), log.jsonl, config.json.
@@ -326,11 +326,11 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     run, device = Path(run), choose_device(device)
     rank, world = start_processes(device)
     train_condition, validation_condition = train_condition or {}, validation_condition or {}
-    recipe = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, beta=beta, warmup=warmup,
-                  free_bits=free_bits, samples=samples, seed=seed)
+    recipe = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
+                  beta=beta, warmup=warmup, free_bits=free_bits, samples=samples, seed=seed)
     fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
     first_epoch, best, history = 1, -math.inf, []
     if resume:
         content = load_checkpoint(run / "checkpoint.pt")

@@ -649,8 +649,9 @@ def test_torchrun_takes_no_option_of_ours_for_its_own():
 EVERY_OPTION = {
     "latent": (5, ["5"]), "touch": (3, ["3"]), "hidden": ([9, 7], ["9", "7"]), "decoder": ("independent",) * 2,
     "width": (11, ["11"]), "dropout": (0.25, ["0.25"]), "activation": ("Tanh",) * 2, "epochs": (4, ["4"]),
-    "batch_size": (17, ["17"]), "learning_rate": (0.01, ["1e-2"]), "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]),
-    "free_bits": (0.0, ["0"]), "samples": (2, ["2"]), "seed": (3, ["3"]), "device": ("cpu",) * 2,
+    "batch_size": (17, ["17"]), "weight_decay": (0.02, ["0.02"]), "learning_rate": (0.01, ["1e-2"]),
+    "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]), "samples": (2, ["2"]),
+    "seed": (3, ["3"]), "device": ("cpu",) * 2,
 }
 
 
