@@ -99,15 +99,16 @@ class Desk:
     def redraw(self):
         """Draw the bars at the codes anew as wished, and let them take over; False, said why, if no bar can be so."""
         self.undrawn, self.old = False, True
-        wishes = dict(self.wishes)
-        if self.locks:
-            wishes |= {"locked": self.bar, "locked_rows": sorted(self.locks)}
+        kept = {"locked_rows": sorted(self.locks)} if self.locks else {}
         try:
             if self.on_path:
                 bars, _ = bar_tools.path(self.model, self.codes[0], self.codes[-1], len(self.codes), True, self.seed,
-                                         **wishes)
+                                         **self.wishes, **kept, locked=self.bar)
+            elif kept:  # each bar keeps rows of its own
+                bars = np.concatenate([bar_tools.draw(self.model, code[None], self.seed, **self.wishes, **kept,
+                                                      locked=bar) for code, bar in zip(self.codes, self.shown_bars)])
             else:
-                bars = bar_tools.draw(self.model, self.codes, self.seed, **wishes)
+                bars = bar_tools.draw(self.model, self.codes, self.seed, **self.wishes)
         except ValueError as error:  # fewer hits than the rows that are kept have, and the like
             self.say(f"No such bar: {one_line(error)}", WARNING)
             return False
@@ -172,6 +173,11 @@ class Desk:
             return self.end_path(PATH_BARS)
         self.path_start = self.code
         self.say("A path from here: click or drag to its end, then p again.")
+
+    def leave_path(self):
+        """Forget where a path began."""
+        self.path_start = None
+        self.say("No path.")
 
     def end_path(self, count):
         """Play a path of so many bars from where it began to this point, with fills."""

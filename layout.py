@@ -29,7 +29,7 @@ click            on a style, or y: ask for it
 space            play, stop
 r, t             a random point; another take at this point
 b, backspace     back to the bar before
-p                a path: p, go to its end, p again (8 bars), or 2 to 9 (so many)
+p                a path: p, go to its end, p again (8 bars) or 2 to 9 (so many)
 n, N             hear the nearest bar that a drummer played; the next nearest
 m                hear what the model makes of your bar
 o                open a bar of yours, MIDI or .npy, and see where it lands
@@ -45,11 +45,11 @@ class Part:
     """Artists that are painted over a box of the figure, anew whenever their look changes.
 
     box: left, bottom, width and height, in fractions of the figure. look: a function that gives the look as a tuple;
-    change: brings the artists up to one.
+    change: brings the artists up to one. patient: it can wait while the mouse drags.
     """
 
-    def __init__(self, box, artists, look, change):
-        self.box, self.artists, self.look, self.change = box, artists, look, change
+    def __init__(self, box, artists, look, change, patient=False):
+        self.box, self.artists, self.look, self.change, self.patient = box, artists, look, change, patient
         self.under = self.shown = None  # the pixels below; the look that is painted
 
     def box_in(self, figure):
@@ -107,9 +107,10 @@ class Picture:
     def words(self, x, y, text="", colour=TEXT, size=10.5, **style):
         return self.figure.text(x, y, text, color=colour, fontsize=size, va="center", **style)
 
-    def changing_words(self, x, y, box, look, **style):
+    def changing_words(self, x, y, box, look, patient=False, **style):
         place = self.words(x, y, **style)
-        self.parts.append(Part(box, [place], look, lambda text, colour=TEXT: place.set(text=text, color=colour)))
+        self.parts.append(Part(box, [place], look, lambda text, colour=TEXT: place.set(text=text, color=colour),
+                               patient))
 
     def slider(self, y, label, low, high, step, act, look):
         """look gives (value, its text)."""
@@ -244,9 +245,9 @@ class Picture:
         self.playhead = self.grid.add_patch(Rectangle((0, -0.5), 1, len(INSTRUMENTS), color="white", alpha=0.3, lw=0))
         self.changing_words(0.508, 0.945, (0.503, 0.925, 0.297, 0.045), size=13, fontweight="bold",
                             look=lambda: (window.describe().replace(", ", "  \N{MIDDLE DOT}  "),))
-        self.changing_words(0.975, 0.945, (0.8, 0.925, 0.2, 0.045), size=9.5, ha="right",
+        self.changing_words(0.975, 0.945, (0.8, 0.925, 0.2, 0.045), size=9.5, ha="right", patient=True,
                             look=lambda: ("point {:.2f} {:.2f}, seed {}".format(*window.point(), window.seed), QUIET))
-        self.changing_words(0.508, 0.907, (0.503, 0.892, 0.25, 0.031), size=9.5,
+        self.changing_words(0.508, 0.907, (0.503, 0.892, 0.25, 0.031), size=9.5, patient=True,
                             look=lambda: (window.novelty_in_words(), ACCENT if window.heard else QUIET))
         left, bottom, width, height = STRIP
         numbers = [self.words(0, bottom + height / 2, str(i + 1), size=9.5, ha="center") for i in range(MOST_BARS)]
@@ -339,6 +340,8 @@ class Picture:
     def paint(self):
         """Paint the parts whose look has changed."""
         for part in self.parts:
+            if part.patient and self.window.dragging and part.shown:
+                continue
             if part.paint(self.canvas) and part is self.bar_part:
                 self.bar_alone = self.canvas.copy_from_bbox(part.box_in(self.figure))
         self.paint_playhead()

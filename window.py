@@ -29,8 +29,9 @@ class Window(Desk):
             "up": ("change_tempo", 5), "down": ("change_tempo", -5), "+": ("change_tempo", 1),
             "=": ("change_tempo", 1), "-": ("change_tempo", -1), "<": ("change_temperature", -0.1),
             ">": ("change_temperature", 0.1), ",": ("change_temperature", -0.1), ".": ("change_temperature", 0.1),
-            "y": ("step_style", 1), "Y": ("step_style", -1), "p": ("path",), "n": ("hear_nearest",),
-            "N": ("hear_next_nearest",), "m": ("hear_model",), "o": ("open",), "v": ("humanise",),
+            "y": ("step_style", 1), "Y": ("step_style", -1), "p": ("path",), "escape": ("leave_path",),
+            "n": ("hear_nearest",), "N": ("hear_next_nearest",), "m": ("hear_model",), "o": ("open",),
+            "v": ("humanise",),
             **{str(count): ("end_path", count) for count in range(2, 10)}}
 
     def __init__(self, figure, *desk, leave=None, choose_file=None, paste=None, **more_of_desk):

@@ -453,6 +453,20 @@ def test_a_drag_is_one_step_back(window):
     assert state(window) == before
 
 
+def test_a_model_without_styles_or_played_bars_says_so_and_plays(tmp_path):
+    model = write_tiny_map(tmp_path / "a.pt")
+    model.styles = []
+    del model.map["bars"]
+    window = make_window(model, tmp_path)
+    click(window, window.picture.map, 0.5, 0.5)
+    before = state(window)
+    for name, word in (("rock", "styles"), ("Nearest", "played bars")):
+        press_zone(window, name)
+        assert word in window.message and state(window) == before
+    window.tick()
+    assert window.playing and window.novelty_in_words() == "" and window.neighbour_points() == ()
+
+
 @given(row=st.integers(0, 7), step=st.integers(0, 63))
 @settings(max_examples=10, deadline=None)
 def test_a_click_on_the_bar_changes_that_cell_only(used_window, row, step):
