@@ -23,7 +23,7 @@ from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_l
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
-TOUCH_HIDDEN, TOUCH_FREE = 128, 12.0  # units of its encoder; nats of a bar that cost nothing
+TOUCH_HIDDEN, TOUCH_FREE = 128, 10.0  # units of its encoder; nats of a bar that cost nothing
 LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 

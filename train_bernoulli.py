@@ -18,7 +18,7 @@ from command_line import Parser, number, run
 from training_options import add_arguments
 
 HERE = Path(__file__).resolve().parent
-STEPS = 4320  # of a default training: a small collection is seen more often than a large one
+STEPS = 5400  # of a default training: a small collection is seen more often than a large one
 MOST_EPOCHS = 150
 
 
@@ -39,8 +39,8 @@ def make_parser():
                        help="size of a causal decoder's layers (default 384)")
     group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3,
                        help="share of units dropped (default 0.3)")
-    group.add_argument("--weight-decay", type=number(float, 0), default=0.1,
-                       help="of AdamW: how much of a weight each step of learning rate 1 would take (default 0.1)")
+    group.add_argument("--weight-decay", type=number(float, 0), default=0.01,
+                       help="of AdamW: how much of a weight each step of learning rate 1 would take (default 0.01)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     add_arguments(parser, epochs=None, free_bits=3.2)
     return parser
