@@ -2,6 +2,7 @@
 
     python benchmarks/griffin_lim_quality.py dataset_audio                     # both tables, about an hour on one core
     python benchmarks/griffin_lim_quality.py dataset_audio --count 24 --no-librosa
+    python benchmarks/griffin_lim_quality.py dataset_audio --count 16 --downsample 2 4 10 20
 
 FOLDER has a subfolder a class. `--count` sounds are drawn by --seed, as many of each class, at 22,050 Hz, padded or cut
 (with a 10 ms fade) to half a second.
@@ -14,6 +15,9 @@ original's onset, rms in dB re its peak; mean), with the original's own; seconds
 Table 2, STFT: librosa.griffinlim (in an environment of its own, made once in runs/librosa) with its defaults for 32 and
 100 iterations, and ours for the same wall time, measured in one run on one thread, for one sound at a time and for
 batches of 64.
+
+Table 3, with --downsample: NSGT magnitudes as audio2nsgt.py -d D keeps them, brought back to full rate: the spectral
+convergence of the magnitude that griffin_lim is then given, and of the sound that it finds, to the original's.
 """
 
 import json
@@ -29,9 +33,9 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from audio2nsgt import NSGT, SUFFIXES, OctScale, fit_length, load_audio
+from audio2nsgt import NSGT, SUFFIXES, OctScale, block_rms, fit_length, load_audio
 from command_line import Parser, number, run
-from griffin_lim import STFT, convergence, griffin_lim
+from griffin_lim import STFT, convergence, full_rate, griffin_lim
 
 RATE, LENGTH, LEAD = 22050, 11025, 1102  # Hz, samples, samples of silence before the attack
 LIBROSA = '''
@@ -161,6 +165,25 @@ def librosa_table(sounds):
     return rows
 
 
+def downsample_table(sounds, downsamples):
+    """Print table 3 and return its rows."""
+    import torch
+
+    warnings.simplefilter("ignore")
+    transform = NSGT(OctScale(30, 11000, 48), RATE, LENGTH, matrixform=True, dtype="float32")
+    true, rows = transform.forward(torch.as_tensor(sounds)).abs(), []
+    frames = true.shape[-1]
+    print(f"{len(sounds)} sounds, {frames} frames\n\n| -d | magnitude at full rate, mean dB | sound found, mean dB | "
+          "worst dB |\n|---|---|---|---|")
+    for downsample in downsamples:
+        full = np.stack([full_rate(block_rms(one, downsample), frames, downsample) for one in true.numpy()])
+        given = 20 * ((torch.as_tensor(full) - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)).log10()
+        errors = convergence(griffin_lim(full, transform), true, transform)
+        rows.append((downsample, float(given.mean()), float(errors.mean()), float(errors.max())))
+        print("| {} | {:.1f} | {:.1f} | {:.1f} |".format(*rows[-1]), flush=True)
+    return rows
+
+
 def main(argv=None):
     """Print the tables as the command line says; returns their rows."""
     parser = Parser(__doc__)
@@ -172,12 +195,15 @@ def main(argv=None):
     parser.add_argument("--rules", nargs=2, type=int, default=(0, 4), metavar="N",
                         help="first row of a transform and the one after the last (default: 0 4)")
     parser.add_argument("--no-librosa", action="store_true", help="leave table 2 out")
+    parser.add_argument("--downsample", nargs="+", type=number(int, 1), metavar="D", help="table 3 alone")
     arguments = parser.parse_args(argv)
 
     import torch
 
     torch.set_num_threads(1)
     sounds = draw(arguments.folder, arguments.count, arguments.seed)
+    if arguments.downsample:
+        return downsample_table(sounds, arguments.downsample)
     rows = rules_table(sounds, arguments.transforms, slice(*arguments.rules)) if arguments.transforms else []
     return rows, [] if arguments.no_librosa else librosa_table(sounds)
 
