@@ -396,19 +396,22 @@ class ConvVAE(VAE):
 
     Training knows the plain VAE: encode, picture, a prior N(0, I). Afterwards `prior`, an invertible map, is fitted to
     where the codes of each class came to lie (train_audio.py); `code` and `decode` go through it, so that a standard
-    normal point is a code of any class. Until then it is the identity.
+    normal point is a code of any class. Until then it is the identity. spread: the share of the prior's width that
+    codes have, 1 for all of it: sounds nearer to the middle of their class are less odd, and less varied.
     """
 
     def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), neck=24,
-                 embedding=32):
+                 embedding=32, spread=0.8):
         shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
         super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, neck=neck,
-                         embedding=embedding)
+                         embedding=embedding, spread=spread)
         check_sizes(shape=shape, classes=classes, widths=widths, patch=patch, neck=neck, embedding=embedding)
         if len(shape) != 2 or len(patch) != 2 or len(widths) < 2:
             raise ValueError(f"expected shape (bands, frames), a patch of both, at least 2 widths; found {shape}, "
                              f"{patch}, {widths}")
-        self.shape, self.classes = shape, classes
+        if not 0 < spread <= 1:
+            raise ValueError(f"spread: expected a share above 0 and at most 1, found {spread}")
+        self.shape, self.classes, self.spread = shape, classes, spread
         self.low_precision = False  # bfloat16 in training, where the processor has it
         patches = Patches(shape, patch)
         self.embedding = nn.Parameter(torch.randn(classes, embedding))
@@ -451,11 +454,11 @@ class ConvVAE(VAE):
 
     def code(self, x, label=None):
         """The code of each picture, a place among standard normal ones: (B, bands, frames) -> (B, latent)."""
-        return self.prior.inverse(self.encode(x, label)[0], self.weights(label, len(x)))[0]
+        return self.prior.inverse(self.encode(x, label)[0], self.weights(label, len(x)))[0] / self.spread
 
     def decode(self, code, label=None):
         """The mean picture at each code, where codes of a class are standard normal: (B, latent) -> (B, *shape)."""
-        return self.picture(self.prior(code, self.weights(label, len(code))), label)
+        return self.picture(self.prior(self.spread * code, self.weights(label, len(code))), label)
 
     def log_scale(self):
         """The log of p(x | z)'s standard deviation, from -3 to 1."""

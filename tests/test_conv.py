@@ -109,6 +109,14 @@ def test_code_and_decode_are_encode_and_picture_through_the_flow():
         assert torch.allclose(model.decode(code, label), model.picture(model.encode(x, label)[0], label), atol=1e-4)
 
 
+def test_codes_lie_within_the_spread_of_the_prior():
+    wide, narrow = make(spread=1.0), make(spread=0.5)
+    label, code = torch.arange(4) % 3, torch.randn(4, 6)
+    with torch.no_grad():
+        assert torch.allclose(narrow.decode(2 * code, label), wide.decode(code, label), atol=1e-5)
+        assert not torch.allclose(narrow.decode(code, label), wide.decode(code, label), atol=1e-2)
+
+
 def test_a_class_may_be_a_row_or_weights_and_matters():
     model, (x, label) = make(), some_pictures()
     z, weights = torch.randn(5, 6), torch.eye(3)
@@ -203,7 +211,7 @@ def test_a_checkpoint_gives_the_model_again(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [dict(shape=(4,)), dict(shape=(0, 4)), dict(widths=(8,)), dict(patch=(8,)),
-                                   dict(latent=0), dict(classes=0)])
+                                   dict(latent=0), dict(classes=0), dict(spread=0.0), dict(spread=1.5)])
 def test_sizes_that_make_no_net_are_said(wrong):
     with pytest.raises(ValueError):
         ConvVAE(**{**SMALL, **wrong})

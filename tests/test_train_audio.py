@@ -11,6 +11,7 @@ import torch
 import audio2nsgt
 import evaluate
 import sound_measures
+import sound_model
 import sound_pictures
 import train_audio
 import training
@@ -81,6 +82,18 @@ def test_a_run_leaves_its_folder_and_a_model_that_says_all_of_its_sounds(sounds,
     model = training.build_model(content)
     assert torch.isfinite(model.sample(8, torch.Generator().manual_seed(0), label=torch.arange(8))).all()
     assert "run folder" in capsys.readouterr().out
+
+
+def test_another_rate_and_length_needs_no_other_option(tmp_path):
+    """44.1 kHz and 1 s: every size follows, and a sound comes out at that rate and length."""
+    folder = write_sounds(tmp_path / "sounds", machines=3, rate=44100, seconds=0.3)
+    train_audio.main(["--data", str(folder), "--run-folder", str(tmp_path / "run"), "--rate", "44100", "--seconds", "1",
+                      "--latent", "3", "--widths", "4", "4", "8", "--epochs", "1", "--batch-size", "8",
+                      "--device", "cpu"])
+    model = sound_model.load_sound_model(tmp_path / "run")
+    assert model.shape[0] > 450 and model.shape[1] > 600 and model.sound["settings"]["max_freq"] == 22025
+    made = sound_model.sounds(model, torch.zeros(1, 3), 1)
+    assert made.shape == (1, 44100) and np.isfinite(made).all() and np.abs(made).max() > 0
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path):
