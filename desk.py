@@ -198,7 +198,10 @@ class Desk:
             self.set_state(self.history.pop())
 
     def choose_bar(self, index):
-        """Keep one bar of several."""
+        """Show one bar of several; keep it alone if it is the one that is shown, or while they play."""
+        if not self.playing and index != self.index:
+            self.index = index
+            return self.say(f"Bar {index + 1}. Once more: that bar alone.")
         self.remember()
         bars = self.shown_bars[[index]]
         self.codes, self.index, self.on_path = self.codes[[index]], 0, False

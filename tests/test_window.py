@@ -625,6 +625,11 @@ def test_a_path_goes_between_two_points_and_the_picture_follows_the_sound(window
     assert np.array_equal(window.bars, bars[3:4]) and np.array_equal(window.player.bars, bars[3:4])
     window.on_key("b")
     assert np.array_equal(window.bars, bars)
+    window.stop()
+    press_zone(window, "strip", 1.5 / count)
+    assert window.index == 1 and np.array_equal(window.bars, bars)
+    press_zone(window, "strip", 1.5 / count)
+    assert np.array_equal(window.bars, bars[1:2])
 
 
 def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
