@@ -1,6 +1,6 @@
 """Lost phases: two rules that look for them, and for an NSGT a search from the low bands upwards to begin with.
 
-`griffin_lim.py` is the door to all of this. Coefficients c of a transform are to be those of a signal, and are to have a
+`griffin_lim.py` is the door to all of this. Coefficients c of a transform are to be those of a signal, and to have a
 given magnitude. The projections on these two sets are P(c) = forward(backward(c)) and M(c) = magnitude c / |c|.
 Magnitudes and coefficients here have the shape (B, bands, frames).
 """

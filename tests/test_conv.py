@@ -1,4 +1,4 @@
-"""ConvVAE and its nets: any size, exact oracles for the flow, the linear start and the bound; finite however far out."""
+"""ConvVAE and its nets: any size, exact oracles for the flow, the linear start and the bound; finite far out."""
 
 import math
 
