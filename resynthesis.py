@@ -21,7 +21,7 @@ import phase_search
 from griffin_lim import griffin_lim
 
 # Iterations; "best" begins with the long search of griffin_lim.py. benchmarks/sound_speed.py shows what they bring.
-QUALITIES = {"fast": 10, "fine": 30, "best": 100}
+QUALITIES = {"fast": 8, "fine": 30, "best": 100}
 NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see with_grain
 TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
 CEILING = 0.98  # the peak of a sound that would be louder at its level
@@ -137,7 +137,7 @@ def tone_turns(magnitude, transform, top=NOISE_HZ[1]):
     below, above = torch.cat((edge, level[:, :-1]), 1), torch.cat((level[:, 1:], edge), 1)
     ridge = torch.arange(count)[:, None].expand_as(level)
     ridge = torch.where((above > level) & (above >= below), ridge + 1, torch.where(below > level, ridge - 1, ridge))
-    for _ in range(7):  # a step up the slope, then 2, 4, ... 128
+    for _ in range(6):  # a step up the slope, then 2, 4, ... 64
         ridge = ridge.gather(1, ridge)
     bins = torch.as_tensor(transform.centres[:count], dtype=magnitude.dtype)[:, None]  # cycles in the whole sound
     spacing = torch.as_tensor(np.gradient(transform.frequencies[:count]), dtype=magnitude.dtype)[:, None]
@@ -149,10 +149,10 @@ def tone_turns(magnitude, transform, top=NOISE_HZ[1]):
     return turns
 
 
-def tone_share(magnitude, transform, every=4):
+def tone_share(magnitude, transform, every=8):
     """Where a picture shows tones, from 0 to 1: (B, bands, frames). See TONE_DB; around is half an octave each way.
 
-    Read from every fourth frame; ridges last.
+    Read from some frames alone; ridges last.
     """
     pool = torch.nn.functional.avg_pool2d
     top = transform.fs / 4
