@@ -267,16 +267,18 @@ class Desk:
             path = Path(path).expanduser()
             if not path.is_file():
                 raise OSError(f"{path}: expected a MIDI file or a .npy matrix, found no file")
-            bars = load_patterns(path)[0][:MOST_BARS]
+            found = load_patterns(path)[0]
         except (OSError, ValueError) as error:
             return self.say(f"Not opened: {one_line(error)}", WARNING)
+        bars = found[:MOST_BARS]
         self.remember()
         self.codes, self.index = bar_tools.encode(self.model, bars, self.wishes["style"]), 0
         self.on_path, self.own = False, True
         self.set_bars(bars)
         if not self.playing:
             self.play()
-        self.say(f"{path.name} lands here. m: what the model makes of it, n: the nearest played bar.")
+        part = f" (of {len(found)} bars, the first {len(bars)})" if len(found) > len(bars) else ""
+        self.say(f"{path.name}{part} lands here. m: what the model makes of it, n: the nearest played bar.")
         self.log("open", path=str(path), bars=len(bars))
 
     def humanise(self):
