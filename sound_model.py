@@ -25,7 +25,7 @@ from one_shots import class_of
 from sound_pictures import to_decibels
 
 FADE_DB = 10.0  # above a picture's floor, see to_magnitude
-LEVEL = -12.0  # dB, of sounds whose checkpoint knows no levels
+LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint knows no levels
 
 
 def load_sound_model(path):
@@ -152,6 +152,15 @@ def ends_of(model, magnitude):
     return resynthesis.read_ends(model.sound["end"], resynthesis.end_features(magnitude, model.transform))
 
 
+def class_levels(model):
+    """The level of each class (see resynthesis.level_db): that of its training sounds, all lowered alike to LEVEL.
+
+    So much room a peak needs: else the loudest would be lowered alone, and the balance of the classes lost.
+    """
+    levels = model.sound.get("levels", [LEVEL] * len(INSTRUMENTS))
+    return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
+
+
 def sounds(model, codes, label, seed=0, first=0, quality="fast", workers=2, grain=True):
     """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
 
@@ -159,8 +168,7 @@ def sounds(model, codes, label, seed=0, first=0, quality="fast", workers=2, grai
     resynthesis.QUALITIES. workers: groups of sounds that are worked on at the same time. grain: of noise, see there.
     """
     weights = class_weights(label, len(codes))
-    levels = torch.tensor(model.sound.get("levels", [LEVEL] * len(INSTRUMENTS)))
-    levels = (weights * levels).sum(1) / weights.sum(1)
+    levels = (weights * torch.tensor(class_levels(model))).sum(1) / weights.sum(1)
 
     size = resynthesis.group_size(model.transform)
 

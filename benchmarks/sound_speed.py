@@ -146,7 +146,7 @@ def sound_table(model, sounds, labels):
         found = sound_model.sounds(model, codes, torch.as_tensor(labels), **options)
         model.sound = sound
         levels = levels_db(found, transform)
-        wanted = np.array(sound.get("levels", [sound_model.LEVEL] * len(INSTRUMENTS)))[labels]
+        wanted = np.array(sound_model.class_levels(model))[labels]
         rows.append((name, float((levels - truth).square().mean((1, 2)).sqrt().mean()),
                      np.abs(decay_curves(found, rate) - curves).mean(),
                      float(flicker(levels, transform)[:, high].mean()),
