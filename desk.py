@@ -444,7 +444,7 @@ class Desk:
         hits = int(np.count_nonzero(self.bar))
         words = f"{hits} hit{'s' * (hits != 1)}"
         if self.heard == "nearest":
-            return f"{words}, {self.played.name(self.nearest()[0][self.rank])}, as played"
+            return f"{words}, {self.played.name(self.nearest()[0][self.rank])}, hits as played"
         style = self.plane.style_near(*self.point())
         if style and self.ground.presence_at(*self.point()) < EMPTY:
             return f"{words}, far from all played bars"
