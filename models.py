@@ -401,7 +401,7 @@ class ConvVAE(VAE):
     """
 
     def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), neck=24,
-                 embedding=32, spread=0.8):
+                 embedding=32, spread=0.7):
         shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
         super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, neck=neck,
                          embedding=embedding, spread=spread)
