@@ -105,7 +105,7 @@ def main(argv=None):
         arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)
-        best = max(history, key=lambda record: record["validation_elbo"])
+        best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
         print(f"best validation bound {best['validation_elbo']:.2f} nats a bar (KL {best['validation_kl']:.2f}) in "
               f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
               f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"

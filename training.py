@@ -308,7 +308,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         warmup=0, free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
         validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, keep=None,
         prepare=None, unit="examples", arguments=None):
-    """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by validation bound), log.jsonl, config.json.
+    """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by `best_score`), log.jsonl, config.json.
 
     train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
     encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by; map_condition: what
@@ -419,20 +419,30 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
             if rank == 0:
                 state = {"epoch": epoch, "recipe": recipe, "data": fingerprint, "arguments": arguments or {},
                          **(keep or {})}
-                if record["validation_elbo"] > best and beta_now == beta:
-                    best = record["validation_elbo"]
+                score = best_score(record, free_bits)
+                if score > best and beta_now == beta:
+                    best = score
                     extra = {}
                     if labels is not None:
                         told = train_condition if map_condition is None else map_condition
                         extra["map"] = {"codes": codes_of(model, train, told).half(), "labels": torch.as_tensor(labels),
                                         "label_names": list(label_names), **(map_extra or {})}
-                    save_checkpoint(run / "best.pt", model, half=True, validation_elbo=best, **state, **extra)
+                    save_checkpoint(run / "best.pt", model, half=True, validation_elbo=record["validation_elbo"],
+                                    **state, **extra)
                 save_checkpoint(run / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=best,
                                 history=history, **state)
                 write_log(run / "log.jsonl", history)
     if world > 1:
         distributed.barrier()
     return history
+
+
+def best_score(record, free_bits=0.0):
+    """What an epoch is chosen by: its validation bound, in which a KL under the free bits wins nothing.
+
+    Else a small collection would be served best by an epoch in which the code says nothing yet.
+    """
+    return record["validation_log_px"] - max(free_bits, record["validation_kl"])
 
 
 def write_log(path, history):

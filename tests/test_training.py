@@ -457,6 +457,14 @@ def test_the_best_epoch_is_that_of_the_highest_validation_bound(tmp_path):
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["best"] == max(bounds)
 
 
+def test_under_the_free_bits_an_epoch_is_not_chosen_for_a_code_that_says_nothing():
+    silent = {"validation_log_px": -40.0, "validation_kl": 0.5}
+    telling = {"validation_log_px": -39.0, "validation_kl": 2.0}
+    assert training.best_score(silent) > training.best_score(telling), "the bound itself"
+    assert training.best_score(silent, 3.0) < training.best_score(telling, 3.0)
+    assert training.best_score({"validation_log_px": -38.0, "validation_kl": 5.0}, 3.0) == -43.0
+
+
 def test_training_raises_the_bound_and_beta_lowers_the_kl(tmp_path):
     histories = {beta: small_fit(tmp_path / f"{beta}", epochs=12, beta=beta, learning_rate=0.03)
                  for beta in (0.0, 1.0, 30.0)}
