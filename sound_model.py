@@ -67,9 +67,10 @@ def generator_of(seed, number, purpose):
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
-def random_codes(model, n, seed=0, first=0):
-    """Standard normal codes of sounds `first` to `first + n - 1` of the seed: (n, latent)."""
-    codes = [torch.randn(1, model.latent, generator=generator_of(seed, first + i, 0)) for i in range(n)]
+def random_codes(model, n, seed=0, numbers=None):
+    """Standard normal codes of n sounds of the seed, by their numbers (0, 1, ... where None): (n, latent)."""
+    codes = [torch.randn(1, model.latent, generator=generator_of(seed, number, 0))
+             for number in (range(n) if numbers is None else numbers)]
     return torch.cat([torch.zeros(0, model.latent), *codes])
 
 
@@ -161,22 +162,21 @@ def class_levels(model):
     return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
 
 
-def sounds(model, codes, label, seed=0, first=0, quality="fast", workers=2, grain=True):
+def sounds(model, codes, label, seed=0, numbers=None, quality="fast", workers=2, grain=True):
     """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
 
-    label: see class_weights. seed, first: the noise in sound i is that of number first + i. quality: of
+    label: see class_weights. seed, numbers: of the noise in each, as of random_codes. quality: of
     resynthesis.QUALITIES. workers: groups of sounds that are worked on at the same time. grain: of noise, see there.
     """
     weights = class_weights(label, len(codes))
     levels = (weights * torch.tensor(class_levels(model))).sum(1) / weights.sum(1)
-
-    size = resynthesis.group_size(model.transform)
+    size, numbers = resynthesis.group_size(model.transform), range(len(codes)) if numbers is None else numbers
 
     def make(group):
         full = [*group, *[group[-1]] * (size - len(group))]  # so that rounding is the same in any company
         picture = magnitudes(model, codes[full], weights[full])
         ends = ends_of(model, picture)[:len(group)]
-        noise = torch.cat([torch.randn(1, model.transform.Ls, generator=generator_of(seed, first + i, 1))
+        noise = torch.cat([torch.randn(1, model.transform.Ls, generator=generator_of(seed, numbers[i], 1))
                            for i in group]) if grain else None
         signals = resynthesis.to_signals(picture[:len(group)], model.transform, noise, quality, ends)
         return [resynthesis.finish(signal, model.sound["rate"], float(levels[i]))
@@ -228,7 +228,7 @@ def generate(folder, path, classes=(), n=None, seed=0, at=None, like=None, sprea
     if between_files:
         ends = [encode_file(model, file, row) for file, row in
                 zip(between_files, (classes[0], classes[-1]) if classes else map(class_by_name, between_files))]
-        codes = between(ends[0][0], ends[1][0], steps)
+        codes, numbers = between(ends[0][0], ends[1][0], steps), [0] * steps  # one noise for all
         share = torch.linspace(0, 1, steps)[:, None]
         weights = (1 - share) * class_weights(ends[0][1], 1) + share * class_weights(ends[1][1], 1)
         names = [f"{INSTRUMENTS[ends[0][1]]}_to_{INSTRUMENTS[ends[1][1]]}_{i + 1:03d}" for i in range(steps)]
@@ -243,12 +243,14 @@ def generate(folder, path, classes=(), n=None, seed=0, at=None, like=None, sprea
             centre = torch.tensor([*at, *[0.0] * (model.latent - len(at))])
         rows = classes or range(len(INSTRUMENTS))
         n = n or (1 if at else 16 if classes else 1)
-        codes = random_codes(model, n * len(rows), seed)
+        # the first of each class is that of the kit, and more sounds or classes leave those that were there
+        numbers = [len(INSTRUMENTS) * i + row for row in rows for i in range(n)]
+        codes = random_codes(model, len(numbers), seed, numbers)
         if centre is not None:
             codes = (1 - spread**2) ** 0.5 * centre + spread * codes
-        weights = class_weights(torch.tensor([row for row in rows for _ in range(n)]), n * len(rows))
+        weights = class_weights(torch.tensor(numbers) % len(INSTRUMENTS), len(numbers))
         names = [f"{INSTRUMENTS[row]}_{i + 1:03d}" if n > 1 else INSTRUMENTS[row] for row in rows for i in range(n)]
-    made = sounds(model, codes, weights, seed, quality=quality)
+    made = sounds(model, codes, weights, seed, numbers, quality)
     files = [Path(folder) / f"{name}.wav" for name in names]
     for file, sound in zip(files, made):
         save_audio(file, sound, model.sound["rate"])
@@ -285,7 +287,7 @@ def write_examples(model, originals, labels, folder, each=4, seed=0):
         code, _ = encode(model, originals[i], int(labels[i]))
         save_audio(Path(folder) / f"{name}_original.wav", originals[i], model.sound["rate"], subtype="FLOAT")
         save_audio(Path(folder) / f"{name}_reconstruction.wav",
-                   sounds(model, code[None], int(labels[i]), seed, place, quality="fine")[0], model.sound["rate"])
+                   sounds(model, code[None], int(labels[i]), seed, [place], "fine")[0], model.sound["rate"])
     rows = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
     made = sounds(model, random_codes(model, len(rows), seed), rows, seed, quality="fine")
     for i, sound in enumerate(made):

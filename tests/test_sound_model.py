@@ -258,8 +258,8 @@ def test_sounds_follow_seed_and_number_and_nothing_else(model):
     assert whole.dtype == np.float32 and whole.shape == (6, SAMPLES) and np.abs(whole).max(1).min() > 0.01
     assert np.array_equal(whole, sound_model.sounds(model, codes, labels, seed=4, workers=1))
     for i in (0, 5):
-        code = sound_model.random_codes(model, 1, seed=4, first=i)
-        assert np.array_equal(sound_model.sounds(model, code, int(labels[i]), seed=4, first=i)[0], whole[i])
+        code = sound_model.random_codes(model, 1, seed=4, numbers=[i])
+        assert np.array_equal(sound_model.sounds(model, code, int(labels[i]), seed=4, numbers=[i])[0], whole[i])
     assert not np.array_equal(whole, sound_model.sounds(model, codes, labels, seed=5))
     assert not torch.equal(codes, sound_model.random_codes(model, 6, seed=5))
 
@@ -372,10 +372,13 @@ def test_generate_writes_a_kit_that_the_sequencer_reads(run, tmp_path):
 
 
 def test_generate_writes_as_many_of_a_class_as_asked_and_more_do_not_change_them(run, tmp_path):
+    kit = generate(run, tmp_path / "kit", "--seed", 1)
     two = generate(run, tmp_path / "two", "--class", "snare", "--n", 2, "--seed", 1)
     five = generate(run, tmp_path / "five", "--class", "sd", "--n", 5, "--seed", 1)
     assert set(five) == {f"Snare_{i:03d}.wav" for i in range(1, 6)}
     assert all(np.array_equal(two[name][0], five[name][0]) for name in two)
+    assert np.array_equal(kit["Snare.wav"][0], two["Snare_001.wav"][0])
+    assert not np.array_equal(two["Snare_001.wav"][0], two["Snare_002.wav"][0])
 
 
 def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path):
@@ -383,7 +386,7 @@ def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path
         soundfile.write(tmp_path / f"{name}.wav", drum(tone=tone, rate=16000, samples=6000), 16000)
     point = generate(run, tmp_path / "at", "--at", 1, "-0.5", "--class", "Tom")
     assert list(point) == ["Tom.wav"]
-    expected = sound_model.sounds(model, torch.tensor([[1, -0.5, 0]]), 5, quality="fine")[0]
+    expected = sound_model.sounds(model, torch.tensor([[1, -0.5, 0]]), 5, numbers=[5], quality="fine")[0]
     np.testing.assert_allclose(point["Tom.wav"][0], expected, atol=2**-23)
     near = generate(run, tmp_path / "like", "--like", tmp_path / "Kick.wav", "--spread", 0, "--n", 2)
     assert set(near) == {"Kick_001.wav", "Kick_002.wav"}
