@@ -110,9 +110,11 @@ def train(make, splits, labels, free_bits, seconds, seed):
         return model.eval(), time.process_time() - started
 
     with tempfile.TemporaryDirectory() as folder:
-        some = splits["train"][:2560]
-        fit(some[:256], 1, Path(folder) / "warm")
-        epochs = max(2, round(seconds / fit(some, 1, Path(folder) / "timed")[1] * len(some) / len(splits["train"])))
+        few, more = splits["train"][:256], splits["train"][:2560]
+        fit(few, 1, Path(folder) / "warm")
+        short, long = (fit(bars, 1, Path(folder) / name)[1] for bars, name in ((few, "few"), (more, "more")))
+        a_bar = max(1e-6, (long - short) / max(1, len(more) - len(few)))  # without what any epoch costs besides
+        epochs = max(2, round(seconds / (a_bar * len(splits["train"]))))
         model, taken = fit(splits["train"], epochs, Path(folder) / "run")
     model.map = {"codes": training.codes_of(model, splits["train"]), "labels": labels, "label_names": []}
     return model, epochs, taken
