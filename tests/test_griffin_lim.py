@@ -224,7 +224,8 @@ def test_full_rate_of_a_decay_is_nearly_the_decay():
 
 
 @pytest.mark.parametrize("options", [
-    ["--bins", "12", "--candidates", "1"], ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
+    ["--bins", "12", "--candidates", "1"],
+    ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
 def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
     monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
     monkeypatch.setattr("phase_search.SEARCHES", 10)
