@@ -23,3 +23,14 @@ def shared_data():
         if folder and Path(folder).is_dir():
             return Path(folder)
     pytest.skip("needs real data: set SEQUENCEUR_DATA to its folder, or place it at ../shared/data")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Torch on one thread, for small nets: the threads would only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -11,13 +11,7 @@ from training import load_model, save_checkpoint
 
 SMALL = dict(latent=6, shape=(45, 23), widths=(8, 8, 16), neck=4, classes=3, embedding=4)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stirred(module, strength=0.1):

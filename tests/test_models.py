@@ -15,13 +15,7 @@ from models import MODELS, BernoulliVAE
 INDEPENDENT = dict(shape=(2, 3), hidden=(8,), decoder="independent")
 CAUSAL = dict(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make(latent=2, dtype=torch.float64, strength=3.0, **config):

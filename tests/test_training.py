@@ -31,13 +31,7 @@ from training import fit, load_checkpoint, load_model, save_checkpoint
 RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "reconstructions.png"}
 TINY = ["--epochs", "2", "--batch-size", "16", "--hidden", "8", "--width", "8", "--device", "cpu"]
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def some_bars(count, seed=0):
