@@ -1,7 +1,7 @@
 """The decoders of the Bernoulli VAE: from a code, cells and how hard each is struck; tensors to tensors.
 
 Each gives the logits of all cells for a given bar, `logits(cells, z)`, and the bar for given noise, `draw(z,
-noise)`. All are built from plain numbers, and their likelihoods are per example, in nats.
+noise)`; `known(cells)` is what no code changes, computed once for the logits of many codes of a bar. All are built from plain numbers, and their likelihoods are per example, in nats.
 """
 
 import functools
@@ -77,7 +77,11 @@ class IndependentDecoder(nn.Module):
         self.out = nn.Linear(sizes[-1], math.prod(shape))
         self.rate, self.dropout_units = rate, sizes[-1]
 
-    def logits(self, cells, z, dropout=None):
+    def known(self, cells, dropout=None):
+        """Nothing: the cells are told by the code alone."""
+        return None
+
+    def logits(self, cells, z, dropout=None, known=None):
         """Logits of all cells; `cells` is not looked at."""
         return self.out(drop(self.units(z), dropout, self.rate))
 
@@ -170,15 +174,21 @@ class CausalNet(nn.Module):
         units = drop(F.silu(context + units), dropout, self.rate)                     # (..., units)
         return F.linear(units, from_units, self.out.bias) + direct                    # (..., outputs C)
 
-    def forward(self, values, told, beside=None, dropout=None):
+    def known(self, values, dropout=None):
+        """`known_of_past` of whole bars: (B, cells) -> (B, T, K)."""
+        past = None if dropout is None else dropout[:, None, :self.dropout_parts[0]]
+        return self.known_of_past(self.to_blocks(values), past)
+
+    def forward(self, values, told, beside=None, dropout=None, known=None):
         """What is said of each cell: values (B, cells), told (B, n) -> (B, outputs, cells).
 
         Dropout takes a unit out of the whole bar (Gal and Ghahramani 2016): (B, dropout_units) uniform numbers.
+        known: what `known` gives of these values, where it is known already.
         """
-        past, state, deeper, units = (None,) * 4 if dropout is None else \
+        _, state, deeper, units = (None,) * 4 if dropout is None else \
             dropout[:, None].split(self.dropout_parts, -1)
         blocks = self.to_blocks(values)                                               # (B, T, C)
-        known = self.known_before(told, beside) + self.known_of_past(blocks, past)
+        known = self.known_before(told, beside) + (self.known(values, dropout) if known is None else known)
         said = self.say(blocks, self.context_of(known, (state, deeper)), self.masked_weights(), units)
         return self.from_blocks(said.unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
@@ -211,9 +221,9 @@ class CausalNet(nn.Module):
 class CausalDecoder(CausalNet):
     """p(bar | z) with every cell given all that was played before it: says each cell's logit."""
 
-    def logits(self, cells, z, dropout=None):
+    def logits(self, cells, z, dropout=None, known=None):
         """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells)."""
-        return self(cells, z, dropout=dropout)[:, 0]
+        return self(cells, z, dropout=dropout, known=known)[:, 0]
 
     def draw(self, z, noise):
         """The bar in which a cell is struck where its logit, given the cells before it, + noise is above 0.

@@ -107,3 +107,18 @@ def draw_pictures(rows, titles, path, low=-60.0, high=0.0, row_names=None):
     axes.set_axis_off()
     figure.colorbar(image, ax=axes, shrink=0.5, pad=0.01, label="dB")
     save(figure, path)
+
+
+def draw_images(images, columns, path, title):
+    """Pictures of 0..255, (n, rows, columns of pixels), as one sheet of so many a row; ink is dark."""
+    count, height, width = images.shape
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * columns, height, width))
+    sheet[:count] = images
+    sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+    figure = new_figure(0.38 * columns + 0.4, 0.38 * rows + 0.6)
+    axes = figure.subplots()
+    axes.imshow(sheet, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_title(title, fontsize=9)
+    axes.set_axis_off()
+    save(figure, path)

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from convolutions import CodeFlow, ConvDecoder, ConvEncoder, Patches
 from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_log_likelihood, logistic_noise, mlp,
                       noise_field)
+from pixel_decoders import (LEVELS, LOG_DEVIATION_RANGE, MEAN_BEYOND, PixelDecoder, RasterDecoder,
+                            discretised_normal_log_likelihood)
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
@@ -88,13 +90,17 @@ class VAE(nn.Module):
         z = mean + torch.exp(0.5 * log_variance) * eps
         return self.log_likelihood(x, z, **condition), gaussian_kl(mean, log_variance)
 
+    def log_likelihood_of(self, x, **condition):
+        """The function z -> log p(x | z) of these examples: what all codes of a picture share is computed once."""
+        return lambda z: self.log_likelihood(x, z, **condition)
+
     def log_weights(self, x, eps, beta=1.0, **condition):
         """log of p(x | z) (p(z) / q(z | x))^beta at k codes per example: eps (k, B, latent) -> (k, B)."""
         mean, log_variance = self.encode(x, **condition)
         z = mean + torch.exp(0.5 * log_variance) * eps
         log_prior_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)
-        log_px = torch.stack([self.log_likelihood(x, codes, **condition) for codes in z])
-        return log_px + beta * log_prior_ratio
+        log_likelihood = self.log_likelihood_of(x, **condition)
+        return torch.stack([log_likelihood(codes) for codes in z]) + beta * log_prior_ratio
 
     @torch.no_grad()
     def log_marginal(self, x, k=500, generator=None, **condition):
@@ -104,11 +110,14 @@ class VAE(nn.Module):
         """
         if k < 1:
             raise ValueError(f"k: expected at least 1 sample, found {k}")
-        device = next(self.parameters()).device
-        total = torch.full((len(x),), -math.inf, device=device)
+        mean, log_variance = self.encode(x, **condition)
+        log_likelihood = self.log_likelihood_of(x, **condition)
+        total = torch.full((len(x),), -math.inf, device=mean.device)
         for _ in range(k):  # one code at a time: memory stays that of one batch
-            eps = torch.randn(1, len(x), self.latent, generator=generator).to(device)
-            total = torch.logaddexp(total, self.log_weights(x, eps, **condition)[0])
+            eps = torch.randn(len(x), self.latent, generator=generator).to(mean.device)
+            z = mean + torch.exp(0.5 * log_variance) * eps
+            log_prior_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)
+            total = torch.logaddexp(total, log_likelihood(z) + log_prior_ratio)
         return total - math.log(k)
 
     @torch.no_grad()
@@ -122,8 +131,9 @@ class BernoulliVAE(VAE):
     """A VAE of 0/1 cells: drum bars (8, 64), or binary pictures; any value above 0 is a hit.
 
     shape: of one example. latent: dimensions of the code. hidden: sizes of the encoder's layers, used in reverse by
-    an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells, or
-    "causal" (bars only), where `width` is the size of its layers. velocities: also learn how hard each hit is
+    an independent decoder (512-800-2, the 2019 network, is hidden=(800,), latent=2). decoder: "independent" cells;
+    "causal", for bars; or "raster", for pictures. `width` is the size of the layers of the latter two, `blocks` how
+    many a raster decoder has. velocities: also learn how hard each hit is
     struck, 1 to 127, given the hits and the code; this is learned beside the bound, which stays one on the hits.
     touch: dimensions of a second code beneath, of how the hits of a bar are struck: a drummer's hand, his accents.
     dropout: share of the decoder's units that a training step drops. styles: names of the styles that encoder and
@@ -132,12 +142,12 @@ class BernoulliVAE(VAE):
     """
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=384, velocities=False,
-                 touch=0, dropout=0.0, activation="SiLU", styles=()):
+                 touch=0, dropout=0.0, activation="SiLU", styles=(), blocks=4):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
                          velocities=velocities, touch=touch, dropout=dropout, activation=activation,
-                         styles=list(styles))
-        check_sizes(shape=shape, hidden=hidden, width=width)
+                         styles=list(styles), blocks=blocks)
+        check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
         if activation not in ACTIVATIONS:
@@ -151,8 +161,10 @@ class BernoulliVAE(VAE):
             self.decoder = IndependentDecoder(shape, latent + told, hidden, make, dropout)
         elif decoder == "causal":
             self.decoder = CausalDecoder(shape, latent + told, width, rate=dropout)
+        elif decoder == "raster":
+            self.decoder = RasterDecoder(shape, latent + told, width, blocks)
         else:
-            raise ValueError(f"decoder: expected independent or causal, found {decoder!r}")
+            raise ValueError(f"decoder: expected independent, causal or raster, found {decoder!r}")
         self.touch = touch if velocities else 0
         self.touch_encoder = mlp([2 * cells + told, TOUCH_HIDDEN, 2 * touch], make) if self.touch else None
         self.velocity_net = VelocityNet(shape, latent + told + self.touch, rate=dropout) if velocities else None
@@ -191,9 +203,14 @@ class BernoulliVAE(VAE):
 
     def log_likelihood(self, x, z, style=None, dropout=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
-        cells = self.cells(x)
-        logits = self.decoder.logits(cells, self.tell(z, style, dropout), self.split_dropout(dropout)[1])
-        return bernoulli_log_likelihood(cells, logits)
+        return self.log_likelihood_of(x, style, dropout)(z)
+
+    def log_likelihood_of(self, x, style=None, dropout=None):
+        """The function z -> log p(hits | z) of these examples, (B, latent) -> (B,)."""
+        cells, dropped = self.cells(x), self.split_dropout(dropout)[1]
+        known = self.decoder.known(cells, dropped)
+        return lambda z: bernoulli_log_likelihood(
+            cells, self.decoder.logits(cells, self.tell(z, style, dropout), dropped, known))
 
     # --- velocities ---
 
@@ -366,6 +383,11 @@ class BernoulliVAE(VAE):
         return bar
 
     @torch.no_grad()
+    def expected(self, z, style=None):
+        """The probability of each cell, of a model of independent cells: (B, latent) -> (B, *shape) of 0..1."""
+        return torch.sigmoid(self.decoder.logits(None, self.tell(z, style))).view(-1, *self.shape)
+
+    @torch.no_grad()
     def hits(self, z, style=None, draws=16):
         """The mean number of hits at each point over some draws: (B, latent) -> (B,)."""
         generator = torch.Generator().manual_seed(0)
@@ -373,6 +395,128 @@ class BernoulliVAE(VAE):
             style = torch.as_tensor(style).expand(len(z)).repeat_interleave(draws, 0)
         bars = self.decode_sample(z.repeat_interleave(draws, 0), generator, style)
         return (bars > 0).flatten(1).sum(-1).view(len(z), draws).float().mean(-1)
+
+
+class GaussianVAE(VAE):
+    """A VAE of pictures of 8-bit pixels, (B, *shape) of 0..255: each pixel a normal distribution, or a few.
+
+    shape: of one picture. latent: dimensions of the code. hidden: sizes of the encoder's layers, used in reverse by an
+    independent decoder. decoder: "independent" pixels, or "raster", in which each pixel knows those before it; width
+    and blocks are those of a raster decoder. components: how many normal distributions a pixel's is mixed of. Each
+    has a mean from MEAN_BEYOND levels below black to as many above white and a deviation within LOG_DEVIATION_RANGE,
+    so that no likelihood overflows.
+
+    likelihood: "mass" is the probability of the pixel's bin, exact, at most 1; "normal" the plain density at pixels to
+    which uniform noise was added (`dequantised`), a lower bound of the former (Theis et al. 2016, "A note on the
+    evaluation of generative models", eq. 4-6). Either is in nats of a picture whose pixels are a level wide, so
+    -log2 p / pixels is in bits a pixel.
+    """
+
+    def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, blocks=4,
+                 components=1, likelihood="mass", activation="SiLU"):
+        shape, hidden = tuple(shape), tuple(hidden)
+        super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width, blocks=blocks,
+                         components=components, likelihood=likelihood, activation=activation)
+        check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, components=components)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
+        if likelihood not in ("mass", "normal"):
+            raise ValueError(f"likelihood: expected mass or normal, found {likelihood!r}")
+        self.shape, self.components, self.likelihood = shape, components, likelihood
+        make, outputs = ACTIVATIONS[activation], 3 * components
+        self.encoder = mlp([math.prod(shape), *hidden, 2 * latent], make)
+        if decoder == "independent":
+            self.decoder = IndependentDecoder((outputs, *shape), latent, hidden, make)
+        elif decoder == "raster":
+            self.decoder = PixelDecoder(shape, latent, width, blocks, outputs)
+        else:
+            raise ValueError(f"decoder: expected independent or raster, found {decoder!r}")
+        with torch.no_grad():  # the components begin apart: from black to white
+            apart = torch.linspace(-1, 1, components + 2)[1:-1, None]
+            if decoder == "raster":
+                self.decoder.out.bias.view(4, outputs)[:, :components] += apart.T
+            else:
+                self.decoder.out.bias.view(outputs, -1)[:components] += apart
+
+    def values(self, x):
+        """Pixels as the nets see them, 0 to 1: (B, *shape) of levels -> float."""
+        return x.float() / (LEVELS - 1)
+
+    @staticmethod
+    def dequantised(pixels, generator=None):
+        """Pixels of 0..255 with uniform noise over each one's bin, from level - 0.5 to level + 0.5: float."""
+        return pixels.float() + torch.rand(pixels.shape, generator=generator).to(pixels.device) - 0.5
+
+    def encode(self, x):
+        """Mean and log-variance of q(z | x): (B, *shape) -> (B, latent) each."""
+        mean, log_variance = self.encoder(self.values(x).flatten(1)).chunk(2, -1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
+    def distribution(self, said):
+        """Means, log-deviations and log-weights of each pixel's components: (B, 3 components, *shape) -> 3 times
+        (B, components, *shape), the first two in levels."""
+        mean, log_deviation, weight = said.view(-1, 3, self.components, *self.shape).unbind(1)
+        middle, low, high = (LEVELS - 1) / 2, *LOG_DEVIATION_RANGE
+        return (middle + (middle + MEAN_BEYOND) * torch.tanh(mean),
+                (low + high) / 2 + (high - low) / 2 * torch.tanh(log_deviation), torch.log_softmax(weight, 1))
+
+    def log_likelihood(self, x, z):
+        """log p(x | z) in nats: (B, *shape), (B, latent) -> (B,)."""
+        return self.log_likelihood_of(x)(z)
+
+    def log_likelihood_of(self, x):
+        """The function z -> log p(x | z) of these pictures, (B, latent) -> (B,)."""
+        if self.likelihood == "normal" and not x.is_floating_point():
+            x = self.dequantised(x)
+        level, each = x.float()[:, None], self._each_log_likelihood                   # (B, 1, *shape)
+        raster = isinstance(self.decoder, PixelDecoder)
+        known = self.decoder.known_of_pixels(self.values(x)) if raster else None
+
+        def log_likelihood(z):
+            said = self.decoder(None, z, known) if raster else self.decoder.logits(None, z)
+            mean, log_deviation, log_weight = self.distribution(said)
+            return torch.logsumexp(each(level, mean, log_deviation) + log_weight, 1).flatten(1).sum(-1).float()
+        return log_likelihood
+
+    def _each_log_likelihood(self, level, mean, log_deviation):
+        """log p of a level under each component, elementwise: of its bin, or the density at it."""
+        if self.likelihood == "mass":
+            exact = torch.float32 if self.training or mean.device.type == "mps" else torch.float64
+            return discretised_normal_log_likelihood(level.to(exact), mean.to(exact), log_deviation.to(exact))
+        return -0.5 * ((level - mean) * torch.exp(-log_deviation)).square() - log_deviation - 0.5 * math.log(2 * math.pi)
+
+    @torch.no_grad()
+    def decode_sample(self, z, generator=None):
+        """Pictures drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8."""
+        count = 2 * self.components * math.prod(self.shape)
+        return self._drawn(z, torch.rand(len(z), count, generator=generator).to(z.device))
+
+    @torch.no_grad()
+    def draw(self, z, seed=0):
+        """The picture that stands at each point, its noise given by the seed and changing slowly over the points, as
+        BernoulliVAE.draw has it: (B, latent) -> (B, *shape) uint8."""
+        return self._drawn(z, torch.sigmoid(noise_field(z, math.prod(self.shape), 2 * self.components, seed)))
+
+    def _drawn(self, z, uniform):
+        """Pictures at codes from uniform numbers, 2 * components for each pixel of each: a Gumbel variable chooses the
+        component (its weight and noise largest), a normal one the level."""
+        uniform = uniform.clamp(1e-6, 1 - 1e-6).view(len(z), 2, self.components, *self.shape)
+        gumbel, normal = -torch.log(-torch.log(uniform[:, 0])), torch.special.ndtri(uniform[:, 1])
+
+        def answer(said):
+            mean, log_deviation, log_weight = self.distribution(said)
+            chosen = (log_weight + gumbel).argmax(1, keepdim=True)
+            level = (mean + torch.exp(log_deviation) * normal).gather(1, chosen)[:, 0]
+            return level.round().clamp(0, LEVELS - 1) / (LEVELS - 1)                  # (B, *shape)
+        raster = isinstance(self.decoder, PixelDecoder)
+        values = self.decoder.draw(z, answer) if raster else answer(self.decoder.logits(None, z))
+        return (values * (LEVELS - 1)).round().to(torch.uint8)
+
+    @torch.no_grad()
+    def expected(self, z):
+        """The mean level of each pixel, of a model of independent pixels: (B, latent) -> (B, *shape) of 0..255."""
+        mean, _, log_weight = self.distribution(self.decoder.logits(None, z))
+        return (log_weight.exp() * mean.clamp(0, LEVELS - 1)).sum(1)
 
 
 def packed_hits(bars):
@@ -499,4 +643,4 @@ class ConvVAE(VAE):
         self.decoder.straight.bias.zero_()
 
 
-MODELS = {model.__name__: model for model in (BernoulliVAE, ConvVAE)}
+MODELS = {model.__name__: model for model in (BernoulliVAE, GaussianVAE, ConvVAE)}

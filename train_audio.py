@@ -98,14 +98,6 @@ def generate(arguments):
     return result
 
 
-def has_bfloat16():
-    """Does this processor multiply in bfloat16 natively?"""
-    import torch
-
-    return torch.cuda.is_available() or "avx512_bf16" in (
-        Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else "")
-
-
 def load_data(arguments, settings):
     """The pictures of --data, split by machine, and those of --also to train with.
 
@@ -182,7 +174,7 @@ def main(argv=None):
                                for name, value in start["weights"].items()})
     elif not arguments.resume:
         model.start_at(train)
-    model.low_precision = {"auto": has_bfloat16(), "float32": False, "bfloat16": True}[arguments.precision]
+    model.low_precision = training.low_precision(arguments.precision)
     folder = arguments.run or (HERE / "runs" / "audio" if arguments.resume else training.new_run_folder("audio"))
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0

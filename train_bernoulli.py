@@ -1,9 +1,10 @@
-"""Train a Bernoulli VAE on drum bars: it learns the map that one clicks.
+"""Train a Bernoulli VAE on drum bars: it learns the map that one clicks. Or on MNIST, beside the first VAEs' papers.
 
     python train_bernoulli.py                          # our own grooves, Dataset_Drum_Groove_Pattern
     python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
     python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
     python train_bernoulli.py --data groove --latent 32 --free-bits 0
+    python train_bernoulli.py --data mnist             # digits, their pixels drawn anew as 0 or 1 each epoch
     python train_bernoulli.py --data groove --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
 
@@ -20,30 +21,54 @@ from training_options import add_arguments
 HERE = Path(__file__).resolve().parent
 STEPS = 5400  # of a default training: a small collection is seen more often than a large one
 MOST_EPOCHS = 150
+# What is not said on the command line, for bars and for digits. epochs None: by STEPS.
+DEFAULTS = {"bars": dict(latent=2, hidden=[256, 256], decoder="causal", width=384, dropout=0.3, weight_decay=0.01,
+                         epochs=None, epoch_size=None, batch_size=128, learning_rate=3e-3, free_bits=3.2),
+            "mnist": dict(latent=32, hidden=[512, 256], decoder="raster", width=128, dropout=0.0, weight_decay=0.01,
+                          epochs=24, epoch_size=20_000, batch_size=16, learning_rate=2e-3, free_bits=10.0)}
 
 
 def make_parser():
-    """The options of this script."""
+    """The options of this script. Those that differ between bars and digits are None until `fill_in`."""
+    def default(name):
+        bars, digits = (" ".join(map(str, value if isinstance(value, list) else [value]))
+                        for value in (DEFAULTS["bars"][name], DEFAULTS["mnist"][name]))
+        return f"(default {bars}; mnist: {digits})" if bars != digits else f"(default {bars})"
+
     parser = Parser(__doc__)
     parser.add_argument("--data", default=str(HERE / "Dataset_Drum_Groove_Pattern"),
-                        help="groove, or a folder of matrices (.npy) or MIDI (default: Dataset_Drum_Groove_Pattern)")
+                        help="groove, mnist, or a folder of matrices (.npy) or MIDI (default: "
+                        "Dataset_Drum_Groove_Pattern)")
     group = parser.add_argument_group("model")
-    group.add_argument("--latent", type=number(int, 1), default=2, help="dimensions of the code (default 2)")
+    group.add_argument("--latent", type=number(int, 1), help=f"dimensions of the code {default('latent')}")
     group.add_argument("--touch", type=number(int, 0), default=16,
                        help="dimensions of the code beneath, of how a bar is struck (default 16)")
-    group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[256, 256],
-                       help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
-    group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
-                       help="does a cell know what was played before it? (default causal)")
-    group.add_argument("--width", type=number(int, 1), default=384,
-                       help="size of a causal decoder's layers (default 384)")
-    group.add_argument("--dropout", type=number(float, 0, 0.9), default=0.3,
-                       help="share of units dropped (default 0.3)")
+    group.add_argument("--hidden", type=number(int, 1), nargs="+", help="sizes of the encoder's layers, and in reverse "
+                       f"of an independent decoder {default('hidden')}")
+    group.add_argument("--decoder", choices=("causal", "raster", "independent"),
+                       help=f"does a cell know what was played, a pixel what was drawn before it? {default('decoder')}")
+    group.add_argument("--width", type=number(int, 1),
+                       help=f"size of a causal or raster decoder's layers {default('width')}")
+    group.add_argument("--blocks", type=number(int, 1), default=4, help="of a raster decoder's layers (default 4)")
+    group.add_argument("--dropout", type=number(float, 0, 0.9), help=f"share of units dropped {default('dropout')}")
     group.add_argument("--weight-decay", type=number(float, 0), default=0.01,
                        help="of AdamW: how much of a weight each step of learning rate 1 would take (default 0.01)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
-    add_arguments(parser, epochs=None, free_bits=3.2)
+    group.add_argument("--epoch-size", type=number(int, 1), help="examples an epoch, drawn anew for each "
+                       f"{default('epoch_size')}; None is all")
+    group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a raster "
+                       "decoder's convolutions in training (default auto: bfloat16 where the processor has it)")
+    add_arguments(parser, epochs=None, batch_size=None, learning_rate=None, free_bits=None)
     return parser
+
+
+def fill_in(arguments):
+    """Give each option that was not given what DEFAULTS says for these data; a folder named mnist is a folder."""
+    digits = arguments.data == "mnist" and not Path(arguments.data).exists()
+    for name, value in DEFAULTS["mnist" if digits else "bars"].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    return digits
 
 
 def draw_pictures(model, splits, labels, label_names, history, run_folder):
@@ -64,9 +89,29 @@ def draw_pictures(model, splits, labels, label_names, history, run_folder):
     draw_bar_pairs(bars[shown], made, [names[i] for i in shown], INSTRUMENTS, run_folder / "reconstructions.png")
 
 
+def train_on_digits(arguments):
+    """Train on MNIST, draw, and return what `main` does."""
+    import torch
+
+    import training
+    from digits import fit_digits
+    from mnist import SIDE, load_digits
+    from models import BernoulliVAE
+
+    splits = load_digits()
+    torch.manual_seed(arguments.seed)
+    model = BernoulliVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
+                         decoder=arguments.decoder, width=arguments.width, dropout=arguments.dropout,
+                         activation=arguments.activation, blocks=arguments.blocks)
+    folder = arguments.run or (HERE / "runs" / "mnist" if arguments.resume else training.new_run_folder("mnist"))
+    return {"run": folder, "history": fit_digits(model, splits, arguments, folder)}
+
+
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
+    if fill_in(arguments):
+        return train_on_digits(arguments)
     import torch
 
     import training
@@ -101,7 +146,7 @@ def main(argv=None):
         warmup=arguments.warmup, free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed,
         device=arguments.device, resume=arguments.resume, train_condition={"style": labels["train"]},
         labels=labels["train"],
-        label_names=label_names, map_condition={}, map_extra={"bars": packed_hits(bars["train"])}, unit="bars",
+        label_names=label_names, epoch_size=arguments.epoch_size, map_condition={}, map_extra={"bars": packed_hits(bars["train"])}, unit="bars",
         arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)

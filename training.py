@@ -41,6 +41,13 @@ def choose_device(name):
     return device
 
 
+def low_precision(name):
+    """Is a training's --precision bfloat16? "auto" says so where the processor multiplies it natively."""
+    native = torch.cuda.is_available() or "avx512_bf16" in (
+        Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else "")
+    return {"auto": native, "float32": False, "bfloat16": True}[name]
+
+
 def split_by_content(bars, names, fraction=0.1, seed=0):
     """Training and validation indices of bars (n, ...), such that nothing heard in training is asked in validation.
 
@@ -307,14 +314,15 @@ def codes_of(model, x, condition=None, batch_size=1024):
 def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, weight_decay=0.01, beta=1.0,
         warmup=0, free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
         validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, keep=None,
-        prepare=None, unit="examples", arguments=None):
+        prepare=None, unit="examples", arguments=None, epoch_size=None):
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by `best_score`), log.jsonl, config.json.
 
     train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
     encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by; map_condition: what
     the encoder is told for it, train_condition if None; map_extra: what else the map shall hold. keep: plain values
     that both checkpoints shall hold beside. prepare(x, generator): what is done to each training batch, such as drawing
-    binary pixels anew. arguments: plain values kept for the record. The rest are the options of `add_arguments`.
+    binary pixels anew. arguments: plain values kept for the record. epoch_size: examples an epoch, drawn anew for each;
+    None for all. The rest are the options of `add_arguments`.
     Returns the history, a list of one dictionary an epoch.
 
     Raises FloatingPointError, before any save, at a loss or gradient that is not finite.
@@ -328,6 +336,9 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     train_condition, validation_condition = train_condition or {}, validation_condition or {}
     recipe = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
                   beta=beta, warmup=warmup, free_bits=free_bits, samples=samples, seed=seed)
+    if epoch_size is not None and epoch_size < len(train):
+        recipe["epoch_size"] = epoch_size
+    epoch_size = recipe.get("epoch_size", len(train))
     fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
@@ -338,11 +349,13 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
             raise ValueError(f"{run}: its model is {content['class']} {content['config']}, not the one asked for")
         if not {"recipe", "data", "optimizer", "epoch", "best", "history"} <= content.keys():
             raise ValueError(f"{run / 'checkpoint.pt'}: expected a run to go on with, found a model alone")
-        changed = [name for name in recipe if content["recipe"][name] != recipe[name] and name != "epochs"]
+        before = {"epoch_size": len(train), **content["recipe"]}
+        now = {"epoch_size": len(train), **recipe}
+        changed = [name for name in now if before[name] != now[name] and name != "epochs"]
         if changed:
             name = changed[0]
-            raise ValueError(f"--{name.replace('_', '-')} {recipe[name]}: {run} was started with "
-                             f"{content['recipe'][name]}; start a new run, or leave it as it was")
+            raise ValueError(f"--{name.replace('_', '-')} {now[name]}: {run} was started with "
+                             f"{before[name]}; start a new run, or leave it as it was")
         if content["data"] != fingerprint:
             raise ValueError(f"{run}: was started with other training data; expected the same to go on with it")
         model.load_state_dict(content["weights"])
@@ -350,11 +363,11 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         first_epoch, best, history = content["epoch"] + 1, content["best"], content["history"]
     elif (run / "checkpoint.pt").exists():
         raise ValueError(f"{run}: holds a run already; --resume goes on with it, another --run-folder leaves it alone")
-    steps_an_epoch = math.ceil(len(train) / batch_size)
+    steps_an_epoch = math.ceil(epoch_size / batch_size)
     steps = epochs * steps_an_epoch
-    done = len(train) * (first_epoch - 1)
+    done = epoch_size * (first_epoch - 1)
     with alone(run) if rank == 0 else contextlib.nullcontext(), \
-            contextlib.closing(progress_bar(len(train) * epochs, done, unit, rank)) as bar:
+            contextlib.closing(progress_bar(epoch_size * epochs, done, unit, rank)) as bar:
         if rank == 0:
             write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
                                              "class": type(model).__name__, "config": model.config,
@@ -364,7 +377,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         for epoch in range(first_epoch, epochs + 1):
             started = time.perf_counter()
             generator = epoch_generator(seed, epoch)
-            order = torch.randperm(len(train), generator=generator)
+            order = torch.randperm(len(train), generator=generator)[:epoch_size]
             beta_now = beta * min(1.0, epoch / (warmup + 1))
             sums = torch.zeros(3, dtype=torch.float64)
             for step in range(steps_an_epoch):
@@ -405,12 +418,12 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 sums += now
                 bar.update(len(chosen))
             seconds = time.perf_counter() - started
-            log_px, kl, side = (sums / len(train)).tolist()
+            log_px, kl, side = (sums / epoch_size).tolist()
             val_px, val_kl, val_side = validate(model, validation, validation_condition, seed, device)
             record = {"epoch": epoch, "train_log_px": log_px, "train_kl": kl, "train_elbo": log_px - kl,
                       "train_side": side, "validation_log_px": val_px, "validation_kl": val_kl,
                       "validation_elbo": val_px - val_kl, "validation_side": val_side, "beta": beta_now,
-                      "seconds": round(seconds, 3), "examples_per_second": round(len(train) / seconds, 1)}
+                      "seconds": round(seconds, 3), "examples_per_second": round(epoch_size / seconds, 1)}
             if not math.isfinite(record["validation_elbo"]):
                 raise FloatingPointError(f"{run}: stopped after epoch {epoch}: the validation bound is "
                                          f"{record['validation_elbo']}; what was saved before stands")

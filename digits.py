@@ -1,0 +1,180 @@
+"""What a run on the digits of MNIST is, for either VAE of pictures: the fit, its figures, and what it measures."""
+
+import math
+import shlex
+
+import numpy as np
+
+SHOWN = 10  # digits a side of a grid
+MANIFOLD = 20  # points a side of the plane of codes
+CLASSES = [str(digit) for digit in range(10)]
+
+
+def as_trained(model, pixels, seed):
+    """Pixels (n, 28, 28) of 0..255 as a model of their kind is asked about them, drawn once by the seed: binarised for
+    a BernoulliVAE, with noise for a plain density, else as they are."""
+    import torch
+
+    from mnist import binarised
+
+    generator, pixels = torch.Generator().manual_seed(seed), torch.as_tensor(pixels)
+    if hasattr(model, "likelihood"):
+        return model.dequantised(pixels, generator) if model.likelihood == "normal" else pixels
+    return binarised(pixels, generator)
+
+
+def fit_digits(model, splits, arguments, folder):
+    """Train on the digits, draw the figures, and return the history of `training.fit`.
+
+    splits: as mnist.load_digits gives them. arguments: the options of a training. Each batch is drawn anew, binarised
+    or with noise, as the model asks for.
+    """
+    import torch
+
+    import training
+    from mnist import binarised
+
+    prepare = binarised
+    if hasattr(model, "likelihood"):
+        prepare = model.dequantised if model.likelihood == "normal" else None
+    model.decoder.low_precision = training.low_precision(arguments.precision)
+    pixels, labels = (torch.as_tensor(part) for part in splits["train"])
+    validation = as_trained(model, splits["validation"][0], arguments.seed)
+    unit = "digit" if prepare is binarised else "pixel"
+    device = training.choose_device(arguments.device)
+    first = training.start_processes(device)[0] == 0
+    if first:
+        print(f"{len(pixels)} digits to train, {len(validation)} to validate; "
+              f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
+    history = training.fit(
+        model, pixels, validation, folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate, weight_decay=arguments.weight_decay, beta=arguments.beta,
+        warmup=arguments.warmup, free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed,
+        device=arguments.device, resume=arguments.resume, prepare=prepare, labels=labels.to(torch.uint8),
+        label_names=CLASSES, unit="digits", epoch_size=arguments.epoch_size,
+        arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
+    if first:
+        draw_pictures(training.load_model(folder), splits, history, folder, arguments.seed)
+        best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
+        bound = f"{best['validation_elbo']:.2f} nats a digit"
+        if unit == "pixel":
+            bound += f", {bits_a_pixel(best['validation_elbo']):.3f} bits a pixel"
+        print(f"best validation bound {bound} (KL {best['validation_kl']:.2f}) in epoch {best['epoch']}, "
+              f"{sum(record['seconds'] for record in history):.0f} s of training\n"
+              f"its numbers:  python evaluate.py {shlex.quote(str(folder))} --split test")
+    training.stop_processes()
+    return history
+
+
+def bits_a_pixel(nats, pixels=28 * 28):
+    """A log-likelihood of a picture in nats, as the length of its code in bits a pixel."""
+    return -nats / pixels / math.log(2)
+
+
+# --- figures ---
+
+
+def pictures_at(model, z, seed):
+    """The pictures of 0..255 that stand at codes: (n, latent) -> (n, 28, 28).
+
+    Of independent pixels their expectations, as in figure 4 of Kingma and Welling (2014); else draws.
+    """
+    scale = 1 if hasattr(model, "likelihood") else 255
+    if model.config["decoder"] == "independent":
+        return model.expected(z).numpy() * scale
+    made = model.draw(z, seed=seed).numpy()
+    return made if scale == 1 else 255 * (made > 0)
+
+
+def plane_of_codes(codes, side=MANIFOLD):
+    """Codes on a grid of side x side points, top row first: (side * side, latent).
+
+    Of two dimensions, the points at which each of both has an even share of its normal distribution (Kingma and
+    Welling 2014, appendix A); of more, the same on the plane of the two principal components of the codes (n, latent).
+    """
+    import torch
+
+    across = torch.special.ndtri((torch.arange(side) + 0.5) / side).numpy()
+    grid = np.stack(np.meshgrid(across, -across), -1).reshape(-1, 2)
+    if codes.shape[1] <= 2:
+        return grid[:, :codes.shape[1]]
+    axes = np.linalg.svd(codes - codes.mean(0), full_matrices=False)[2][:2]
+    return codes.mean(0) + grid * ((codes - codes.mean(0)) @ axes.T).std(0) @ axes
+
+
+def draw_pictures(model, splits, history, folder, seed=0):
+    """curves.png, latent.png, manifold.png, samples.png and reconstructions.png of a run on digits."""
+    import torch
+
+    from figures import draw_curves, draw_images, draw_latent
+    from training import codes_of
+
+    draw_curves(history, folder / "curves.png", unit="digit")
+    panels = {}
+    for side in ("train", "validation"):
+        pixels, labels = splits[side]
+        chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
+        panels[side] = codes_of(model, as_trained(model, pixels[chosen], seed)).numpy(), labels[chosen]
+    draw_latent(panels, CLASSES, folder / "latent.png", most=10)
+    plane = torch.tensor(plane_of_codes(panels["train"][0]), dtype=torch.float32)
+    draw_images(pictures_at(model, plane, seed), MANIFOLD, folder / "manifold.png",
+                "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
+    generator = torch.Generator().manual_seed(seed)
+    samples = model.sample(SHOWN ** 2, generator).numpy()
+    draw_images(samples if hasattr(model, "likelihood") else 255 * (samples > 0), SHOWN, folder / "samples.png",
+                "drawn from the prior")
+    originals = as_trained(model, splits["validation"][0][:SHOWN * SHOWN // 2], seed)
+    with torch.no_grad():
+        again = pictures_at(model, model.encode(originals)[0], seed)
+    originals = originals.numpy() * (1 if hasattr(model, "likelihood") else 255)
+    rows = np.stack([originals.reshape(-1, SHOWN, 28, 28), again.reshape(-1, SHOWN, 28, 28)], 1)
+    draw_images(rows.reshape(-1, 28, 28), SHOWN, folder / "reconstructions.png",
+                "validation digits, and below each what stands at its code")
+
+
+# --- numbers ---
+
+
+def evaluate_digits(arguments, content, model):
+    """Print and write the numbers of a model of digits; return them. arguments: the options of evaluate.py."""
+    import torch
+
+    import training
+    from bounds import bounds
+    from mnist import load_digits
+
+    trained = content.get("arguments", {})
+    data = arguments.data or "mnist"
+    splits = load_digits(None if data == "mnist" else data)
+    if arguments.split not in splits:
+        raise ValueError(f"--split {arguments.split}: {data} has {', '.join(splits)}")
+    pixels = splits[arguments.split][0]
+    if arguments.limit:
+        pixels = pixels[np.random.default_rng(arguments.seed).permutation(len(pixels))[:arguments.limit]]
+    gaussian = hasattr(model, "likelihood")
+    x = as_trained(model, pixels, arguments.seed)
+    result = {"model": str(arguments.run), "data": str(data), "split": arguments.split, "digits": len(x),
+              "bounds": bounds(model, x, arguments.k, arguments.seed, unit="digits"), "seed": arguments.seed,
+              "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
+    if gaussian:
+        result["bits_a_pixel"] = bits_a_pixel(result["bounds"]["bound"])
+    print("\n".join(report(result)))
+    path = arguments.json or (arguments.run / "evaluation.json" if arguments.run.is_dir() else
+                              arguments.run.with_name(f"{arguments.run.stem}_evaluation.json"))
+    training.write_json(path, result)
+    print(f"written: {path}")
+    return result
+
+
+def report(result):
+    """The numbers as lines of text."""
+    bound = result["bounds"]
+    yield f"{result['model']}: {result['digits']} digits, {result['split']} of {result['data']}"
+    yield (f"ELBO {bound['elbo']:.2f} nats a digit = log p(x|z) {bound['log_px']:.2f} - KL {bound['kl']:.2f}; "
+           f"{bound['active_units']} of {bound['latent']} units active")
+    error = bound["bound_standard_error"]
+    line = f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
+    line += " nats a digit"
+    if "bits_a_pixel" in result:
+        line += f"; {result['bits_a_pixel']:.4f} bits a pixel (ELBO alone: {bits_a_pixel(bound['elbo']):.4f})"
+    yield line

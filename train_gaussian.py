@@ -1,0 +1,76 @@
+"""Train a Gaussian VAE on MNIST, pixels as they are: the yardstick, in bits a pixel.
+
+    python train_gaussian.py                                    # MNIST from data/, SEQUENCEUR_DATA, or fetched
+    python train_gaussian.py --latent 2 --decoder independent   # a plane of digits, in minutes
+    python train_gaussian.py --likelihood normal                # the plain density, to see how it differs
+    python train_gaussian.py --run-folder runs/mine --resume
+    torchrun --standalone --nproc_per_node=2 train_gaussian.py
+
+The run folder holds best.pt, log.jsonl, config.json, curves.png, latent.png, manifold.png, samples.png and
+reconstructions.png; python evaluate.py RUN --split test prints its numbers.
+"""
+
+from pathlib import Path
+
+from command_line import Parser, number, run
+from training_options import add_arguments
+
+HERE = Path(__file__).resolve().parent
+EPOCH = 20_000
+FREE_BITS = {"raster": 10.0, "independent": 0.0}  # else a decoder that knows so much would leave the code out
+
+
+def make_parser():
+    """The options of this script."""
+    parser = Parser(__doc__)
+    parser.add_argument("--data", default="mnist",
+                        help="mnist, or a folder that holds its four files (default mnist)")
+    group = parser.add_argument_group("model")
+    group.add_argument("--latent", type=number(int, 1), default=32, help="dimensions of the code (default 32)")
+    group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[512, 256],
+                       help="sizes of the encoder's layers, and in reverse of an independent decoder (default 512 256)")
+    group.add_argument("--decoder", choices=("raster", "independent"), default="raster",
+                       help="does a pixel know those before it? (default raster)")
+    group.add_argument("--width", type=number(int, 1), default=128,
+                       help="channels of a raster decoder's convolutions (default 128)")
+    group.add_argument("--blocks", type=number(int, 1), default=4, help="how many of them (default 4)")
+    group.add_argument("--components", type=number(int, 1), default=5,
+                       help="normal distributions that a pixel's is mixed of (default 5)")
+    group.add_argument("--likelihood", choices=("mass", "normal"), default="mass",
+                       help="of a pixel: the mass of its bin, exact; or the plain density, with uniform noise on the "
+                       "pixels (default mass)")
+    group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
+    group.add_argument("--weight-decay", type=number(float, 0), default=0.01, help="of AdamW (default 0.01)")
+    group.add_argument("--epoch-size", type=number(int, 1), default=EPOCH,
+                       help=f"digits an epoch, drawn anew for each (default {EPOCH}: a first model soon)")
+    group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a raster "
+                       "decoder's convolutions in training (default auto: bfloat16 where the processor has it)")
+    add_arguments(parser, epochs=36, batch_size=16, learning_rate=2e-3, free_bits=None)
+    return parser
+
+
+def main(argv=None):
+    """Train, draw, and return {"run": folder, "history": one record an epoch}."""
+    arguments = make_parser().parse_args(argv)
+    if arguments.free_bits is None:
+        arguments.free_bits = FREE_BITS[arguments.decoder]
+    import torch
+
+    import training
+    from digits import fit_digits
+    from mnist import SIDE, load_digits
+    from models import GaussianVAE
+
+    splits = load_digits(None if arguments.data == "mnist" else arguments.data)
+    torch.manual_seed(arguments.seed)
+    model = GaussianVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
+                        decoder=arguments.decoder, width=arguments.width, blocks=arguments.blocks,
+                        components=arguments.components, likelihood=arguments.likelihood,
+                        activation=arguments.activation)
+    folder = arguments.run or (
+        HERE / "runs" / "gaussian" if arguments.resume else training.new_run_folder("gaussian"))
+    return {"run": folder, "history": fit_digits(model, splits, arguments, folder)}
+
+
+if __name__ == "__main__":
+    run(main)
