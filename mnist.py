@@ -29,7 +29,8 @@ def read_idx(path):
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: damaged, or cut short ({error}); fetch it again") from None
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 3:
-        raise ValueError(f"{path}: expected an IDX file of bytes, found one that begins with {content[:4].hex(' ')}")
+        raise ValueError(f"{path}: expected an IDX file of bytes, found one that "
+                         + (f"begins with {content[:4].hex(' ')}" if content else "is empty"))
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise ValueError(f"{path}: cut short within its head, {len(content)} bytes; fetch it again")
