@@ -1,7 +1,7 @@
 """Compare the digits a second of training here with the common PyTorch example of a VAE on MNIST, in one run.
 
     python benchmarks/digit_speed.py                               # all 59,000 digits an epoch
-    python benchmarks/digit_speed.py --digits 10000 --threads 1    # a minute
+    python benchmarks/digit_speed.py --digits 10000 --threads 1    # half a minute
 
 Both are the network 784-400-20-400-784 with ReLU, batches of 128. The example, written here from its description: the
 pixels as they are, binary cross entropy and KL summed, Adam. It takes its digits from a DataLoader, one at a time, as
