@@ -15,13 +15,13 @@ def bounds(model, x, k, seed, style=None, batch_size=256, unit="bars"):
     from tqdm import tqdm
 
     device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)  # of the processor, so every device is asked the same
     log_px, kl, marginal, codes, told_bound = [], [], [], [], []
     progress = tqdm(total=len(x), unit=f" {unit}", desc=f"bound with {k} samples", leave=False, disable=None)
     with torch.no_grad(), progress as bar:
         for start in range(0, len(x), batch_size):
             batch = x[start:start + batch_size].to(device)
-            eps = torch.randn(len(batch), model.latent, generator=generator, device=device)
+            eps = torch.randn(len(batch), model.latent, generator=generator).to(device)
             terms = model.elbo(batch, eps)
             log_px.append(terms[0])
             kl.append(terms[1])

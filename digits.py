@@ -7,6 +7,7 @@ import numpy as np
 
 SHOWN = 10  # digits a side of a grid
 MANIFOLD = 20  # points a side of the plane of codes
+BATCH = 64  # digits that a processor holds near itself
 CLASSES = [str(digit) for digit in range(10)]
 
 
@@ -86,7 +87,7 @@ def pictures_at(model, z, seed):
     return made if scale == 1 else 255 * (made > 0)
 
 
-def plane_of_codes(codes, side=MANIFOLD):
+def plane_of_codes(codes, side):
     """Codes on a grid of side x side points, top row first: (side * side, latent).
 
     Of two dimensions, the points at which each of both has an even share of its normal distribution (Kingma and
@@ -116,7 +117,7 @@ def draw_pictures(model, splits, history, folder, seed=0):
         chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
         panels[side] = codes_of(model, as_trained(model, pixels[chosen], seed)).numpy(), labels[chosen]
     draw_latent(panels, CLASSES, folder / "latent.png", most=10)
-    plane = torch.tensor(plane_of_codes(panels["train"][0]), dtype=torch.float32)
+    plane = torch.tensor(plane_of_codes(panels["train"][0], MANIFOLD), dtype=torch.float32)
     draw_images(pictures_at(model, plane, seed), MANIFOLD, folder / "manifold.png",
                 "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
     generator = torch.Generator().manual_seed(seed)
@@ -127,7 +128,8 @@ def draw_pictures(model, splits, history, folder, seed=0):
     with torch.no_grad():
         again = pictures_at(model, model.encode(originals)[0], seed)
     originals = originals.numpy() * (1 if hasattr(model, "likelihood") else 255)
-    rows = np.stack([originals.reshape(-1, SHOWN, 28, 28), again.reshape(-1, SHOWN, 28, 28)], 1)
+    gap = (0, -len(again) % SHOWN), (0, 0), (0, 0)  # in the last row, where there are few digits
+    rows = np.stack([np.pad(part, gap).reshape(-1, SHOWN, 28, 28) for part in (originals, again)], 1)
     draw_images(rows.reshape(-1, 28, 28), SHOWN, folder / "reconstructions.png",
                 "validation digits, and below each what stands at its code")
 
@@ -141,10 +143,13 @@ def evaluate_digits(arguments, content, model):
 
     import training
     from bounds import bounds
-    from mnist import load_digits
+    from mnist import SIDE, load_digits
 
+    if tuple(model.shape) != (SIDE, SIDE):
+        raise ValueError(f"{arguments.run}: expected a model of pictures of {SIDE} x {SIDE} pixels, found "
+                         f"{' x '.join(map(str, model.shape))}")
     trained = content.get("arguments", {})
-    data = arguments.data or "mnist"
+    data = arguments.data or trained.get("data", "mnist")
     splits = load_digits(None if data == "mnist" else data)
     if arguments.split not in splits:
         raise ValueError(f"--split {arguments.split}: {data} has {', '.join(splits)}")
@@ -154,8 +159,8 @@ def evaluate_digits(arguments, content, model):
     gaussian = hasattr(model, "likelihood")
     x = as_trained(model, pixels, arguments.seed)
     result = {"model": str(arguments.run), "data": str(data), "split": arguments.split, "digits": len(x),
-              "bounds": bounds(model, x, arguments.k, arguments.seed, unit="digits"), "seed": arguments.seed,
-              "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
+              "bounds": bounds(model, x, arguments.k, arguments.seed, batch_size=BATCH, unit="digits"),
+              "seed": arguments.seed, "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
     if gaussian:
         result["bits_a_pixel"] = bits_a_pixel(result["bounds"]["bound"])
     print("\n".join(report(result)))

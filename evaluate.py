@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 
 from bar_measures import classifier_auc, f1, hamming, own_bars, velocity_divergence
-from bounds import bounds
 from command_line import Parser, number, run
 
 HERE = Path(__file__).resolve().parent
@@ -191,6 +190,7 @@ def main(argv=None):
     import torch
 
     import training
+    from bounds import bounds
     from Midi_To_Activation_Matrix import INSTRUMENTS
 
     content = training.load_checkpoint(arguments.run)

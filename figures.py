@@ -7,7 +7,7 @@ import numpy as np
 
 from command_line import replacing
 
-COLOURS = ("#2f7fd6", "#e8743b", "#19a979", "#d8456b", "#8b5fd1", "#c9a400", "#1fa5b3", "#8a5a3c")
+COLOURS = ("#2f7fd6", "#e8743b", "#19a979", "#d8456b", "#8b5fd1", "#c9a400", "#1fa5b3", "#8a5a3c", "#f09ac0", "#4a5568")
 OTHER = "#b9c0ca"
 
 

@@ -65,6 +65,8 @@ def make_parser():
 def fill_in(arguments):
     """Give each option that was not given what DEFAULTS says for these data; a folder named mnist is a folder."""
     digits = arguments.data == "mnist" and not Path(arguments.data).exists()
+    if arguments.samples > 1 and arguments.free_bits is None:
+        arguments.free_bits = 0.0  # the bound of several samples has no KL term of its own
     for name, value in DEFAULTS["mnist" if digits else "bars"].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
@@ -145,8 +147,8 @@ def main(argv=None):
         learning_rate=arguments.learning_rate, weight_decay=arguments.weight_decay, beta=arguments.beta,
         warmup=arguments.warmup, free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed,
         device=arguments.device, resume=arguments.resume, train_condition={"style": labels["train"]},
-        labels=labels["train"],
-        label_names=label_names, epoch_size=arguments.epoch_size, map_condition={}, map_extra={"bars": packed_hits(bars["train"])}, unit="bars",
+        labels=labels["train"], label_names=label_names, map_condition={},
+        map_extra={"bars": packed_hits(bars["train"])}, unit="bars", epoch_size=arguments.epoch_size,
         arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)

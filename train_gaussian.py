@@ -53,7 +53,7 @@ def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
     if arguments.free_bits is None:
-        arguments.free_bits = FREE_BITS[arguments.decoder]
+        arguments.free_bits = FREE_BITS[arguments.decoder] if arguments.samples == 1 else 0.0
     import torch
 
     import training
@@ -61,6 +61,8 @@ def main(argv=None):
     from mnist import SIDE, load_digits
     from models import GaussianVAE
 
+    if arguments.data != "mnist":
+        arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
     splits = load_digits(None if arguments.data == "mnist" else arguments.data)
     torch.manual_seed(arguments.seed)
     model = GaussianVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
