@@ -1,4 +1,4 @@
-"""mnist.py: IDX files come back as they were written, broken ones are named in one line, pixels are binarised fairly."""
+"""mnist.py: IDX files come back as written, broken ones are named in one line, pixels are binarised fairly."""
 
 import gzip
 import struct
