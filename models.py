@@ -21,7 +21,8 @@ from convolutions import CodeFlow, ConvDecoder, ConvEncoder, Patches
 from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_log_likelihood, logistic_noise, mlp,
                       noise_field)
 from pixel_decoders import (LEVELS, LOG_DEVIATION_RANGE, MEAN_BEYOND, PixelDecoder, RasterDecoder,
-                            discretised_normal_log_likelihood)
+                            discretised_normal_log_likelihood, normal_log_likelihood)
+from wishes import draw_exactly, fitting_noise, hit_targets, locked_cells
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
@@ -298,89 +299,21 @@ class BernoulliVAE(VAE):
             raise ValueError(f"temperature: expected at least 0, found {temperature}")
         told, kept, known = self.tell(z, style), None, None
         if locked is not None and locked_rows:
-            kept, known = self._locked(locked, locked_rows, z.device)
-        targets = self._targets(hits, row_hits, kept, known, z.device)
+            kept, known = locked_cells(self.shape, locked, locked_rows, z.device)
+        targets = hit_targets(self.shape, hits, row_hits, kept, known, z.device)
         candidates = 1 if kept is None else LOCKED_CANDIDATES
         noise = temperature * noise_field(z, cells_count, candidates + 2, seed)       # (B, candidates + 2, cells)
         if kept is not None:
             noise[:, :-2] = torch.where(kept, 1e6 * (2 * (known > 0) - 1.0), noise[:, :-2])
             choice = logistic_noise((len(z), candidates), torch.Generator().manual_seed(seed or 0)).to(z.device)
-            noise = torch.stack([self._fitting(told[i:i + 1], noise[i], kept, temperature * choice[i])
+            noise = torch.stack([fitting_noise(self.decoder, told[i:i + 1], noise[i], kept, temperature * choice[i])
                                  for i in range(len(z))])                             # (B, 3, cells)
         if targets:
-            cells = torch.cat([self._draw_exactly(targets, told[i:i + 1], noise[i, :1]) for i in range(len(z))])
+            cells = torch.cat([draw_exactly(self.decoder, targets, told[i:i + 1], noise[i, :1])
+                               for i in range(len(z))])
         else:
             cells = self.decoder.draw(told, noise[:, 0])
         return self.with_velocities(cells, told, noise[:, -2:], None if kept is None else kept * known)
-
-    def _locked(self, bar, rows, device):
-        """Which cells are locked, (cells,) bool, and the velocities of all cells of the bar that holds them."""
-        bar = torch.as_tensor(bar, device=device)
-        if bar.shape != self.shape or not all(0 <= row < self.shape[0] for row in rows):
-            raise ValueError(f"locked: expected a bar {self.shape} and rows of it, found {tuple(bar.shape)}, {rows}")
-        kept = torch.zeros(self.shape, dtype=torch.bool, device=device)
-        kept[list(rows)] = True
-        return kept.flatten(), bar.flatten().float()
-
-    def _targets(self, hits, row_hits, kept, known, device):
-        """What is asked of a bar's hits: a list of (free cells (cells,) bool, hits wanted among them)."""
-        free = torch.ones(self.shape, dtype=torch.bool, device=device)
-        there = torch.zeros(self.shape, dtype=torch.bool, device=device)
-        if kept is not None:
-            free, there = ~kept.view(self.shape), (kept & (known > 0)).view(self.shape)
-        row_hits = row_hits or {}
-        if any(not 0 <= row < self.shape[0] for row in row_hits):
-            raise ValueError(f"row_hits: expected rows 0 to {self.shape[0] - 1}, found {sorted(row_hits)}")
-        groups = [(f"row_hits, row {row}", [row], count) for row, count in sorted(row_hits.items())]
-        if hits is not None:
-            rest = [row for row in range(self.shape[0]) if row not in row_hits]
-            groups.append(("hits", rest, hits - sum(row_hits.values())))
-        targets = []
-        for name, rows, count in groups:
-            mask = torch.zeros_like(free)
-            mask[rows] = free[rows]
-            fixed = int(there[rows].sum())
-            if not fixed <= count <= fixed + int(mask.sum()):
-                asked, low = (hits, hits - count + fixed) if name == "hits" else (count, fixed)
-                raise ValueError(f"{name}: expected {low} to {low + int(mask.sum())}, found {asked}")
-            targets.append((mask.flatten(), count - fixed))
-        return targets
-
-    def _fitting(self, told, noise, kept, choice):
-        """Of several noises, (n + 2, cells), one whose bar the locked cells fit, and the last two: (3, cells).
-
-        Drawn by weight (sampling importance resampling, Rubin 1987): the likelihood of the locked cells, which were
-        forced, given all that came before them. choice: noise (n,), zeros to take the best.
-        """
-        told = told.expand(len(noise) - 2, -1)
-        cells = self.decoder.draw(told, noise[:-2])
-        logits = self.decoder.logits(cells, told)
-        weights = torch.where(kept, cells * logits - F.softplus(logits), 0.0).sum(-1)
-        return noise[[int((weights + choice).argmax()), -2, -1]]
-
-    def _draw_exactly(self, targets, told, noise):
-        """One bar (1, cells) with just so many hits in each group of cells, beginning with noise (1, cells).
-
-        For each group in turn, of nine common shifts of its logits the one whose bar is nearest in hits is taken, the
-        smallest among equals; then the least likely hits go, or the likeliest come, half of what is missing at a time,
-        as each changes what is likely around it.
-        """
-        shifts = 3 * torch.linspace(-1, 1, 9, device=told.device)[:, None]
-        shifts = shifts * shifts.abs() / 3  # dense near 0
-        for group, count in targets:
-            noises = noise + shifts * group
-            bars = self.decoder.draw(told.expand(9, -1), noises)
-            best = (((bars * group).sum(-1) - count).abs() + shifts[:, 0].abs() / 100).argmin()
-            bar, noise = bars[best][None], noises[best][None]
-        while any(excesses := [int((bar[0] * group).sum().item()) - count for group, count in targets]):
-            margin = (self.decoder.logits(bar, told) + noise)[0]
-            for (group, _), excess in zip(targets, excesses):
-                some = (abs(excess) + 1) // 2
-                if excess > 0:
-                    bar[0, margin.masked_fill(~group | (bar[0] == 0), math.inf).argsort()[:some]] = 0.0
-                elif excess < 0:
-                    bar[0, margin.masked_fill(~group | (bar[0] == 1), -math.inf).argsort(descending=True)[:some]] = 1.0
-        return bar
 
     @torch.no_grad()
     def expected(self, z, style=None):
@@ -431,12 +364,28 @@ class GaussianVAE(VAE):
             self.decoder = PixelDecoder(shape, latent, width, blocks, outputs)
         else:
             raise ValueError(f"decoder: expected independent or raster, found {decoder!r}")
-        with torch.no_grad():  # the components begin apart: from black to white
-            apart = torch.linspace(-1, 1, components + 2)[1:-1, None]
-            if decoder == "raster":
-                self.decoder.out.bias.view(4, outputs)[:, :components] += apart.T
-            else:
-                self.decoder.out.bias.view(outputs, -1)[:components] += apart
+        if components > 1:
+            self.start_at(torch.arange(LEVELS))
+
+    @torch.no_grad()
+    def start_at(self, pixels):
+        """Let the components begin where the levels of pixels (any shape) are: half of them narrow, at the commonest
+        levels, each as likely as that level; the others wide, spread from black to white, sharing the rest."""
+        narrow = self.components // 2
+        counts = torch.bincount(pixels.flatten().long(), minlength=LEVELS) + 1e-6 * torch.arange(LEVELS)
+        common = counts.argsort(descending=True)[:narrow]
+        wide = (torch.arange(self.components - narrow) + 0.5) * LEVELS / (self.components - narrow)
+        shares = counts[common] / counts.sum()
+        rest = (1 - shares.sum()).clamp_min(1e-3) / len(wide)
+        middle, low, high = (LEVELS - 1) / 2, *LOG_DEVIATION_RANGE
+        mean = torch.cat([common.float(), wide])
+        log_deviation = torch.cat([torch.full((narrow,), -1.0), torch.full((len(wide),), math.log(LEVELS / 8))])
+        bias = torch.cat([torch.atanh((mean - middle) / (middle + MEAN_BEYOND)),
+                          torch.atanh((log_deviation - (low + high) / 2) * 2 / (high - low)),
+                          torch.log(torch.cat([shares, rest.expand(len(wide))]))])
+        out = self.decoder.out
+        out.bias.copy_(bias.repeat(4) if isinstance(self.decoder, PixelDecoder)
+                       else bias.repeat_interleave(math.prod(self.shape)))
 
     def values(self, x):
         """Pixels as the nets see them, 0 to 1: (B, *shape) of levels -> float."""
@@ -454,11 +403,12 @@ class GaussianVAE(VAE):
 
     def distribution(self, said):
         """Means, log-deviations and log-weights of each pixel's components: (B, 3 components, *shape) -> 3 times
-        (B, components, *shape), the first two in levels."""
-        mean, log_deviation, weight = said.view(-1, 3, self.components, *self.shape).unbind(1)
+        (B, *shape, components), the first two in levels."""
+        said = said.view(len(said), 3 * self.components, *self.shape).movedim(1, -1)
+        mean, log_deviation, weight = said.chunk(3, -1)                               # (B, *shape, components)
         middle, low, high = (LEVELS - 1) / 2, *LOG_DEVIATION_RANGE
         return (middle + (middle + MEAN_BEYOND) * torch.tanh(mean),
-                (low + high) / 2 + (high - low) / 2 * torch.tanh(log_deviation), torch.log_softmax(weight, 1))
+                (low + high) / 2 + (high - low) / 2 * torch.tanh(log_deviation), torch.log_softmax(weight, -1))
 
     def log_likelihood(self, x, z):
         """log p(x | z) in nats: (B, *shape), (B, latent) -> (B,)."""
@@ -468,22 +418,15 @@ class GaussianVAE(VAE):
         """The function z -> log p(x | z) of these pictures, (B, latent) -> (B,)."""
         if self.likelihood == "normal" and not x.is_floating_point():
             x = self.dequantised(x)
-        level, each = x.float()[:, None], self._each_log_likelihood                   # (B, 1, *shape)
+        each = discretised_normal_log_likelihood if self.likelihood == "mass" else normal_log_likelihood
         raster = isinstance(self.decoder, PixelDecoder)
         known = self.decoder.known_of_pixels(self.values(x)) if raster else None
 
         def log_likelihood(z):
             said = self.decoder(None, z, known) if raster else self.decoder.logits(None, z)
             mean, log_deviation, log_weight = self.distribution(said)
-            return torch.logsumexp(each(level, mean, log_deviation) + log_weight, 1).flatten(1).sum(-1).float()
+            return torch.logsumexp(each(x.float(), mean, log_deviation) + log_weight, -1).flatten(1).sum(-1)
         return log_likelihood
-
-    def _each_log_likelihood(self, level, mean, log_deviation):
-        """log p of a level under each component, elementwise: of its bin, or the density at it."""
-        if self.likelihood == "mass":
-            exact = torch.float32 if self.training or mean.device.type == "mps" else torch.float64
-            return discretised_normal_log_likelihood(level.to(exact), mean.to(exact), log_deviation.to(exact))
-        return -0.5 * ((level - mean) * torch.exp(-log_deviation)).square() - log_deviation - 0.5 * math.log(2 * math.pi)
 
     @torch.no_grad()
     def decode_sample(self, z, generator=None):
@@ -500,13 +443,13 @@ class GaussianVAE(VAE):
     def _drawn(self, z, uniform):
         """Pictures at codes from uniform numbers, 2 * components for each pixel of each: a Gumbel variable chooses the
         component (its weight and noise largest), a normal one the level."""
-        uniform = uniform.clamp(1e-6, 1 - 1e-6).view(len(z), 2, self.components, *self.shape)
+        uniform = uniform.clamp(1e-6, 1 - 1e-6).view(len(z), 2, *self.shape, self.components)
         gumbel, normal = -torch.log(-torch.log(uniform[:, 0])), torch.special.ndtri(uniform[:, 1])
 
         def answer(said):
             mean, log_deviation, log_weight = self.distribution(said)
-            chosen = (log_weight + gumbel).argmax(1, keepdim=True)
-            level = (mean + torch.exp(log_deviation) * normal).gather(1, chosen)[:, 0]
+            chosen = (log_weight + gumbel).argmax(-1, keepdim=True)
+            level = (mean + torch.exp(log_deviation) * normal).gather(-1, chosen)[..., 0]
             return level.round().clamp(0, LEVELS - 1) / (LEVELS - 1)                  # (B, *shape)
         raster = isinstance(self.decoder, PixelDecoder)
         values = self.decoder.draw(z, answer) if raster else answer(self.decoder.logits(None, z))
@@ -516,7 +459,7 @@ class GaussianVAE(VAE):
     def expected(self, z):
         """The mean level of each pixel, of a model of independent pixels: (B, latent) -> (B, *shape) of 0..255."""
         mean, _, log_weight = self.distribution(self.decoder.logits(None, z))
-        return (log_weight.exp() * mean.clamp(0, LEVELS - 1)).sum(1)
+        return (log_weight.exp() * mean.clamp(0, LEVELS - 1)).sum(-1)
 
 
 def packed_hits(bars):

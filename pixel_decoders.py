@@ -17,20 +17,31 @@ MEAN_BEYOND = 32.0  # levels by which its mean may lie beyond black and white, w
 
 
 def discretised_normal_log_likelihood(level, mean, log_deviation):
-    """log of the mass that a normal distribution puts on the bin of each level 0..255, elementwise, so never above 0.
+    """log of the mass that normal distributions put on the bin of a level 0..255, so never above 0.
 
     A level owns what lies within half a level of it, black and white all that lies beyond as well, so the 256 masses
     sum to 1 and -log2 is a length in bits (Salimans et al. 2017, "PixelCNN++", eq. 2, with a normal distribution for
-    the logistic one). A difference of nearly equal numbers: where digits count, give it 64-bit ones.
+    the logistic one). Level of any shape (...); mean and log_deviation (..., n), in levels, of n distributions each.
+    -> (..., n)
     """
-    distance, precision = level - mean, torch.exp(-log_deviation)
-    # The bin's mirror image weighs the same: it is seen from the side on which nothing cancels. Of black and of white
-    # the upper end alone counts, seen from within.
-    edge = (level <= 0) | (level >= LEVELS - 1)
-    below = torch.where(edge, torch.where(level <= 0, distance, -distance), -distance.abs())
-    log_upper, log_lower = (torch.special.log_ndtr((below + half) * precision) for half in (0.5, -0.5))
-    between = log_upper + torch.log(-torch.expm1(torch.where(edge, -1.0, log_lower - log_upper)))
-    return torch.where(edge, log_upper, between)
+    white = (level >= LEVELS - 1)[..., None]
+    distance, precision = level[..., None] - mean, torch.exp(-log_deviation)
+    # Black and white: all on the outer side of the bin's inner end.
+    outer = torch.special.log_ndtr((torch.where(white, -distance, distance) + 0.5) * precision)
+    between = ((level > 0) & (level < LEVELS - 1)).nonzero(as_tuple=True)  # few, and they cost more
+    # The bin's mirror image weighs the same, and below the mean the difference of two masses cancels least; in 64 bits,
+    # where the device has them, it is good to 1e-7 for the widest distribution.
+    exact = torch.float32 if mean.device.type == "mps" else torch.float64
+    below, precision = -distance[between].abs().to(exact), precision[between].to(exact)
+    upper, lower = (torch.special.log_ndtr((below + half) * precision) for half in (0.5, -0.5))
+    inner = upper + torch.log(-torch.expm1(lower - upper))
+    return outer.index_put(between, inner.to(outer.dtype))
+
+
+def normal_log_likelihood(level, mean, log_deviation):
+    """log of the density of normal distributions at a level, which may be above 0; shapes as above."""
+    distance = (level[..., None] - mean) * torch.exp(-log_deviation)
+    return -0.5 * distance.square() - log_deviation - 0.5 * math.log(2 * math.pi)
 
 
 class MaskedConv(nn.Conv2d):
@@ -70,7 +81,7 @@ class PixelDecoder(nn.Module):
     best.
 
     outputs: numbers to say of each pixel. width: channels of the masked convolutions; blocks: how many there are;
-    units: of the masked layer, for each pixel. Shapes below: B pictures of h x w pixels, values from 0 to 1; a x b
+    units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values from 0 to 1; a x b
     squares; C = width; U = 4 units.
     """
 
@@ -88,6 +99,7 @@ class PixelDecoder(nn.Module):
         self.blocks = nn.ModuleList(MaskedBlock(width, width // 2) for _ in range(blocks))
         self.context = nn.Conv2d(width, 4 * units, 1)
         self.within = nn.Conv2d(seen, 4 * units, 1, bias=False)
+        self.deeper = nn.Conv2d(4 * units, 4 * units, 1, groups=4)
         self.code = nn.Sequential(nn.Linear(latent, hidden), nn.SiLU(),
                                   nn.Linear(hidden, plane * math.prod(self.squares)))
         self.code_units = nn.Conv2d(plane, 4 * units, 1)
@@ -107,7 +119,8 @@ class PixelDecoder(nn.Module):
             for block in self.blocks:
                 units = block(units)
             context = self.context(F.silu(units))
-        return context.float() + F.conv2d(seen, self.within.weight * self.within_mask)
+        units = context.float() + F.conv2d(seen, self.within.weight * self.within_mask)
+        return self.deeper(F.silu(units))
 
     def say(self, known, z):
         """What is said of each pixel: known (B, U, a, b), z (B, latent) -> (B, outputs, h, w)."""

@@ -17,7 +17,7 @@ from training_options import add_arguments
 
 HERE = Path(__file__).resolve().parent
 EPOCH = 20_000
-FREE_BITS = {"raster": 10.0, "independent": 0.0}  # else a decoder that knows so much would leave the code out
+FREE_BITS = {"raster": 4.0, "independent": 0.0}  # else a decoder that knows so much would leave the code out
 
 
 def make_parser():
@@ -34,8 +34,8 @@ def make_parser():
     group.add_argument("--width", type=number(int, 1), default=128,
                        help="channels of a raster decoder's convolutions (default 128)")
     group.add_argument("--blocks", type=number(int, 1), default=4, help="how many of them (default 4)")
-    group.add_argument("--components", type=number(int, 1), default=5,
-                       help="normal distributions that a pixel's is mixed of (default 5)")
+    group.add_argument("--components", type=number(int, 1), default=10,
+                       help="normal distributions that a pixel's is mixed of (default 10)")
     group.add_argument("--likelihood", choices=("mass", "normal"), default="mass",
                        help="of a pixel: the mass of its bin, exact; or the plain density, with uniform noise on the "
                        "pixels (default mass)")
@@ -45,7 +45,7 @@ def make_parser():
                        help=f"digits an epoch, drawn anew for each (default {EPOCH}: a first model soon)")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a raster "
                        "decoder's convolutions in training (default auto: bfloat16 where the processor has it)")
-    add_arguments(parser, epochs=36, batch_size=16, learning_rate=2e-3, free_bits=None)
+    add_arguments(parser, epochs=30, batch_size=16, learning_rate=2e-3, free_bits=None)
     return parser
 
 
@@ -69,6 +69,8 @@ def main(argv=None):
                         decoder=arguments.decoder, width=arguments.width, blocks=arguments.blocks,
                         components=arguments.components, likelihood=arguments.likelihood,
                         activation=arguments.activation)
+    if arguments.components > 1 and not arguments.resume:
+        model.start_at(torch.as_tensor(splits["train"][0]))
     folder = arguments.run or (
         HERE / "runs" / "gaussian" if arguments.resume else training.new_run_folder("gaussian"))
     return {"run": folder, "history": fit_digits(model, splits, arguments, folder)}

@@ -1,0 +1,136 @@
+"""Train and evaluate the rows of README's tables on MNIST, one after another: what is done already is not done again.
+
+    python benchmarks/mnist_rows.py                      # what there is: names and commands
+    python benchmarks/mnist_rows.py proof default        # rows by name; a stopped one goes on where it was
+    python benchmarks/mnist_rows.py aevb --figure aevb.png
+    python benchmarks/mnist_rows.py parts                # what each part of the Gaussian model brings
+
+proof: the one-layer VAE of Burda, Grosse and Salakhutdinov (2016, table 1), 50-D code, two tanh layers of 200. default,
+gaussian: the defaults of train_bernoulli.py --data mnist and train_gaussian.py. aevb: Kingma and Welling (2014, figure
+2), 500 hidden units, over beta. parts: train_gaussian.py for 40,000 digits, with one thing changed. The table has the
+bound on the 10,000 test digits, in nats a digit or bits a pixel, and the seconds of training. --half 0 and --half 1
+in two processes share the rows between two cores.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from command_line import Parser, number, run
+
+ROOT = Path(__file__).resolve().parent.parent
+BERNOULLI, GAUSSIAN = "train_bernoulli.py --data mnist", "train_gaussian.py"
+PROOF = ("--latent 50 --hidden 200 200 --activation Tanh --decoder independent --batch-size 100 --learning-rate 1.5e-3 "
+         "--weight-decay 0 --free-bits 0 --epoch-size 59000 --epochs 800")
+AEVB = ("--hidden 500 --activation Tanh --decoder independent --batch-size 100 --learning-rate 2e-3 --weight-decay 0 "
+        "--free-bits 0 --epoch-size 59000")
+AEVB_READ = {3: -133.5, 5: -119.0, 10: -103.0, 20: -99.5}  # nats, read off figure 2 of Kingma and Welling (2014)
+BETAS = (0, 0.5, 1, 2, 4)
+SHORT = "--epochs 2"
+
+ROWS = {  # name: (training, samples of the bound)
+    "proof": (f"{BERNOULLI} {PROOF}", 5000),
+    "default": (BERNOULLI, 5000),
+    "gaussian": (GAUSSIAN, 500),
+    **{f"aevb-{latent}-beta-{beta:g}": (
+        f"{BERNOULLI} {AEVB} --latent {latent} --beta {beta:g} --epochs {40 if beta == 1 else 8}", 1)
+       for beta in sorted(BETAS, key=lambda beta: beta != 1) for latent in AEVB_READ},
+    "parts-as-it-is": (f"{GAUSSIAN} {SHORT}", 50),
+    "parts-one-component": (f"{GAUSSIAN} {SHORT} --components 1", 50),
+    "parts-one-block": (f"{GAUSSIAN} {SHORT} --blocks 1", 50),
+    "parts-no-code": (f"{GAUSSIAN} {SHORT} --latent 1 --free-bits 0", 50),
+    "parts-free-bits-0": (f"{GAUSSIAN} {SHORT} --free-bits 0", 50),
+    "parts-batch-64": (f"{GAUSSIAN} {SHORT} --batch-size 64", 50),
+    "parts-normal": (f"{GAUSSIAN} {SHORT} --likelihood normal", 50),
+    "parts-independent": (f"{GAUSSIAN} {SHORT} --decoder independent", 50),
+    "parts-independent-one-component": (f"{GAUSSIAN} {SHORT} --decoder independent --components 1", 50),
+    "parts-independent-long": (f"{GAUSSIAN} --epochs 30 --decoder independent --batch-size 64", 50),
+}
+
+
+def make_parser():
+    """The options of this script."""
+    parser = Parser(__doc__)
+    parser.add_argument("rows", nargs="*", help="names of rows, or what their names begin with")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "mnist-rows", help="where the run folders stand")
+    parser.add_argument("--k", type=number(int, 1), help="samples of the bound (default: each row's own)")
+    parser.add_argument("--limit", type=number(int, 1), help="only so many test digits")
+    parser.add_argument("--figure", type=Path, help="draw the rows of aevb over beta, and what was published")
+    parser.add_argument("--half", type=int, choices=(0, 1), help="every other row only")
+    return parser
+
+
+def do_row(name, folder, k, limit):
+    """Train a row where it is not trained, evaluate it where it is not evaluated; returns its numbers."""
+    import evaluate
+    import train_bernoulli
+    import train_gaussian
+
+    training, samples = ROWS[name]
+    script, *options = training.split()
+    done = folder / f"test-{k or samples}{f'-{limit}' if limit else ''}.json"
+    if not done.exists():
+        if not (folder / "samples.png").exists():  # the last but one thing that a training writes
+            resume = ["--resume"] if (folder / "checkpoint.pt").exists() else []
+            main = {"train_bernoulli.py": train_bernoulli.main, "train_gaussian.py": train_gaussian.main}[script]
+            main([*options, "--run-folder", str(folder), *resume])
+        evaluate.main([str(folder), "--split", "test", "--k", str(k or samples), "--json", str(done),
+                       *(["--limit", str(limit)] if limit else [])])
+    result = json.loads(done.read_text())
+    history = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return {"name": name, "seconds": sum(record["seconds"] for record in history), **result["bounds"],
+            "bits_a_pixel": result.get("bits_a_pixel")}
+
+
+def line(row):
+    """A row of the table."""
+    bits = f"{row['bits_a_pixel']:.3f} bits a pixel" if row["bits_a_pixel"] else " " * 18
+    return (f"{row['name']:32s} bound (k = {row['k']:4d}) {row['bound']:9.2f}   ELBO {row['elbo']:9.2f} = "
+            f"{row['log_px']:9.2f} - {row['kl']:6.2f}   {bits}   {row['active_units']:2d} of {row['latent']:2d} units"
+            f"   {row['seconds']:6.0f} s")
+
+
+def draw_aevb(rows, path):
+    """The ELBO of the rows of aevb over beta, and the published figures at beta 1."""
+    from figures import COLOURS, new_figure, save
+
+    figure = new_figure(7, 4.6)
+    axes = figure.subplots()
+    for (latent, published), colour in zip(AEVB_READ.items(), COLOURS):
+        found = {beta: row["elbo"] for beta in BETAS for row in rows if row["name"] == f"aevb-{latent}-beta-{beta:g}"}
+        axes.plot(found.keys(), found.values(), "o-", color=colour, label=f"{latent}-D")
+        axes.plot(1, published, "x", ms=9, mew=2, color=colour)
+    axes.plot([], [], "kx", ms=9, mew=2, label="Kingma and Welling 2014, figure 2")
+    axes.set(xlabel="beta in training", ylabel="evidence lower bound, nats a test digit", ylim=(-200, -90))
+    axes.set_title("500 hidden units on MNIST; at beta 0 the code is far from the prior: below the frame", fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    save(figure, path)
+    print(f"written: {path}")
+
+
+def main(argv=None):
+    """Do the rows asked for and print them; returns their numbers."""
+    arguments = make_parser().parse_args(argv)
+    if not arguments.rows:
+        for name, (training, samples) in ROWS.items():
+            print(f"{name:32s} {training}   (k = {samples})")
+        return []
+    for asked in arguments.rows:
+        if not any(name.startswith(asked) for name in ROWS):
+            raise ValueError(f"{asked}: expected rows out of {', '.join(ROWS)}")
+    names = [name for name in ROWS if any(name.startswith(asked) for asked in arguments.rows)]
+    if arguments.half is not None:
+        names = names[arguments.half::2]
+    rows = [do_row(name, arguments.runs / name, arguments.k, arguments.limit) for name in names]
+    print("\n".join(line(row) for row in rows))
+    if arguments.figure:
+        draw_aevb(rows, arguments.figure)
+    return rows
+
+
+if __name__ == "__main__":
+    run(main)
