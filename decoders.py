@@ -1,7 +1,8 @@
 """The decoders of the Bernoulli VAE: from a code, cells and how hard each is struck; tensors to tensors.
 
 Each gives the logits of all cells for a given bar, `logits(cells, z)`, and the bar for given noise, `draw(z,
-noise)`; `known(cells)` is what no code changes, computed once for the logits of many codes of a bar. All are built from plain numbers, and their likelihoods are per example, in nats.
+noise)`; `known(cells)` is what no code changes, computed once for the logits of many codes of a bar. All are built from
+plain numbers, and their likelihoods are per example, in nats.
 """
 
 import functools

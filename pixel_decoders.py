@@ -81,8 +81,8 @@ class PixelDecoder(nn.Module):
     best.
 
     outputs: numbers to say of each pixel. width: channels of the masked convolutions; blocks: how many there are;
-    units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values from 0 to 1; a x b
-    squares; C = width; U = 4 units.
+    units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values
+    from 0 to 1; a x b squares; C = width; U = 4 units.
     """
 
     dropout_units = 0

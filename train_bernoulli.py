@@ -25,7 +25,7 @@ MOST_EPOCHS = 150
 DEFAULTS = {"bars": dict(latent=2, hidden=[256, 256], decoder="causal", width=384, dropout=0.3, weight_decay=0.01,
                          epochs=None, epoch_size=None, batch_size=128, learning_rate=3e-3, free_bits=3.2),
             "mnist": dict(latent=32, hidden=[512, 256], decoder="raster", width=128, dropout=0.0, weight_decay=0.01,
-                          epochs=24, epoch_size=20_000, batch_size=16, learning_rate=2e-3, free_bits=10.0)}
+                          epochs=20, epoch_size=20_000, batch_size=16, learning_rate=2e-3, free_bits=10.0)}
 
 
 def make_parser():
