@@ -49,7 +49,7 @@ def small_mnist(tmp_path_factory):
         patch.setattr(download, "DATA", folder / "none")
         patch.setenv("SEQUENCEUR_DATA", str(folder.parent))
         patch.setattr(digits, "SHOWN", 4)
-        patch.setattr(digits, "MANIFOLD", 4)
+        patch.setattr(digits, "MANIFOLD", dict(independent=4, raster=4))
         yield folder
 
 
@@ -83,8 +83,9 @@ def test_a_training_leaves_a_whole_run_folder_with_pictures_that_show_something(
 
 def test_free_bits_are_those_of_the_decoder_and_none_with_several_samples(runs, tmp_path, monkeypatch):
     asked = {name: training.load_checkpoint(run)["recipe"]["free_bits"] for name, run in runs.items()}
-    assert asked == {"gaussian raster": 10, "gaussian independent normal": 0, "bernoulli raster": 10,
-                     "bernoulli independent": 10}
+    digits_default = train_bernoulli.DEFAULTS["mnist"]["free_bits"]
+    assert asked == {"gaussian raster": train_gaussian.FREE_BITS["raster"], "gaussian independent normal": 0,
+                     "bernoulli raster": digits_default, "bernoulli independent": digits_default}
     monkeypatch.setattr(digits, "draw_pictures", lambda *_: None)
     for name, (script, arguments) in COMMANDS.items():
         script.main([*arguments, "--samples", "2", "--epochs", "1", "--run-folder", str(tmp_path / name)])
