@@ -6,7 +6,7 @@ import shlex
 import numpy as np
 
 SHOWN = 10  # digits a side of a grid
-MANIFOLD = 20  # points a side of the plane of codes
+MANIFOLD = {"independent": 20, "raster": 12}  # points a side of the plane of codes
 BATCH = 64  # digits that a processor holds near itself
 CLASSES = [str(digit) for digit in range(10)]
 
@@ -117,8 +117,9 @@ def draw_pictures(model, splits, history, folder, seed=0):
         chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
         panels[side] = codes_of(model, as_trained(model, pixels[chosen], seed)).numpy(), labels[chosen]
     draw_latent(panels, CLASSES, folder / "latent.png", most=10)
-    plane = torch.tensor(plane_of_codes(panels["train"][0], MANIFOLD), dtype=torch.float32)
-    draw_images(pictures_at(model, plane, seed), MANIFOLD, folder / "manifold.png",
+    side = MANIFOLD[model.config["decoder"]]
+    plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
+    draw_images(pictures_at(model, plane, seed), side, folder / "manifold.png",
                 "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
     generator = torch.Generator().manual_seed(seed)
     samples = model.sample(SHOWN ** 2, generator).numpy()

@@ -446,13 +446,15 @@ class GaussianVAE(VAE):
         uniform = uniform.clamp(1e-6, 1 - 1e-6).view(len(z), 2, *self.shape, self.components)
         gumbel, normal = -torch.log(-torch.log(uniform[:, 0])), torch.special.ndtri(uniform[:, 1])
 
-        def answer(said):
+        def answer(said, i):
             mean, log_deviation, log_weight = self.distribution(said)
-            chosen = (log_weight + gumbel).argmax(-1, keepdim=True)
-            level = (mean + torch.exp(log_deviation) * normal).gather(-1, chosen)[..., 0]
-            return level.round().clamp(0, LEVELS - 1) / (LEVELS - 1)                  # (B, *shape)
-        raster = isinstance(self.decoder, PixelDecoder)
-        values = self.decoder.draw(z, answer) if raster else answer(self.decoder.logits(None, z))
+            chosen = (log_weight + gumbel[i]).argmax(-1, keepdim=True)
+            level = (mean + torch.exp(log_deviation) * normal[i]).gather(-1, chosen)[..., 0]
+            return level.round().clamp(0, LEVELS - 1) / (LEVELS - 1)                  # (b, *shape)
+        if isinstance(self.decoder, PixelDecoder):
+            values = self.decoder.draw(z, answer)
+        else:
+            values = answer(self.decoder.logits(None, z), slice(None))
         return (values * (LEVELS - 1)).round().to(torch.uint8)
 
     @torch.no_grad()

@@ -138,16 +138,19 @@ class PixelDecoder(nn.Module):
     def draw(self, z, answer):
         """The picture in which each pixel is what `answer` makes of what is said of it: (B, latent) -> (B, h, w).
 
-        answer(said): values (B, h, w) from (B, outputs, h, w). All pixels are guessed at once and the guess repeated
-        until it stands: the picture that is drawn pixel by pixel (the fixed-point view of Wiggers and Hoogeboom 2020,
-        "Predictive Sampling"), in fewer passes than it has pixels.
+        answer(said, i): values (b, h, w) of the pictures with indices i (b,) from (b, outputs, h, w). All pixels are
+        guessed at once and the guess repeated until it stands: the picture that is drawn pixel by pixel (the
+        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"), in fewer passes than it has pixels.
         """
         values = torch.zeros(len(z), *self.shape, device=z.device)
+        left = torch.arange(len(z), device=z.device)
         for _ in range(math.prod(self.shape) + 1):  # pixel i is right after i + 1 passes
-            guess = answer(self(values, z))
-            if torch.equal(guess, values):
+            guess = torch.cat([answer(self(values[part], z[part]), part) for part in left.split(64)])
+            moved = (guess != values[left]).flatten(1).any(1)
+            values[left] = guess
+            left = left[moved]
+            if not len(left):
                 break
-            values = guess
         return values
 
 
@@ -165,4 +168,4 @@ class RasterDecoder(PixelDecoder):
     def draw(self, z, noise):
         """The picture in which a pixel is 1 where its logit + noise is above 0: (B, latent) -> (B, pixels)."""
         noise = noise.view(-1, 1, *self.shape)
-        return super().draw(z, lambda said: (said + noise > 0)[:, 0].float()).flatten(1)
+        return super().draw(z, lambda said, i: (said + noise[i] > 0)[:, 0].float()).flatten(1)

@@ -399,7 +399,7 @@ def pixel_by_pixel(decoder, z, answer):
     """`PixelDecoder.draw` as one would write it down: a pass for each pixel, of which that pixel alone is kept."""
     values = torch.zeros(len(z), *decoder.shape)
     for row, column in drawing_order(decoder.shape):
-        values[:, row, column] = answer(decoder(values, z))[:, row, column]
+        values[:, row, column] = answer(decoder(values, z), slice(None))[:, row, column]
     return values
 
 
