@@ -67,8 +67,6 @@ def fill_in(arguments):
     digits = arguments.data == "mnist" and not Path(arguments.data).exists()
     if arguments.free_bits is None and arguments.samples > 1:
         arguments.free_bits = 0.0  # a bound of several codes has no KL of its own
-    if arguments.samples > 1 and arguments.free_bits is None:
-        arguments.free_bits = 0.0  # the bound of several samples has no KL term of its own
     for name, value in DEFAULTS["mnist" if digits else "bars"].items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
