@@ -46,9 +46,12 @@ def mutual_information(mean, log_variance, seed):
     generator = torch.Generator().manual_seed(seed)
     z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
     total = 0.0
+    precision = torch.exp(-log_variance)
+    constant = (log_variance + precision * mean.square()).sum(-1)                     # (n,)
     for start in range(0, len(z), 256):
-        distance = (z[start:start + 256, None] - mean).square() * torch.exp(-log_variance)  # (256, n, latent)
-        log_q = -0.5 * (distance + log_variance).sum(-1)                              # (256, n), but for a constant
+        part = z[start:start + 256]
+        distance = part.square() @ precision.T - 2 * part @ (precision * mean).T      # (256, n), and the constant
+        log_q = -0.5 * (distance + constant)                                          # but for what all have in common
         own = log_q.diagonal(start)
         total += (own - torch.logsumexp(log_q, 1) + np.log(len(z))).sum().item()
     return total / len(z)

@@ -5,6 +5,7 @@ The ground floor of the house: every script stands on it, it stands on the stand
 
 import argparse
 import contextlib
+import ctypes
 import math
 import os
 import re
@@ -79,6 +80,7 @@ def run(main):
     """
     name = Path(sys.argv[0]).name
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine tenfold
+    keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         result = main()
@@ -102,6 +104,18 @@ def run(main):
             raise
         _leave(f"{name}: this takes more memory than there is ({one_line(error)[-150:]})", 2)
     sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
+
+
+def keep_memory():
+    """Let the process keep what it frees, up to a gigabyte, to use it again, where the C library is glibc.
+
+    Else each tensor of more than 128 kB is asked of the system anew and filled with zeros: half the time of an
+    evaluation, a tenth of a training.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for option in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+            mallopt(option, 1 << 30)
 
 
 def _leave(message, status):

@@ -388,8 +388,8 @@ class GaussianVAE(VAE):
                        else bias.repeat_interleave(math.prod(self.shape)))
 
     def values(self, x):
-        """Pixels as the nets see them, 0 to 1: (B, *shape) of levels -> float."""
-        return x.float() / (LEVELS - 1)
+        """Pixels as the nets see them, 0 to 1, without the noise that a plain density adds: (B, *shape) -> float."""
+        return x.float().round().clamp(0, LEVELS - 1) / (LEVELS - 1)
 
     @staticmethod
     def dequantised(pixels, generator=None):

@@ -24,6 +24,8 @@ def discretised_normal_log_likelihood(level, mean, log_deviation):
     the logistic one). Level of any shape (...); mean and log_deviation (..., n), in levels, of n distributions each.
     -> (..., n)
     """
+    if level.shape != mean.shape[:-1]:
+        raise ValueError(f"mean: expected {tuple(level.shape)} and the distributions, found {tuple(mean.shape)}")
     white = (level >= LEVELS - 1)[..., None]
     distance, precision = level[..., None] - mean, torch.exp(-log_deviation)
     # Black and white: all on the outer side of the bin's inner end.
@@ -75,10 +77,10 @@ class MaskedBlock(nn.Module):
 class PixelDecoder(nn.Module):
     """What to say of each pixel given a code and the pixels before it.
 
-    The picture is read in squares of 2 x 2 pixels, row by row. Masked convolutions tell each square of the squares
-    before it; inside a square a masked layer lets each of its four pixels see those before it (Germain et al. 2015,
-    "MADE"), as in the decoder of bars. A quarter of the places with four times the channels is what a processor does
-    best.
+    The picture is read in squares of 2 x 2 pixels, row by row. Masked convolutions tell each square of those before it
+    (but for some far to its right, which they are blind to); inside a square a masked layer lets each of its four
+    pixels see those before it (Germain et al. 2015, "MADE"), as in the decoder of bars. A quarter of the places with
+    four times the channels is what a processor does best.
 
     outputs: numbers to say of each pixel. width: channels of the masked convolutions; blocks: how many there are;
     units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values

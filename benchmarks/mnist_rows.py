@@ -35,7 +35,7 @@ ROWS = {  # name: (training, samples of the bound)
     "default": (BERNOULLI, 5000),
     "gaussian": (GAUSSIAN, 500),
     **{f"aevb-{latent}-beta-{beta:g}": (
-        f"{BERNOULLI} {AEVB} --latent {latent} --beta {beta:g} --epochs {30 if beta == 1 else 4}", 1)
+        f"{BERNOULLI} {AEVB} --latent {latent} --beta {beta:g} --epochs {24 if beta == 1 else 3}", 1)
        for beta in sorted(BETAS, key=lambda beta: beta != 1) for latent in AEVB_READ},
     "parts-as-it-is": (f"{GAUSSIAN} {SHORT}", 50),
     "parts-one-component": (f"{GAUSSIAN} {SHORT} --components 1", 50),

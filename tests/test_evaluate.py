@@ -17,6 +17,8 @@ import evaluate
 from models import BernoulliVAE
 from training import save_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = ["--k", "3", "--draws", "20", "--device", "cpu"]
 
 
