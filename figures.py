@@ -62,7 +62,9 @@ def draw_latent(panels, label_names, path, most=8):
     for axes, (title, (_, labels)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         labels = np.asarray(labels)
         groups = [(label_names[label], labels == label, colour, 2) for label, colour in zip(named, COLOURS)]
-        for name, members, colour, height in [*groups, ("others", ~np.isin(labels, named), OTHER, 1)]:
+        if len(named) < np.count_nonzero(counts):
+            groups.append(("others", ~np.isin(labels, named), OTHER, 1))
+        for name, members, colour, height in groups:
             axes.plot(*points[title][members].T, "o", ms=2.5, mew=0, alpha=0.7, color=colour, label=name, zorder=height)
         axes.set(title=f"{title}: {len(labels)} codes", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
         axes.spines[["top", "right"]].set_visible(False)

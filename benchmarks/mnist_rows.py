@@ -40,13 +40,11 @@ ROWS = {  # name: (training, samples of the bound)
     "parts-as-it-is": (f"{GAUSSIAN} {SHORT}", 50),
     "parts-one-component": (f"{GAUSSIAN} {SHORT} --components 1", 50),
     "parts-one-block": (f"{GAUSSIAN} {SHORT} --blocks 1", 50),
-    "parts-no-code": (f"{GAUSSIAN} {SHORT} --latent 1 --free-bits 0", 50),
-    "parts-free-bits-0": (f"{GAUSSIAN} {SHORT} --free-bits 0", 50),
+    "parts-latent-2": (f"{GAUSSIAN} {SHORT} --latent 2", 50),
     "parts-batch-64": (f"{GAUSSIAN} {SHORT} --batch-size 64", 50),
     "parts-normal": (f"{GAUSSIAN} {SHORT} --likelihood normal", 50),
     "parts-independent": (f"{GAUSSIAN} {SHORT} --decoder independent", 50),
     "parts-independent-one-component": (f"{GAUSSIAN} {SHORT} --decoder independent --components 1", 50),
-    "parts-independent-long": (f"{GAUSSIAN} --decoder independent --batch-size 64", 50),
 }
 
 
