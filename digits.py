@@ -38,7 +38,8 @@ def fit_digits(model, splits, arguments, folder):
     prepare = binarised
     if hasattr(model, "likelihood"):
         prepare = model.dequantised if model.likelihood == "normal" else None
-    model.decoder.low_precision = training.low_precision(arguments.precision)
+    if model.config["decoder"] == "raster":
+        model.decoder.low_precision = training.low_precision(arguments.precision)
     pixels, labels = (torch.as_tensor(part) for part in splits["train"])
     validation = as_trained(model, splits["validation"][0], arguments.seed)
     unit = "digit" if prepare is binarised else "pixel"

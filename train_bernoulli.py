@@ -134,7 +134,9 @@ def main(argv=None):
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          touch=arguments.touch, width=arguments.width, dropout=arguments.dropout,
-                         activation=arguments.activation, styles=styles)
+                         activation=arguments.activation, styles=styles, blocks=arguments.blocks)
+    if arguments.decoder == "raster":
+        model.decoder.low_precision = training.low_precision(arguments.precision)
     folder = arguments.run or (
         HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
     device = training.choose_device(arguments.device)

@@ -653,7 +653,8 @@ EVERY_OPTION = {
     "width": (11, ["11"]), "dropout": (0.25, ["0.25"]), "activation": ("Tanh",) * 2, "epochs": (4, ["4"]),
     "batch_size": (17, ["17"]), "weight_decay": (0.02, ["0.02"]), "learning_rate": (0.01, ["1e-2"]),
     "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]), "samples": (2, ["2"]),
-    "seed": (3, ["3"]), "device": ("cpu",) * 2,
+    "seed": (3, ["3"]), "device": ("cpu",) * 2, "blocks": (3, ["3"]), "epoch_size": (20, ["20"]),
+    "precision": ("float32",) * 2,
 }
 
 
