@@ -11,17 +11,32 @@ BATCH = 64  # digits that a processor holds near itself
 CLASSES = [str(digit) for digit in range(10)]
 
 
-def as_trained(model, pixels, seed):
-    """Pixels (n, 28, 28) of 0..255 as a model of their kind is asked about them, drawn once by the seed: binarised for
-    a BernoulliVAE, with noise for a plain density, else as they are."""
-    import torch
-
+def preparation(model):
+    """What is done to pixels before a model sees them, a function (pixels, generator), or None for nothing: a
+    BernoulliVAE has them binarised, a plain density has noise added."""
     from mnist import binarised
 
-    generator, pixels = torch.Generator().manual_seed(seed), torch.as_tensor(pixels)
-    if hasattr(model, "likelihood"):
-        return model.dequantised(pixels, generator) if model.likelihood == "normal" else pixels
-    return binarised(pixels, generator)
+    if not is_gaussian(model):
+        return binarised
+    return model.dequantised if model.likelihood == "normal" else None
+
+
+def is_gaussian(model):
+    """Does a model of digits give levels of 0..255, or else 0 and 1?"""
+    return type(model).__name__ == "GaussianVAE"
+
+
+def as_trained(model, pixels, seed):
+    """Pixels (n, 28, 28) of 0..255 as a model of their kind is asked about them, drawn once by the seed."""
+    import torch
+
+    pixels, prepare = torch.as_tensor(pixels), preparation(model)
+    return pixels if prepare is None else prepare(pixels, torch.Generator().manual_seed(seed))
+
+
+def as_levels(model, pictures):
+    """What a model takes or draws, as levels to look at: (n, 28, 28) -> (n, 28, 28) of 0..255."""
+    return pictures.numpy() if is_gaussian(model) else 255 * (pictures.numpy() > 0)
 
 
 def fit_digits(model, splits, arguments, folder):
@@ -33,16 +48,11 @@ def fit_digits(model, splits, arguments, folder):
     import torch
 
     import training
-    from mnist import binarised
 
-    prepare = binarised
-    if hasattr(model, "likelihood"):
-        prepare = model.dequantised if model.likelihood == "normal" else None
     if model.config["decoder"] == "raster":
         model.decoder.low_precision = training.low_precision(arguments.precision)
     pixels, labels = (torch.as_tensor(part) for part in splits["train"])
     validation = as_trained(model, splits["validation"][0], arguments.seed)
-    unit = "digit" if prepare is binarised else "pixel"
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0
     if first:
@@ -52,14 +62,14 @@ def fit_digits(model, splits, arguments, folder):
         model, pixels, validation, folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate, weight_decay=arguments.weight_decay, beta=arguments.beta,
         warmup=arguments.warmup, free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed,
-        device=arguments.device, resume=arguments.resume, prepare=prepare, labels=labels.to(torch.uint8),
+        device=arguments.device, resume=arguments.resume, prepare=preparation(model), labels=labels.to(torch.uint8),
         label_names=CLASSES, unit="digits", epoch_size=arguments.epoch_size,
         arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
     if first:
         draw_pictures(training.load_model(folder), splits, history, folder, arguments.seed)
         best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
         bound = f"{best['validation_elbo']:.2f} nats a digit"
-        if unit == "pixel":
+        if is_gaussian(model):
             bound += f", {bits_a_pixel(best['validation_elbo']):.3f} bits a pixel"
         print(f"best validation bound {bound} (KL {best['validation_kl']:.2f}) in epoch {best['epoch']}, "
               f"{sum(record['seconds'] for record in history):.0f} s of training\n"
@@ -81,11 +91,9 @@ def pictures_at(model, z, seed):
 
     Of independent pixels their expectations, as in figure 4 of Kingma and Welling (2014); else draws.
     """
-    scale = 1 if hasattr(model, "likelihood") else 255
     if model.config["decoder"] == "independent":
-        return model.expected(z).numpy() * scale
-    made = model.draw(z, seed=seed).numpy()
-    return made if scale == 1 else 255 * (made > 0)
+        return model.expected(z).numpy() * (1 if is_gaussian(model) else 255)
+    return as_levels(model, model.draw(z, seed=seed))
 
 
 def plane_of_codes(codes, side):
@@ -123,13 +131,12 @@ def draw_pictures(model, splits, history, folder, seed=0):
     draw_images(pictures_at(model, plane, seed), side, folder / "manifold.png",
                 "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
     generator = torch.Generator().manual_seed(seed)
-    samples = model.sample(SHOWN ** 2, generator).numpy()
-    draw_images(samples if hasattr(model, "likelihood") else 255 * (samples > 0), SHOWN, folder / "samples.png",
+    draw_images(as_levels(model, model.sample(SHOWN ** 2, generator)), SHOWN, folder / "samples.png",
                 "drawn from the prior")
     originals = as_trained(model, splits["validation"][0][:SHOWN * SHOWN // 2], seed)
     with torch.no_grad():
         again = pictures_at(model, model.encode(originals)[0], seed)
-    originals = originals.numpy() * (1 if hasattr(model, "likelihood") else 255)
+    originals = as_levels(model, originals)
     gap = (0, -len(again) % SHOWN), (0, 0), (0, 0)  # in the last row, where there are few digits
     rows = np.stack([np.pad(part, gap).reshape(-1, SHOWN, 28, 28) for part in (originals, again)], 1)
     draw_images(rows.reshape(-1, 28, 28), SHOWN, folder / "reconstructions.png",
@@ -158,12 +165,11 @@ def evaluate_digits(arguments, content, model):
     pixels = splits[arguments.split][0]
     if arguments.limit:
         pixels = pixels[np.random.default_rng(arguments.seed).permutation(len(pixels))[:arguments.limit]]
-    gaussian = hasattr(model, "likelihood")
     x = as_trained(model, pixels, arguments.seed)
     result = {"model": str(arguments.run), "data": str(data), "split": arguments.split, "digits": len(x),
               "bounds": bounds(model, x, arguments.k, arguments.seed, batch_size=BATCH, unit="digits"),
               "seed": arguments.seed, "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
-    if gaussian:
+    if is_gaussian(model):
         result["bits_a_pixel"] = bits_a_pixel(result["bounds"]["bound"])
     print("\n".join(report(result)))
     path = arguments.json or (arguments.run / "evaluation.json" if arguments.run.is_dir() else
