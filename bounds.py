@@ -42,7 +42,10 @@ def bounds(model, x, k, seed, style=None, batch_size=256, unit="bars"):
 
 
 def mutual_information(mean, log_variance, seed):
-    """E log q(z | x) - log of the mean over all bars of q(z | bar), in nats: at most log of the number of bars."""
+    """E log q(z | x) - log of the mean of q(z | y) over all examples y, in nats: at most log of their number.
+
+    mean, log_variance: of q(z | x) for each example, (n, latent).  -> a number
+    """
     generator = torch.Generator().manual_seed(seed)
     z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
     total = 0.0
