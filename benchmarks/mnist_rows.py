@@ -9,7 +9,7 @@ proof: the one-layer VAE of Burda, Grosse and Salakhutdinov (2016, table 1), 50-
 gaussian: the defaults of train_bernoulli.py --data mnist and train_gaussian.py. aevb: Kingma and Welling (2014, figure
 2), 500 hidden units. sweep: the same over beta, for three epochs each. parts: train_gaussian.py for 20,000 digits, with
 one thing changed. The table has the bound on the 10,000 test digits, in nats a digit or bits a pixel, and the seconds
-of training. --half 0 and --half 1 in two processes share the rows between two cores.
+of training.
 """
 
 import json
@@ -57,7 +57,6 @@ def make_parser():
     parser.add_argument("--k", type=number(int, 1), help="samples of the bound (default: each row's own)")
     parser.add_argument("--limit", type=number(int, 1), help="only so many test digits")
     parser.add_argument("--figure", type=Path, help="draw the rows of aevb and sweep over beta, and what was published")
-    parser.add_argument("--half", type=int, choices=(0, 1), help="every other row only")
     return parser
 
 
@@ -127,8 +126,6 @@ def main(argv=None):
         if not any(name.startswith(asked) for name in ROWS):
             raise ValueError(f"{asked}: expected rows out of {', '.join(ROWS)}")
     names = [name for name in ROWS if any(name.startswith(asked) for asked in arguments.rows)]
-    if arguments.half is not None:
-        names = names[arguments.half::2]
     rows = [do_row(name, arguments.runs / name, arguments.k, arguments.limit) for name in names]
     print("\n".join(line(row) for row in rows))
     if arguments.figure:
