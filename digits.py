@@ -5,6 +5,8 @@ import shlex
 
 import numpy as np
 
+from training_options import fit_options
+
 SHOWN = 10  # digits a side of a grid
 MANIFOLD = {"independent": 20, "raster": 12}  # points a side of the plane of codes
 BATCH = 64  # digits that a processor holds near itself
@@ -59,12 +61,8 @@ def fit_digits(model, splits, arguments, folder):
         print(f"{len(pixels)} digits to train, {len(validation)} to validate; "
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
-        model, pixels, validation, folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate, weight_decay=arguments.weight_decay, beta=arguments.beta,
-        warmup=arguments.warmup, free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed,
-        device=arguments.device, resume=arguments.resume, prepare=preparation(model), labels=labels.to(torch.uint8),
-        label_names=CLASSES, unit="digits", epoch_size=arguments.epoch_size,
-        arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
+        model, pixels, validation, folder, prepare=preparation(model), labels=labels.to(torch.uint8),
+        label_names=CLASSES, unit="digits", **fit_options(arguments))
     if first:
         draw_pictures(training.load_model(folder), splits, history, folder, arguments.seed)
         best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))

@@ -20,13 +20,14 @@ import torch.nn.functional as F
 from convolutions import CodeFlow, ConvDecoder, ConvEncoder, Patches
 from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_log_likelihood, logistic_noise, mlp,
                       noise_field)
-from pixel_decoders import (LEVELS, LOG_DEVIATION_RANGE, MEAN_BEYOND, PixelDecoder, RasterDecoder,
+from pixel_decoders import (LEAST_DEVIATION, LEVELS, MEAN_BEYOND, MOST_DEVIATION, PixelDecoder, RasterDecoder,
                             discretised_normal_log_likelihood, normal_log_likelihood)
 from wishes import draw_exactly, fitting_noise, hit_targets, locked_cells
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
 TOUCH_HIDDEN, TOUCH_FREE = 128, 10.0  # units of its encoder; nats of a bar that cost nothing
+TOLD_LEVELS = 4  # commonest levels of ink, which a raster decoder is told apart
 LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
@@ -336,8 +337,8 @@ class GaussianVAE(VAE):
     shape: of one picture. latent: dimensions of the code. hidden: sizes of the encoder's layers, used in reverse by an
     independent decoder. decoder: "independent" pixels, or "raster", in which each pixel knows those before it; width
     and blocks are those of a raster decoder. components: how many normal distributions a pixel's is mixed of. Each
-    has a mean from MEAN_BEYOND levels below black to as many above white and a deviation within LOG_DEVIATION_RANGE,
-    so that no likelihood overflows.
+    has a mean from MEAN_BEYOND levels below black to as many above white and a deviation from least_deviation to
+    MOST_DEVIATION levels, so that no likelihood overflows, and no surprise costs more than the least one allows.
 
     likelihood: "mass" is the probability of the pixel's bin, exact, at most 1; "normal" the plain density at pixels to
     which uniform noise was added (`dequantised`), a lower bound of the former (Theis et al. 2016, "A note on the
@@ -346,40 +347,53 @@ class GaussianVAE(VAE):
     """
 
     def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, blocks=4,
-                 components=1, likelihood="mass", activation="SiLU"):
+                 components=1, likelihood="mass", activation="SiLU", least_deviation=LEAST_DEVIATION):
         shape, hidden = tuple(shape), tuple(hidden)
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width, blocks=blocks,
-                         components=components, likelihood=likelihood, activation=activation)
+                         components=components, likelihood=likelihood, activation=activation,
+                         least_deviation=least_deviation)
         check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, components=components)
+        if not LEAST_DEVIATION <= least_deviation < MOST_DEVIATION:
+            raise ValueError(f"least_deviation: expected from {LEAST_DEVIATION:.3f} to below {MOST_DEVIATION:.0f} "
+                             f"levels, found {least_deviation}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
         if likelihood not in ("mass", "normal"):
             raise ValueError(f"likelihood: expected mass or normal, found {likelihood!r}")
         self.shape, self.components, self.likelihood = shape, components, likelihood
+        self.log_deviation_range = math.log(least_deviation), math.log(MOST_DEVIATION)
         make, outputs = ACTIVATIONS[activation], 3 * components
         self.encoder = mlp([math.prod(shape), *hidden, 2 * latent], make)
         if decoder == "independent":
             self.decoder = IndependentDecoder((outputs, *shape), latent, hidden, make)
         elif decoder == "raster":
-            self.decoder = PixelDecoder(shape, latent, width, blocks, outputs)
+            self.decoder = PixelDecoder(shape, latent, width, blocks, outputs, TOLD_LEVELS)
         else:
             raise ValueError(f"decoder: expected independent or raster, found {decoder!r}")
-        if components > 1:
-            self.start_at(torch.arange(LEVELS))
+        self.start_at(torch.arange(LEVELS))
 
     @torch.no_grad()
     def start_at(self, pixels):
-        """Let the components begin where the levels of pixels (any shape) are: half of them narrow, at the commonest
-        levels, each as likely as that level; the others wide, spread from black to white, sharing the rest."""
-        narrow = self.components // 2
+        """Begin where the levels of pixels (any shape) are.
+
+        A raster decoder tells the commonest levels but black from all others. Of several components half are narrow, at
+        the commonest levels, each as likely as that level; the others wide, spread from black to white, sharing the
+        rest.
+        """
         counts = torch.bincount(pixels.flatten().long(), minlength=LEVELS) + 1e-6 * torch.arange(LEVELS)
+        if isinstance(self.decoder, PixelDecoder):
+            self.decoder.levels.copy_(counts[1:].topk(TOLD_LEVELS).indices.sort().values + 1)
+        if self.components == 1:
+            return
+        narrow = self.components // 2
         common = counts.argsort(descending=True)[:narrow]
         wide = (torch.arange(self.components - narrow) + 0.5) * LEVELS / (self.components - narrow)
         shares = counts[common] / counts.sum()
         rest = (1 - shares.sum()).clamp_min(1e-3) / len(wide)
-        middle, low, high = (LEVELS - 1) / 2, *LOG_DEVIATION_RANGE
+        middle, (low, high) = (LEVELS - 1) / 2, self.log_deviation_range
         mean = torch.cat([common.float(), wide])
-        log_deviation = torch.cat([torch.full((narrow,), -1.0), torch.full((len(wide),), math.log(LEVELS / 8))])
+        log_deviation = torch.cat([torch.full((narrow,), max(-1.0, low + 0.1)),
+                                   torch.full((len(wide),), max(math.log(LEVELS / 8), low + 0.1))])
         bias = torch.cat([torch.atanh((mean - middle) / (middle + MEAN_BEYOND)),
                           torch.atanh((log_deviation - (low + high) / 2) * 2 / (high - low)),
                           torch.log(torch.cat([shares, rest.expand(len(wide))]))])
@@ -406,7 +420,7 @@ class GaussianVAE(VAE):
         (B, *shape, components), the first two in levels."""
         said = said.view(len(said), 3 * self.components, *self.shape).movedim(1, -1)
         mean, log_deviation, weight = said.chunk(3, -1)                               # (B, *shape, components)
-        middle, low, high = (LEVELS - 1) / 2, *LOG_DEVIATION_RANGE
+        middle, (low, high) = (LEVELS - 1) / 2, self.log_deviation_range
         return (middle + (middle + MEAN_BEYOND) * torch.tanh(mean),
                 (low + high) / 2 + (high - low) / 2 * torch.tanh(log_deviation), torch.log_softmax(weight, -1))
 

@@ -12,7 +12,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 LEVELS = 256  # of a pixel, 0 to 255
-LOG_DEVIATION_RANGE = (-2.0, 5.0)  # of a pixel's Gaussian, in levels: from a seventh of a level to 148
+LEAST_DEVIATION, MOST_DEVIATION = math.exp(-2), math.exp(5)  # of a pixel's Gaussian, in levels: 0.14 to 148
 MEAN_BEYOND = 32.0  # levels by which its mean may lie beyond black and white, whose bins reach to infinity
 
 
@@ -83,19 +83,21 @@ class PixelDecoder(nn.Module):
     four times the channels is what a processor does best.
 
     outputs: numbers to say of each pixel. width: channels of the masked convolutions; blocks: how many there are;
-    units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values
-    from 0 to 1; a x b squares; C = width; U = 4 units.
+    levels: how many levels of 8 bits are told apart from all others, `levels` in the order of pixels' values; units: of
+    the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values from 0
+    to 1; a x b squares; C = width; U = 4 units.
     """
 
     dropout_units = 0
 
-    def __init__(self, shape, latent, width, blocks, outputs=1, units=48, hidden=256, plane=16):
+    def __init__(self, shape, latent, width, blocks, outputs=1, levels=0, units=48, hidden=256, plane=16):
         super().__init__()
         if len(shape) != 2 or shape[0] % 2 or shape[1] % 2:
             raise ValueError(f"shape: expected (rows, columns) of a picture, both even, found {shape}")
         self.shape, self.outputs = tuple(shape), outputs
         self.low_precision = False  # bfloat16 in training, where the processor has it
-        self.squares, seen = (shape[0] // 2, shape[1] // 2), 4 * 3
+        self.squares, numbers = (shape[0] // 2, shape[1] // 2), 3 + levels
+        seen = 4 * numbers
         self.place = nn.Parameter(torch.zeros(width, *self.squares))  # where in the picture a square lies
         self.first = MaskedConv(seen, width, 5, own=False)
         self.blocks = nn.ModuleList(MaskedBlock(width, width // 2) for _ in range(blocks))
@@ -106,16 +108,27 @@ class PixelDecoder(nn.Module):
                                   nn.Linear(hidden, plane * math.prod(self.squares)))
         self.code_units = nn.Conv2d(plane, 4 * units, 1)
         self.out = nn.Conv2d(4 * units, 4 * outputs, 1, groups=4)
-        pixel = torch.arange(4)  # of a square; the channels of `seen` are three numbers for each of its pixels in turn
-        mask = pixel.repeat(3)[None] < pixel.repeat_interleave(units)[:, None]
+        self.register_buffer("levels", torch.arange(LEVELS - levels, LEVELS).float(),
+                             persistent=levels > 0)
+        pixel = torch.arange(4)  # of a square; each number of `seen` is there for all four of its pixels in turn
+        mask = pixel.repeat(numbers)[None] < pixel.repeat_interleave(units)[:, None]
         self.register_buffer("within_mask", mask.float()[..., None, None], persistent=False)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a processor
+
+    def matrices(self):
+        """The kernels that `optimizers.py` may move by Muon: those between hidden units."""
+        return [self.first.weight, *(layer.weight for block in self.blocks
+                                     for layer in (block.narrow, block.masked, block.widen)),
+                self.context.weight, self.deeper.weight, self.code[0].weight, self.code_units.weight]
 
     def known_of_pixels(self, values):
         """What the pixels before each say to its units: values (B, h, w) -> (B, U, a, b)."""
         # Ink at all and full ink are told apart: between lie the few pixels of an edge.
         seen = torch.stack([values, (values > 0).float(), (values > 0.97).float()], 1)
-        seen = F.pixel_unshuffle(seen, 2)                                             # (B, 12, a, b)
+        if len(self.levels):  # ink is one of few levels, a 255th apart: too little for a convolution to tell them by
+            level = (values * (LEVELS - 1)).round()[:, None]
+            seen = torch.cat([seen, (level == self.levels[:, None, None]).float()], 1)
+        seen = F.pixel_unshuffle(seen, 2)                                             # (B, 4 numbers, a, b)
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.low_precision and self.training):
             units = self.first(seen) + self.place                                     # (B, C, a, b)
             for block in self.blocks:

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 
 from command_line import Parser, number, run
-from training_options import add_arguments
+from training_options import add_arguments, fit_options
 
 HERE = Path(__file__).resolve().parent
 
@@ -183,14 +183,10 @@ def main(argv=None):
               f"pictures of {train.shape[1]} x {train.shape[2]}; "
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
-        model, train, x["validation"], folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate, beta=arguments.beta, warmup=arguments.warmup,
-        free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed, device=arguments.device,
-        resume=arguments.resume, train_condition={"label": train_labels},
+        model, train, x["validation"], folder, train_condition={"label": train_labels},
         validation_condition={"label": labels["validation"]},
         prepare=make_variation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds", keep={"sound": sound},
-        arguments={name: value if not isinstance(value, Path) else str(value) for name, value in
-                   vars(arguments).items() if name not in ("run", "resume")})
+        **fit_options(arguments))
     if first:
         finish(folder, x, labels, data, sides, history)
         best = max(history, key=lambda record: record["validation_elbo"])

@@ -16,7 +16,7 @@ import shlex
 from pathlib import Path
 
 from command_line import Parser, number, run
-from training_options import add_arguments
+from training_options import add_arguments, fit_options
 
 HERE = Path(__file__).resolve().parent
 STEPS = 5400  # of a default training: a small collection is seen more often than a large one
@@ -145,13 +145,9 @@ def main(argv=None):
         print(f"{len(bars['train'])} bars to train, {len(bars['validation'])} to validate, {len(label_names)} styles; "
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
-        model, bars["train"], bars["validation"], folder, epochs=arguments.epochs, batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate, weight_decay=arguments.weight_decay, beta=arguments.beta,
-        warmup=arguments.warmup, free_bits=arguments.free_bits, samples=arguments.samples, seed=arguments.seed,
-        device=arguments.device, resume=arguments.resume, train_condition={"style": labels["train"]},
+        model, bars["train"], bars["validation"], folder, train_condition={"style": labels["train"]},
         labels=labels["train"], label_names=label_names, map_condition={},
-        map_extra={"bars": packed_hits(bars["train"])}, unit="bars", epoch_size=arguments.epoch_size,
-        arguments={name: value for name, value in vars(arguments).items() if name not in ("run", "resume")})
+        map_extra={"bars": packed_hits(bars["train"])}, unit="bars", **fit_options(arguments))
     if first:
         draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)
         best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))

@@ -1,14 +1,15 @@
 """Train a Gaussian VAE on MNIST, pixels as they are: the yardstick, in bits a pixel.
 
     python train_gaussian.py                                    # MNIST from data/, SEQUENCEUR_DATA, or fetched
-    python train_gaussian.py --latent 2 --decoder independent   # a plane of digits, in minutes
+    python train_gaussian.py --latent 2 --decoder independent --components 1    # a plane of digits, in two minutes
     python train_gaussian.py --likelihood normal                # the plain density, to see how it differs
     python train_gaussian.py --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_gaussian.py
 
 The run folder holds best.pt, log.jsonl, config.json, curves.png, latent.png, manifold.png, samples.png and
-reconstructions.png; python evaluate.py RUN --split test prints its numbers. Free bits, where not given: 4 with a raster
-decoder, which knows so much that it would leave the code out, else 0.
+reconstructions.png; python evaluate.py RUN --split test prints its numbers. A raster decoder knows so much that it
+would leave the code out: where they are not given it has 4 free bits, small batches, and Muon for its matrices; an
+independent one has none of these.
 """
 
 from pathlib import Path
@@ -18,7 +19,9 @@ from training_options import add_arguments
 
 HERE = Path(__file__).resolve().parent
 EPOCH = 20_000
-FREE_BITS = {"raster": 4.0, "independent": 0.0}
+# What is not said on the command line, by decoder.
+DEFAULTS = {"raster": dict(batch_size=16, learning_rate=3e-3, optimizer="muon", free_bits=4.0, epochs=24),
+            "independent": dict(batch_size=100, learning_rate=2e-3, optimizer="adamw", free_bits=0.0, epochs=20)}
 
 
 def make_parser():
@@ -37,6 +40,9 @@ def make_parser():
     group.add_argument("--blocks", type=number(int, 1), default=4, help="how many of them (default 4)")
     group.add_argument("--components", type=number(int, 1), default=10,
                        help="normal distributions that a pixel's is mixed of (default 10)")
+    group.add_argument("--least-deviation", type=number(float, 0.136, 148), metavar="LEVELS",
+                       help="of a normal distribution (default 0.136; with --components 1 it is 1, since a pixel "
+                       "that is surer than that pays too much for a surprise)")
     group.add_argument("--likelihood", choices=("mass", "normal"), default="mass",
                        help="of a pixel: the mass of its bin, exact; or the plain density, with uniform noise on the "
                        "pixels (default mass)")
@@ -46,15 +52,27 @@ def make_parser():
                        help=f"digits an epoch, drawn anew for each (default {EPOCH}: a first model soon)")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a raster "
                        "decoder's convolutions in training (default auto: bfloat16 where the processor has it)")
-    add_arguments(parser, epochs=30, batch_size=16, learning_rate=2e-3, free_bits=None)
+    add_arguments(parser, **dict.fromkeys(DEFAULTS["raster"]))
     return parser
+
+
+def fill_in(arguments):
+    """Give each option that was not given what DEFAULTS says for its decoder."""
+    from pixel_decoders import LEAST_DEVIATION
+
+    if arguments.free_bits is None and arguments.samples > 1:
+        arguments.free_bits = 0.0  # a bound of several codes has no KL of its own
+    if arguments.least_deviation is None:
+        arguments.least_deviation = 1.0 if arguments.components == 1 else LEAST_DEVIATION
+    for name, value in DEFAULTS[arguments.decoder].items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
 
 
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
-    if arguments.free_bits is None:
-        arguments.free_bits = FREE_BITS[arguments.decoder] if arguments.samples == 1 else 0.0
+    fill_in(arguments)
     import torch
 
     import training
@@ -69,8 +87,8 @@ def main(argv=None):
     model = GaussianVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
                         decoder=arguments.decoder, width=arguments.width, blocks=arguments.blocks,
                         components=arguments.components, likelihood=arguments.likelihood,
-                        activation=arguments.activation)
-    if arguments.components > 1 and not arguments.resume:
+                        activation=arguments.activation, least_deviation=arguments.least_deviation)
+    if not arguments.resume:
         model.start_at(torch.as_tensor(splits["train"][0]))
     folder = arguments.run or (
         HERE / "runs" / "gaussian" if arguments.resume else training.new_run_folder("gaussian"))

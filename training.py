@@ -24,6 +24,7 @@ import torch.distributed as distributed
 
 from command_line import replacing
 from models import MODELS, gaussian_kl
+from optimizers import Optimizers
 from training_options import add_arguments  # noqa: F401, part of what a caller finds here
 
 
@@ -314,7 +315,7 @@ def codes_of(model, x, condition=None, batch_size=1024):
 def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, weight_decay=0.01, beta=1.0,
         warmup=0, free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
         validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, keep=None,
-        prepare=None, unit="examples", arguments=None, epoch_size=None):
+        prepare=None, unit="examples", arguments=None, epoch_size=None, optimizer="adamw"):
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by `best_score`), log.jsonl, config.json.
 
     train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
@@ -322,7 +323,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     the encoder is told for it, train_condition if None; map_extra: what else the map shall hold. keep: plain values
     that both checkpoints shall hold beside. prepare(x, generator): what is done to each training batch, such as drawing
     binary pixels anew. arguments: plain values kept for the record. epoch_size: examples an epoch, drawn anew for each;
-    None for all. The rest are the options of `add_arguments`.
+    None for all. optimizer: adamw or muon, see optimizers.py. The rest are the options of `add_arguments`.
     Returns the history, a list of one dictionary an epoch.
 
     Raises FloatingPointError, before any save, at a loss or gradient that is not finite.
@@ -339,9 +340,11 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     if epoch_size is not None and epoch_size < len(train):
         recipe["epoch_size"] = epoch_size
     epoch_size = recipe.get("epoch_size", len(train))
+    if optimizer != "adamw":
+        recipe["optimizer"] = optimizer
     fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    optimizer = Optimizers(model, optimizer, learning_rate, weight_decay)
     first_epoch, best, history = 1, -math.inf, []
     if resume:
         content = load_checkpoint(run / "checkpoint.pt")
@@ -349,8 +352,8 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
             raise ValueError(f"{run}: its model is {content['class']} {content['config']}, not the one asked for")
         if not {"recipe", "data", "optimizer", "epoch", "best", "history"} <= content.keys():
             raise ValueError(f"{run / 'checkpoint.pt'}: expected a run to go on with, found a model alone")
-        before = {"epoch_size": len(train), **content["recipe"]}
-        now = {"epoch_size": len(train), **recipe}
+        silent = {"epoch_size": len(train), "optimizer": "adamw"}  # what a recipe does not mention
+        before, now = {**silent, **content["recipe"]}, {**silent, **recipe}
         changed = [name for name in now if before[name] != now[name] and name != "epochs"]
         if changed:
             name = changed[0]
@@ -404,8 +407,6 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 if not math.isfinite(value):
                     raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the loss is {value}; "
                                              f"what was saved before stands")
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate_at((epoch - 1) * steps_an_epoch + step, steps, learning_rate)
                 optimizer.zero_grad()
                 loss.backward()
                 if world > 1:
@@ -414,7 +415,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 if not torch.isfinite(norm):
                     raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the gradient's norm "
                                              f"is {norm.item()} at loss {value:.4g}; what was saved before stands")
-                optimizer.step()
+                optimizer.step(learning_rate_at((epoch - 1) * steps_an_epoch + step, steps, learning_rate))
                 sums += now
                 bar.update(len(chosen))
             seconds = time.perf_counter() - started

@@ -10,10 +10,11 @@ import torch
 
 import training
 from bounds import bounds
-from models import LOG_DEVIATION_RANGE, MEAN_BEYOND, MODELS, VAE, BernoulliVAE, GaussianVAE
+from models import MEAN_BEYOND, MODELS, VAE, BernoulliVAE, GaussianVAE
 from pixel_decoders import PixelDecoder, RasterDecoder, discretised_normal_log_likelihood
 
 LEVELS = torch.arange(256)
+LOG_DEVIATION_RANGE = (-2.0, 5.0)  # of a model that says nothing else
 KINDS = [dict(decoder=decoder, components=components) for decoder in ("independent", "raster") for components in (1, 3)]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -471,6 +472,33 @@ def test_the_expected_picture_is_the_mean_of_many_draws():
 
 # Building a model, fitting it, keeping it.
 
+def test_a_raster_decoder_tells_the_commonest_levels_of_ink_apart():
+    """A pixel's neighbour at 252 or at 253 is a 255th apart, and yet another thing to the pixels after it."""
+    model = GaussianVAE(shape=(2, 2), hidden=(8,), decoder="raster", width=8, components=1).eval()
+    pixels = torch.tensor([0] * 50 + [7] * 9 + [252] * 8 + [30] * 7 + [253] * 6 + [100] * 5)
+    model.start_at(pixels)
+    assert model.decoder.levels.tolist() == [7, 30, 252, 253]
+    pair = torch.tensor([[[level, 0], [0, 0]] for level in (252, 253, 100, 101)])
+    known = model.decoder.known_of_pixels(model.values(pair))
+    apart = (known[:, None] - known[None]).abs().amax((2, 3, 4))
+    assert apart[0, 1] > 5 * apart[2, 3] > 0
+    restored = GaussianVAE(**model.config)
+    restored.load_state_dict({name: value.half() for name, value in model.state_dict().items()})
+    assert restored.decoder.levels.tolist() == [7, 30, 252, 253], "a checkpoint keeps them, in 16 bits too"
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_no_surprise_costs_more_than_the_least_deviation_allows(components):
+    model = make(shape=(1, 1), components=components, strength=300.0, least_deviation=2.0)
+    with torch.no_grad():
+        _, log_deviation, _ = model.distribution(said_of(model, pictures()[:, :1, :1], 9 * torch.randn(20, 2)))
+        worst = model.log_likelihood(pictures()[:, :1, :1], torch.zeros(20, 2)).min()
+    assert log_deviation.min() >= math.log(2.0) - 1e-6 and worst > -0.5 * ((255 + MEAN_BEYOND) / 2) ** 2 - 10
+    for wrong in (0.0, 0.1, 200.0):
+        with pytest.raises(ValueError, match="least_deviation"):
+            make(least_deviation=wrong)
+
+
 @pytest.mark.parametrize("decoder", ["raster", "independent"])
 @pytest.mark.parametrize("components", [2, 4, 7])
 def test_the_components_begin_where_the_levels_are(decoder, components):
@@ -482,7 +510,8 @@ def test_the_components_begin_where_the_levels_are(decoder, components):
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
     model.start_at(pixels)
     changed = {name for name, weights in model.state_dict().items() if not torch.equal(weights, before[name])}
-    assert changed == {"decoder.out.bias"} and torch.isfinite(model.decoder.out.bias).all()
+    assert changed == {"decoder.out.bias", *(["decoder.levels"] if decoder == "raster" else [])}
+    assert torch.isfinite(model.decoder.out.bias).all()
     with torch.no_grad():
         model.decoder.out.weight.zero_()
         mean, log_deviation, log_weight = model.distribution(said_of(model, pixels[:1], torch.zeros(1, 2)))

@@ -19,7 +19,7 @@ IGNORED = {".git", ".venv", "runs", "data", "results", "__pycache__", ".pytest_c
 FLOORS = {
     0: {"command_line"},
     1: {"notation", "nonstationary_gabor", "training_options", "decoders", "convolutions",
-        "pixel_decoders", "wishes"},
+        "pixel_decoders", "wishes", "optimizers"},
     2: {"phase_search", "models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
     3: {"training", "bar_measures", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots",
         "bar_tools", "mnist", "bounds"},

@@ -1,0 +1,64 @@
+"""The optimisers of a training: AdamW, and Muon for the large matrices of nets that have many steps to make."""
+
+import torch
+
+MATRIX_SCALE = "match_rms_adamw"  # steps as large as AdamW's, so that one learning rate serves both
+
+
+class Optimizers:
+    """One optimiser, or two that share a model's weights: what `fit` asks of one.
+
+    name: "adamw" (Loshchilov and Hutter 2019) for all; or "muon": the matrices that the model's decoder names in
+    `matrices` are moved by Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), which makes all singular
+    values of a step equal, everything else by AdamW. Raises ValueError where a decoder names none.
+    """
+
+    def __init__(self, model, name, learning_rate, weight_decay):
+        self.matrices, self.views = [], []
+        if name == "muon":
+            self.matrices = [*getattr(model.decoder, "matrices", list)()]
+            if not self.matrices:
+                raise ValueError(f"--optimizer muon: a {type(model.decoder).__name__} has no matrices for it; "
+                                 "expected adamw")
+        elif name != "adamw":
+            raise ValueError(f"--optimizer {name}: expected adamw or muon")
+        apart = {id(matrix) for matrix in self.matrices}
+        rest = [weights for weights in model.parameters() if id(weights) not in apart]
+        self.all = [torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay, fused=True)]
+        if self.matrices:
+            # torch's Muon takes matrices only: a kernel is one, of channels out by all that each sees, in its memory.
+            self.views = [torch.nn.Parameter(as_matrix(matrix.data)) for matrix in self.matrices]
+            self.all.append(torch.optim.Muon(self.views, lr=learning_rate, weight_decay=weight_decay,
+                                             adjust_lr_fn=MATRIX_SCALE))
+
+    def zero_grad(self):
+        """Forget the gradients."""
+        self.all[0].zero_grad()
+        for matrix in self.matrices:
+            matrix.grad = None
+
+    def step(self, learning_rate):
+        """Move all weights by their gradients."""
+        for matrix, view in zip(self.matrices, self.views):
+            view.grad = None if matrix.grad is None else as_matrix(matrix.grad)
+        for optimizer in self.all:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
+
+    def state_dict(self):
+        """What a resumed training needs: one optimiser's state, or a list of both."""
+        states = [optimizer.state_dict() for optimizer in self.all]
+        return states if self.matrices else states[0]
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` gave."""
+        for optimizer, part in zip(self.all, state if self.matrices else [state], strict=True):
+            optimizer.load_state_dict(part)
+
+
+def as_matrix(kernel):
+    """A kernel (out, in, a, b) or matrix (out, in) as the matrix (out, the rest) in the same memory."""
+    if kernel.ndim == 4 and kernel.is_contiguous(memory_format=torch.channels_last):
+        kernel = kernel.permute(0, 2, 3, 1)
+    return kernel.flatten(1)
