@@ -27,7 +27,6 @@ from wishes import draw_exactly, fitting_noise, hit_targets, locked_cells
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
 TOUCH_HIDDEN, TOUCH_FREE = 128, 10.0  # units of its encoder; nats of a bar that cost nothing
-TOLD_LEVELS = 4  # commonest levels of ink, which a raster decoder is told apart
 LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
@@ -336,9 +335,10 @@ class GaussianVAE(VAE):
 
     shape: of one picture. latent: dimensions of the code. hidden: sizes of the encoder's layers, used in reverse by an
     independent decoder. decoder: "independent" pixels, or "raster", in which each pixel knows those before it; width
-    and blocks are those of a raster decoder. components: how many normal distributions a pixel's is mixed of. Each
-    has a mean from MEAN_BEYOND levels below black to as many above white and a deviation from least_deviation to
-    MOST_DEVIATION levels, so that no likelihood overflows, and no surprise costs more than the least one allows.
+    and blocks are those of a raster decoder, which tells the told_levels commonest levels of ink apart. components: how
+    many normal distributions a pixel's is mixed of. Each has a mean from MEAN_BEYOND levels below black to as many
+    above white and a deviation from least_deviation to MOST_DEVIATION levels, so that no likelihood overflows, and no
+    surprise costs more than the least one allows.
 
     likelihood: "mass" is the probability of the pixel's bin, exact, at most 1; "normal" the plain density at pixels to
     which uniform noise was added (`dequantised`), a lower bound of the former (Theis et al. 2016, "A note on the
@@ -347,12 +347,15 @@ class GaussianVAE(VAE):
     """
 
     def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, blocks=4,
-                 components=1, likelihood="mass", activation="SiLU", least_deviation=LEAST_DEVIATION):
+                 components=1, likelihood="mass", activation="SiLU", least_deviation=LEAST_DEVIATION,
+                 told_levels=4):
         shape, hidden = tuple(shape), tuple(hidden)
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width, blocks=blocks,
                          components=components, likelihood=likelihood, activation=activation,
-                         least_deviation=least_deviation)
+                         least_deviation=least_deviation, told_levels=told_levels)
         check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, components=components)
+        if not isinstance(told_levels, int) or not 0 <= told_levels < LEVELS:
+            raise ValueError(f"told_levels: expected a whole number from 0 to {LEVELS - 1}, found {told_levels!r}")
         if not LEAST_DEVIATION <= least_deviation < MOST_DEVIATION:
             raise ValueError(f"least_deviation: expected from {LEAST_DEVIATION:.3f} to below {MOST_DEVIATION:.0f} "
                              f"levels, found {least_deviation}")
@@ -367,7 +370,7 @@ class GaussianVAE(VAE):
         if decoder == "independent":
             self.decoder = IndependentDecoder((outputs, *shape), latent, hidden, make)
         elif decoder == "raster":
-            self.decoder = PixelDecoder(shape, latent, width, blocks, outputs, TOLD_LEVELS)
+            self.decoder = PixelDecoder(shape, latent, width, blocks, outputs, told_levels)
         else:
             raise ValueError(f"decoder: expected independent or raster, found {decoder!r}")
         self.start_at(torch.arange(LEVELS))
@@ -382,7 +385,7 @@ class GaussianVAE(VAE):
         """
         counts = torch.bincount(pixels.flatten().long(), minlength=LEVELS) + 1e-6 * torch.arange(LEVELS)
         if isinstance(self.decoder, PixelDecoder):
-            self.decoder.levels.copy_(counts[1:].topk(TOLD_LEVELS).indices.sort().values + 1)
+            self.decoder.levels.copy_(counts[1:].topk(len(self.decoder.levels)).indices.sort().values + 1)
         if self.components == 1:
             return
         narrow = self.components // 2

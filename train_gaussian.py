@@ -38,6 +38,8 @@ def make_parser():
     group.add_argument("--width", type=number(int, 1), default=128,
                        help="channels of a raster decoder's convolutions (default 128)")
     group.add_argument("--blocks", type=number(int, 1), default=4, help="how many of them (default 4)")
+    group.add_argument("--told-levels", type=number(int, 0, 255), default=4, metavar="N",
+                       help="commonest levels of ink that a raster decoder is told apart from all others (default 4)")
     group.add_argument("--components", type=number(int, 1), default=10,
                        help="normal distributions that a pixel's is mixed of (default 10)")
     group.add_argument("--least-deviation", type=number(float, 0.136, 148), metavar="LEVELS",
@@ -87,7 +89,8 @@ def main(argv=None):
     model = GaussianVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
                         decoder=arguments.decoder, width=arguments.width, blocks=arguments.blocks,
                         components=arguments.components, likelihood=arguments.likelihood,
-                        activation=arguments.activation, least_deviation=arguments.least_deviation)
+                        activation=arguments.activation, least_deviation=arguments.least_deviation,
+                        told_levels=arguments.told_levels)
     if not arguments.resume:
         model.start_at(torch.as_tensor(splits["train"][0]))
     folder = arguments.run or (
