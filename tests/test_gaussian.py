@@ -529,9 +529,9 @@ def test_the_components_begin_where_the_levels_are(decoder, components):
 
 @pytest.mark.parametrize("name, value", [
     ("latent", 0), ("latent", 2.5), ("hidden", (0,)), ("hidden", (8, -1)), ("decoder", "causal"), ("decoder", None),
-    ("width", 0), ("told_levels", -1), ("told_levels", 256), ("told_levels", 1.5), ("blocks", 0), ("components", 0), ("components", 1.5), ("likelihood", "density"),
-    ("likelihood", None), ("activation", "Wave"), ("shape", (0, 4)), ("shape", (3, 4)), ("shape", (2, 5)),
-    ("shape", (4,)), ("shape", (2, 2, 2))])
+    ("width", 0), ("told_levels", -1), ("told_levels", 256), ("told_levels", 1.5), ("blocks", 0), ("components", 0),
+    ("components", 1.5), ("likelihood", "density"), ("likelihood", None), ("activation", "Wave"), ("shape", (0, 4)),
+    ("shape", (3, 4)), ("shape", (2, 5)), ("shape", (4,)), ("shape", (2, 2, 2))])
 def test_a_config_that_makes_no_model_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         GaussianVAE(**{**dict(shape=(2, 4), hidden=(8,), width=8, decoder="raster"), name: value})
