@@ -14,4 +14,4 @@ play:
 
 test:
 	@PYTHON="$(PYTHON)" sh .ci/setup requirements-dev.txt
-	@.venv/bin/python -m pytest -q --durations=10 $(ARGS)
+	@.venv/bin/python -m pytest -q --durations=10 -n auto --maxprocesses 4 --dist loadfile $(ARGS)

@@ -1,5 +1,6 @@
 """What every test shares: the project on the import path, and the data beside it where there is some."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,19 @@ def shared_data():
         if folder and Path(folder).is_dir():
             return Path(folder)
     pytest.skip("needs real data: set SEQUENCEUR_DATA to its folder, or place it at ../shared/data")
+
+
+@pytest.fixture(autouse=True)
+def quiet_while_it_is_timed(request, tmp_path_factory):
+    """Of several processes, tests of the real window and of real sound hold the machine alone; all others share it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    with open(tmp_path_factory.getbasetemp().parent / "quiet", "w") as lock:
+        with contextlib.suppress(ImportError, OSError):  # where the system has no such locks, just go on
+            import fcntl
+            fcntl.flock(lock, fcntl.LOCK_EX if request.path.stem.endswith("_real") else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ VENV = "python -m venv .venv"
 INSTALL = "python -m pip install --quiet --disable-pip-version-check -r requirements.txt"
 INSTALL_DEV = INSTALL.replace(".txt", "-dev.txt")
 WINDOW = "python Activation_Matrix_To_Sound.py"
-TESTS = "python -m pytest -q --durations=10"
+TESTS = "python -m pytest -q --durations=10 -n auto --maxprocesses 4 --dist loadfile"
 
 
 def test_play_sets_up_once_then_only_opens_the_window(machine):
