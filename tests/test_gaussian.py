@@ -350,20 +350,23 @@ def drawing_order(shape):
                   key=lambda place: (place[0] // 2, place[1] // 2, place[0] % 2, place[1] % 2))
 
 
-@pytest.mark.parametrize("outputs", [1, 9])
+@pytest.mark.parametrize("outputs, levels", [(1, 0), (9, 0), (1, 4), (9, 4)])
 @pytest.mark.parametrize("low_precision", [False, True])
-def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other(outputs, low_precision):
+def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other(outputs, levels, low_precision):
     """On three squares by three, so that there is no blind spot: each later pixel sees each earlier one."""
     shape = (6, 6)
     torch.manual_seed(0)
-    decoder = strengthen(torch.nn.ModuleDict({"decoder": PixelDecoder(shape, 2, 8, 3, outputs, units=8)})).decoder
+    decoder = strengthen(torch.nn.ModuleDict({"decoder": PixelDecoder(shape, 2, 8, 3, outputs, levels, units=8)}))
+    decoder = decoder.decoder
     decoder.low_precision = low_precision
     decoder = decoder.train() if low_precision else decoder.double()
     order, dtype = drawing_order(shape), torch.float32 if low_precision else torch.float64
     values = torch.rand(1, *shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    if levels:  # of 252 to 255, each told apart
+        values = (252 + 4 * values).floor() / 255
     changed = values.repeat(37, 1, 1)
     for i, place in enumerate(order):
-        changed[i + 1][place] = 1 - changed[i + 1][place]
+        changed[i + 1][place] = (507 / 255 if levels else 1) - changed[i + 1][place]
     with torch.no_grad():
         said = decoder(changed, torch.full((37, 2), 0.5, dtype=dtype))                # (37, outputs, 6, 6)
     assert said.shape == (37, outputs, 6, 6)
