@@ -335,18 +335,25 @@ class Picture:
         for part in self.parts:
             part.under = self.canvas.copy_from_bbox(part.box_in(self.figure))
             part.shown = None
-        self.paint()
+        self.paint_parts()
+        if self.help.get_visible():
+            self.figure.draw_artist(self.help)
 
     def paint(self):
-        """Paint the parts whose look has changed."""
+        """Paint what has changed. Not over the help, which is translucent and would show twice: then paint it all."""
+        if self.help.get_visible():
+            self.canvas.draw()
+        else:
+            self.paint_parts()
+
+    def paint_parts(self):
+        """Paint the parts whose look has changed, and the playhead."""
         for part in self.parts:
             if part.patient and self.window.dragging and part.shown:
                 continue
             if part.paint(self.canvas) and part is self.bar_part:
                 self.bar_alone = self.canvas.copy_from_bbox(part.box_in(self.figure))
         self.paint_playhead()
-        if self.help.get_visible():
-            self.figure.draw_artist(self.help)
 
     def paint_playhead(self):
         """Paint the bar with the playhead where the sound is."""

@@ -748,12 +748,25 @@ def test_painting_what_changed_equals_painting_everything(used_window, acts):
         else:
             window.on_key(act)
         window.tick()
+    if window.typed is not None:
+        window.on_key("escape")
     if window.picture.help.get_visible():  # the playhead waits behind it
         window.on_key("h")
     window.tick()
     painted = pixels(window)
     window.canvas.draw()
     assert np.array_equal(painted, pixels(window))
+
+
+def test_what_changes_behind_the_help_leaves_it_as_it_is(window):
+    window.on_key("h")
+    window.canvas.draw()
+    for key in ("up", "r"):
+        window.on_key(key)
+        window.tick()
+    painted = pixels(window)
+    window.canvas.draw()
+    assert window.picture.help.get_visible() and np.array_equal(painted, pixels(window))
 
 
 def test_the_playhead_shows_where_the_sound_is(window):
