@@ -336,12 +336,10 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     rank, world = start_processes(device)
     train_condition, validation_condition = train_condition or {}, validation_condition or {}
     recipe = dict(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
-                  beta=beta, warmup=warmup, free_bits=free_bits, samples=samples, seed=seed)
+                  beta=beta, warmup=warmup, free_bits=free_bits, samples=samples, seed=seed, optimizer=optimizer)
     if epoch_size is not None and epoch_size < len(train):
         recipe["epoch_size"] = epoch_size
     epoch_size = recipe.get("epoch_size", len(train))
-    if optimizer != "adamw":
-        recipe["optimizer"] = optimizer
     fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
     optimizer = Optimizers(model, optimizer, learning_rate, weight_decay)
@@ -352,7 +350,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
             raise ValueError(f"{run}: its model is {content['class']} {content['config']}, not the one asked for")
         if not {"recipe", "data", "optimizer", "epoch", "best", "history"} <= content.keys():
             raise ValueError(f"{run / 'checkpoint.pt'}: expected a run to go on with, found a model alone")
-        silent = {"epoch_size": len(train), "optimizer": "adamw"}  # what a recipe does not mention
+        silent = {"epoch_size": len(train), "optimizer": "adamw"}  # where a recipe, or an older one, does not say
         before, now = {**silent, **content["recipe"]}, {**silent, **recipe}
         changed = [name for name in now if before[name] != now[name] and name != "epochs"]
         if changed:
