@@ -18,7 +18,7 @@ class Optimizers:
         if name == "muon":
             self.matrices = [*getattr(model.decoder, "matrices", list)()]
             if not self.matrices:
-                raise ValueError(f"--optimizer muon: a {type(model.decoder).__name__} has no matrices for it; "
+                raise ValueError(f"--optimizer muon: {type(model.decoder).__name__} names no matrices for it; "
                                  "expected adamw")
         elif name != "adamw":
             raise ValueError(f"--optimizer {name}: expected adamw or muon")

@@ -83,8 +83,8 @@ class PixelDecoder(nn.Module):
     four times the channels is what a processor does best.
 
     outputs: numbers to say of each pixel. width: channels of the masked convolutions; blocks: how many there are;
-    levels: how many levels of 8 bits are told apart from all others, `levels` in the order of pixels' values; units: of
-    the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values from 0
+    levels: how many levels of 0..255 are told apart from all others, kept in the buffer of that name; units: of the
+    masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values from 0
     to 1; a x b squares; C = width; U = 4 units.
     """
 

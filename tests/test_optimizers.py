@@ -81,7 +81,7 @@ def test_what_was_kept_goes_on_as_if_it_had_not_stopped(name):
 
 
 @pytest.mark.parametrize("name, model, words", [
-    ("muon", BernoulliVAE(), "--optimizer muon: a IndependentDecoder has no matrices"),
+    ("muon", BernoulliVAE(), "--optimizer muon: IndependentDecoder names no matrices"),
     ("sgd", some_model(), "--optimizer sgd: expected adamw or muon")])
 def test_what_cannot_be_had_is_refused(name, model, words):
     with pytest.raises(ValueError, match=words):
