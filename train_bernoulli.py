@@ -58,7 +58,10 @@ def make_parser():
                        f"{default('epoch_size')}; None is all")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a raster "
                        "decoder's convolutions in training (default auto: bfloat16 where the processor has it)")
-    add_arguments(parser, epochs=None, batch_size=None, learning_rate=None, free_bits=None)
+    bars, digits = DEFAULTS["bars"], DEFAULTS["mnist"]
+    filled = ("epochs", "batch_size", "learning_rate", "free_bits")
+    add_arguments(parser, {name: f"{bars[name] or f'{STEPS} steps'}; mnist: {digits[name]}" for name in filled},
+                  **dict.fromkeys(filled))
     return parser
 
 

@@ -54,7 +54,9 @@ def make_parser():
                        help=f"digits an epoch, drawn anew for each (default {EPOCH}: a first model soon)")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a raster "
                        "decoder's convolutions in training (default auto: bfloat16 where the processor has it)")
-    add_arguments(parser, **dict.fromkeys(DEFAULTS["raster"]))
+    raster, independent = DEFAULTS["raster"], DEFAULTS["independent"]
+    add_arguments(parser, {name: f"{raster[name]}; independent: {independent[name]}" for name in raster},
+                  **dict.fromkeys(raster))
     return parser
 
 

@@ -8,16 +8,19 @@ DEFAULTS = dict(epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=
                 device="auto", run=None, optimizer="adamw")
 
 
-def add_arguments(parser, **defaults):
-    """Add the options that every training shares; `defaults` replace those of DEFAULTS."""
+def add_arguments(parser, shown=None, **defaults):
+    """Add the options that every training shares; `defaults` replace those of DEFAULTS.
+
+    shown: {name: words} of defaults that the help shall name though the parser leaves them None, to be filled in later.
+    """
     default = {**DEFAULTS, **defaults}
     group = parser.add_argument_group("training")
 
     def add(name, kind, text, **more):
         value = default[name]
-        shown = f"{value:g}" if isinstance(value, float) else value
+        words = (shown or {}).get(name, f"{value:g}" if isinstance(value, float) else value)
         group.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value,
-                           help=text + (f" (default {shown})" if value is not None else ""), **more)
+                           help=text + (f" (default {words})" if words is not None else ""), **more)
 
     add("epochs", number(int, 1), "passes over the data")
     add("batch_size", number(int, 1), "examples a step")
