@@ -8,7 +8,8 @@ import numpy as np
 
 def contents(bars):
     """The hits of each bar as bytes, so that equal bars are equal bytes."""
-    return [bar.tobytes() for bar in np.packbits(np.asarray(bars).reshape(len(bars), -1) > 0, axis=1)]
+    bars = np.asarray(bars)
+    return [bar.tobytes() for bar in np.packbits(bars.reshape(len(bars), np.prod(bars.shape[1:], dtype=int)) > 0, 1)]
 
 
 def f1(real, made):

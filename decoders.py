@@ -120,6 +120,7 @@ class CausalNet(nn.Module):
         self.within = nn.Linear(self.cells, units, bias=False)
         self.out = nn.Linear(units, outputs * self.cells)
         self.direct = nn.Linear(self.cells, outputs * self.cells, bias=False)
+        self.low_precision = False  # bfloat16 in training, where the processor has it
         self.rate, self.dropout_parts = rate, (past, width, width, units)
         self.dropout_units = sum(self.dropout_parts)
         order = torch.arange(self.cells)
@@ -190,8 +191,9 @@ class CausalNet(nn.Module):
             dropout[:, None].split(self.dropout_parts, -1)
         blocks = self.to_blocks(values)                                               # (B, T, C)
         known = self.known_before(told, beside) + (self.known(values, dropout) if known is None else known)
-        said = self.say(blocks, self.context_of(known, (state, deeper)), self.masked_weights(), units)
-        return self.from_blocks(said.unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
+        with torch.autocast(values.device.type, torch.bfloat16, enabled=self.low_precision and self.training):
+            said = self.say(blocks, self.context_of(known, (state, deeper)), self.masked_weights(), units)
+        return self.from_blocks(said.to(values.dtype).unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
     def play(self, told, answer, beside=None, passes=None):
         """The bar in which each cell is what `answer` makes of what is said of it: (B, n) -> (B, cells).

@@ -190,6 +190,7 @@ def main(argv=None):
     import torch
 
     import training
+    from bar_data import load_bars
     from bounds import bounds
     from Midi_To_Activation_Matrix import INSTRUMENTS
 
@@ -208,7 +209,7 @@ def main(argv=None):
     data = arguments.data or trained.get("data")
     if data is None:
         raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
-    splits = training.load_bars(data, trained.get("seed", 0))
+    splits = load_bars(data, trained.get("seed", 0))
     if arguments.split not in splits:
         raise ValueError(f"--split {arguments.split}: {data} has {', '.join(splits)}")
     bars, names, styles = (np.asarray(part) for part in splits[arguments.split])

@@ -26,7 +26,7 @@ from wishes import draw_exactly, fitting_noise, hit_targets, locked_cells
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
-TOUCH_HIDDEN, TOUCH_FREE = 128, 10.0  # units of its encoder; nats of a bar that cost nothing
+TOUCH_HIDDEN, TOUCH_FREE = 128, 14.0  # units of its encoder; nats of a bar that cost nothing
 LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
@@ -139,24 +139,26 @@ class BernoulliVAE(VAE):
     touch: dimensions of a second code beneath, of how the hits of a bar are struck: a drummer's hand, his accents.
     dropout: share of the decoder's units that a training step drops. styles: names of the styles that encoder and
     decoder may be told, as `style`, an index for each example (B,); half of a training goes without, and so does
-    whoever does not say.
+    whoever does not say. beats: of a bar on which those of a training may begin, told as `begins` (B,), 0 where nobody
+    says; a bar that begins on another beat than the first teaches what is common to all.
     """
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=384, velocities=False,
-                 touch=0, dropout=0.0, activation="SiLU", styles=(), blocks=4):
+                 touch=0, dropout=0.0, activation="SiLU", styles=(), blocks=4, beats=1):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
                          velocities=velocities, touch=touch, dropout=dropout, activation=activation,
-                         styles=list(styles), blocks=blocks)
-        check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks)
+                         styles=list(styles), blocks=blocks, beats=beats)
+        check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, beats=beats)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
         self.shape, cells, make = shape, math.prod(shape), ACTIVATIONS[activation]
         self.styles = list(styles)
-        self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if styles else None  # row 0: any style
-        told = STYLE_WIDTH if styles else 0
+        told = STYLE_WIDTH if styles or beats > 1 else 0
+        self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if told else None  # row 0: any style
+        self.begins = nn.Embedding(beats, STYLE_WIDTH, padding_idx=0) if beats > 1 else None  # row 0 stays zero
         self.encoder = mlp([cells + told, *hidden, 2 * latent], make)
         if decoder == "independent":
             self.decoder = IndependentDecoder(shape, latent + told, hidden, make, dropout)
@@ -169,7 +171,7 @@ class BernoulliVAE(VAE):
         self.touch = touch if velocities else 0
         self.touch_encoder = mlp([2 * cells + told, TOUCH_HIDDEN, 2 * touch], make) if self.touch else None
         self.velocity_net = VelocityNet(shape, latent + told + self.touch, rate=dropout) if velocities else None
-        self.parts = [1 if styles else 0, self.touch, self.decoder.dropout_units if dropout else 0,
+        self.parts = [1 if told else 0, self.touch, self.decoder.dropout_units if dropout else 0,
                       self.velocity_net.dropout_units if velocities and dropout else 0]  # of the numbers for dropout
         self.dropout_units = sum(self.parts)
 
@@ -177,8 +179,8 @@ class BernoulliVAE(VAE):
         """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
         return (x > 0).flatten(1).float()
 
-    def tell(self, units, style=None, dropout=None):
-        """Units (B, n) and beside them what encoder and decoder are told of the style: (B, n + told)."""
+    def tell(self, units, style=None, dropout=None, begins=None):
+        """Units (B, n) and beside them what encoder and decoder are told of style and beginning: (B, n + told)."""
         if self.style is None:
             return units
         if style is None:
@@ -189,7 +191,10 @@ class BernoulliVAE(VAE):
                 raise ValueError(f"style: expected 0 to {len(self.styles) - 1}, or -1 for any, found {style}")
         if dropout is not None:
             index = index * (dropout[:, 0] > STYLE_DROPOUT)
-        return torch.cat([units, self.style(index).to(units.dtype)], -1)
+        told = self.style(index)
+        if begins is not None:
+            told = told + self.begins(begins.long())
+        return torch.cat([units, told.to(units.dtype)], -1)
 
     def split_dropout(self, dropout):
         """The uniform numbers for the touch, for the decoder and for the velocities' net, None where there are none."""
@@ -197,42 +202,42 @@ class BernoulliVAE(VAE):
             return None, None, None
         return [part if part.shape[1] else None for part in dropout.split(self.parts, -1)[1:]]
 
-    def encode(self, x, style=None, dropout=None):
+    def encode(self, x, style=None, dropout=None, begins=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
-        mean, log_variance = self.encoder(self.tell(self.cells(x), style, dropout)).chunk(2, -1)
+        mean, log_variance = self.encoder(self.tell(self.cells(x), style, dropout, begins)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def log_likelihood(self, x, z, style=None, dropout=None):
+    def log_likelihood(self, x, z, style=None, dropout=None, begins=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
-        return self.log_likelihood_of(x, style, dropout)(z)
+        return self.log_likelihood_of(x, style, dropout, begins)(z)
 
-    def log_likelihood_of(self, x, style=None, dropout=None):
+    def log_likelihood_of(self, x, style=None, dropout=None, begins=None):
         """The function z -> log p(hits | z) of these examples, (B, latent) -> (B,)."""
         cells, dropped = self.cells(x), self.split_dropout(dropout)[1]
         known = self.decoder.known(cells, dropped)
         return lambda z: bernoulli_log_likelihood(
-            cells, self.decoder.logits(cells, self.tell(z, style, dropout), dropped, known))
+            cells, self.decoder.logits(cells, self.tell(z, style, dropout, begins), dropped, known))
 
     # --- velocities ---
 
-    def encode_touch(self, x, style=None, dropout=None):
+    def encode_touch(self, x, style=None, dropout=None, begins=None):
         """Mean and log-variance of the touch, given hits and velocities: (B, *shape) -> (B, touch) each."""
         struck = torch.cat([self.cells(x), x.flatten(1).float() / 64], -1)
-        mean, log_variance = self.touch_encoder(self.tell(struck, style, dropout)).chunk(2, -1)
+        mean, log_variance = self.touch_encoder(self.tell(struck, style, dropout, begins)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def side_log_likelihood(self, x, z, style=None, dropout=None):
+    def side_log_likelihood(self, x, z, style=None, dropout=None, begins=None):
         """The bound on log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.
 
         The first TOUCH_FREE nats of a bar's touch cost nothing, so it is used beside the velocities before.  -> (B,)
         """
         if self.velocity_net is None:
             return z.new_zeros(len(z))
-        cells, told, velocities = self.cells(x), self.tell(z.detach(), style, dropout), x.flatten(1).float()
+        cells, told, velocities = self.cells(x), self.tell(z.detach(), style, dropout, begins), x.flatten(1).float()
         uniform, _, dropped = self.split_dropout(dropout)
         cost = 0.0
         if self.touch:
-            touch, log_variance = self.encode_touch(x, style, dropout)
+            touch, log_variance = self.encode_touch(x, style, dropout, begins)
             cost = (gaussian_kl(touch, log_variance) - TOUCH_FREE).clamp(min=0) * (cells.sum(-1) > 0)
             if uniform is not None:
                 touch = touch + torch.exp(0.5 * log_variance) * torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))

@@ -49,53 +49,6 @@ def low_precision(name):
     return {"auto": native, "float32": False, "bfloat16": True}[name]
 
 
-def split_by_content(bars, names, fraction=0.1, seed=0):
-    """Training and validation indices of bars (n, ...), such that nothing heard in training is asked in validation.
-
-    Whole files go to one side: all bars that share a name, drawn by the seed until `fraction` of the bars is reached.
-    A validation bar whose hits also stand in training is left out of both. Raises ValueError with fewer than two files.
-    """
-    names = np.asarray(names)
-    files = np.unique(names)
-    if len(files) < 2:
-        raise ValueError(f"expected bars of at least 2 files to split into training and validation, found {len(files)}")
-    order = np.random.default_rng(seed).permutation(files)
-    counts = np.cumsum([np.count_nonzero(names == name) for name in order])
-    held_out = order[: max(1, min(len(order) - 1, int(np.searchsorted(counts, fraction * len(names))) + 1))]
-    aside = np.isin(names, held_out)
-    contents = [np.packbits(bar > 0).tobytes() for bar in bars]
-    known = {content for content, out in zip(contents, aside) if not out}
-    fresh = np.array([content not in known for content in contents])
-    train, validation = np.flatnonzero(~aside), np.flatnonzero(aside & fresh)
-    if not len(validation):
-        raise ValueError("every validation bar also stands in training: expected files that differ")
-    return train, validation
-
-
-def load_bars(data, seed=0):
-    """The drum bars of a training: a dictionary split -> (bars uint8 (n, 8, 64), names, styles), lists of n strings.
-
-    data: "groove" for the Groove MIDI Dataset with its published split, or a folder of matrices or MIDI, split by
-    `split_by_content`. Only bars with at least two hits count. Raises ValueError or OSError where there are none.
-    """
-    import Midi_To_Activation_Matrix as midi
-    if str(data) == "groove" and not Path(data).exists():
-        import download
-        return midi.groove_split(download.fetch("groove"))
-    if not Path(data).exists():
-        raise FileNotFoundError(f"{data}: no such folder or file; expected matrices (.npy), MIDI files, or the "
-                                "name groove")
-    if (Path(data) / "info.csv").exists():
-        return midi.groove_split(data)
-    bars, names = midi.load_patterns(data, minimum_hits=2)
-    styles = [midi.style_of(name) for name in names]
-    try:
-        sides = dict(zip(("train", "validation"), split_by_content(bars, names, seed=seed)))
-    except ValueError as error:
-        raise ValueError(f"{data}: {error}") from None
-    return {side: (bars[index], [names[i] for i in index], [styles[i] for i in index]) for side, index in sides.items()}
-
-
 # --- the run folder ---
 
 
@@ -314,16 +267,17 @@ def codes_of(model, x, condition=None, batch_size=1024):
 
 def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, weight_decay=0.01, beta=1.0,
         warmup=0, free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
-        validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, keep=None,
-        prepare=None, unit="examples", arguments=None, epoch_size=None, optimizer="adamw"):
+        validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, map_size=None,
+        keep=None, prepare=None, unit="examples", arguments=None, epoch_size=None, optimizer="adamw"):
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by `best_score`), log.jsonl, config.json.
 
     train, validation: tensors (n, *shape). *_condition: dictionaries of tensors of the same length that the model's
     encoder and decoder also take. labels (n,), label_names: what the map of codes is coloured by; map_condition: what
-    the encoder is told for it, train_condition if None; map_extra: what else the map shall hold. keep: plain values
-    that both checkpoints shall hold beside. prepare(x, generator): what is done to each training batch, such as drawing
-    binary pixels anew. arguments: plain values kept for the record. epoch_size: examples an epoch, drawn anew for each;
-    None for all. optimizer: adamw or muon, see optimizers.py. The rest are the options of `add_arguments`.
+    the encoder is told for it, train_condition if None; map_extra: what else the map shall hold; map_size: how many of
+    the first examples it holds, None for all. keep: plain values that both checkpoints shall hold beside. prepare(x,
+    generator): what is done to each training batch, such as drawing binary pixels anew. arguments: plain values kept
+    for the record. epoch_size: examples an epoch, drawn anew for each; None for all. optimizer: adamw or muon, see
+    optimizers.py. The rest are the options of `add_arguments`.
     Returns the history, a list of one dictionary an epoch.
 
     Raises FloatingPointError, before any save, at a loss or gradient that is not finite.
@@ -437,8 +391,9 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                     extra = {}
                     if labels is not None:
                         told = train_condition if map_condition is None else map_condition
-                        extra["map"] = {"codes": codes_of(model, train, told).half(), "labels": torch.as_tensor(labels),
-                                        "label_names": list(label_names), **(map_extra or {})}
+                        extra["map"] = {"codes": codes_of(model, train[:map_size], told).half(),
+                                        "labels": torch.as_tensor(labels), "label_names": list(label_names),
+                                        **(map_extra or {})}
                     save_checkpoint(run / "best.pt", model, half=True, validation_elbo=record["validation_elbo"],
                                     **state, **extra)
                 save_checkpoint(run / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=best,

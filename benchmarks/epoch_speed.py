@@ -76,9 +76,9 @@ def main(argv=None):
 
     import torch
 
-    import training
+    from bar_data import load_bars
 
-    bars = training.load_bars(options.data)["train"][0]
+    bars = load_bars(options.data)["train"][0]
     ways = {"the 2019 loop, batch 8": epochs_2019(bars)}
     for batch_size in options.batch_sizes:
         ways[f"training.fit, batch {batch_size}"] = our_epochs(bars, batch_size)

@@ -139,11 +139,12 @@ def main(argv=None):
     import torch
 
     import evaluate
-    import training
+    from bar_data import load_bars
     from bar_measures import classifier_auc, own_bars
+    from bounds import bounds
 
     torch.set_num_threads(1)
-    loaded = training.load_bars(arguments.data)
+    loaded = load_bars(arguments.data)
     splits = {side: torch.as_tensor(loaded[side][0]) for side in ("train", "validation")}
     styles = sorted(set(loaded["train"][2]))
     labels = torch.tensor([styles.index(style) for style in loaded["train"][2]])
@@ -156,13 +157,13 @@ def main(argv=None):
         if arguments.only not in name:
             continue
         model, epochs, seconds = train(make, splits, labels, free_bits, arguments.seconds, arguments.seed)
-        bounds = evaluate.bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
+        found = bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
         generator = torch.Generator().manual_seed(arguments.seed)
         points = evaluate.clicks(model, 2000, generator)
         draws = evaluate.drawn(model, points, generator)
         own = own_bars(draws, splits["train"].numpy(), real)
         row = {"design": name, "weights": sum(weights.numel() for weights in model.parameters()), "epochs": epochs,
-               "seconds": seconds, "bound": bounds["bound"], "kl": bounds["kl"],
+               "seconds": seconds, "bound": found["bound"], "kl": found["kl"],
                "auc": classifier_auc(real, names, draws, seed=arguments.seed), **own,
                "click_milliseconds": evaluate.click_milliseconds(model, points[:20])}
         rows.append(row)

@@ -23,7 +23,7 @@ FLOORS = {
     2: {"phase_search", "models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
     3: {"training", "bar_measures", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots",
         "bar_tools", "mnist", "bounds"},
-    4: {"digits", "sound_pictures", "resynthesis", "bar_files", "layout"},
+    4: {"bar_data", "digits", "sound_pictures", "resynthesis", "bar_files", "layout"},
     5: {"sound_model", "desk"},
     6: {"sound_measures", "window"},
     7: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},

@@ -453,6 +453,37 @@ def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_o
     assert styled_model.hits(z, style=1).shape == (1,)
 
 
+def test_a_bar_that_begins_on_another_beat_is_told_to_encoder_and_decoder_and_the_first_is_what_nobody_says():
+    torch.manual_seed(0)
+    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2, beats=4)
+    x, z, begins = random_bars((2, 16), 4, 0.5), torch.randn(4, 2), torch.tensor([0, 1, 2, 3])
+    for speak in (lambda told: model.encode(x, begins=told)[0].sum(-1),
+                  lambda told: model.encode_touch(x, begins=told)[0].sum(-1),
+                  lambda told: model.log_likelihood(x, z, begins=told),
+                  lambda told: model.side_log_likelihood(x, z, begins=told)):
+        silent, told, first = speak(None), speak(begins), speak(torch.zeros(4, dtype=torch.long))
+        assert torch.equal(silent, first) and torch.equal(told[0], silent[0])
+        assert (told[1:] - silent[1:]).abs().min() > 1e-4
+    assert BernoulliVAE(**model.config).begins.weight.shape == model.begins.weight.shape
+    log_px, kl = model.elbo(x, torch.zeros(4, 2), begins=begins)
+    (log_px - kl).sum().backward()
+    assert not model.begins.weight.grad[0].any() and model.begins.weight.grad[1:].any()
+
+
+def test_low_precision_is_for_training_alone_and_near_the_full_one():
+    torch.manual_seed(0)
+    model = BernoulliVAE(decoder="causal", width=32, velocities=True)
+    x, z = random_bars(count=20), torch.randn(20, 2)
+    exact = model.log_likelihood(x, z)
+    for net in (model.decoder, model.velocity_net):
+        net.low_precision = True
+    rough = model.train().log_likelihood(x, z)
+    assert rough.dtype == torch.float32 and not torch.equal(rough, exact)
+    torch.testing.assert_close(rough, exact, rtol=1e-2, atol=0.0)
+    assert torch.isfinite(model.side_log_likelihood(x, z)).all()
+    assert torch.equal(model.eval().log_likelihood(x, z), exact)
+
+
 def test_the_noise_of_a_point_is_logistic_over_the_seeds_and_near_points_have_near_noise():
     z = torch.tensor([[0.3, -0.4], [0.35, -0.4], [30.0, 10.0]])
     noise = torch.stack([decoders.noise_field(z, 40, 2, seed) for seed in range(300)])  # (300, 3, 2, 40)

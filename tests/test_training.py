@@ -20,6 +20,7 @@ import torch.distributed.run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import bar_data
 import command_line
 import models
 import train_bernoulli
@@ -533,41 +534,6 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_hundredth(steps, pea
     assert min(rates) > 0 and (steps < 100 or rates[-1] < 0.02 * peak)
 
 
-# Splitting.
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 12)), min_size=2, max_size=60), st.integers(0, 99),
-       st.sampled_from([0.1, 0.3, 0.5]))
-def test_a_split_keeps_files_whole_and_shares_no_content(owners_and_contents, seed, fraction):
-    names = [f"FILE{owner}" for owner, _ in owners_and_contents]
-    bars = np.zeros((len(names), 2, 4), np.uint8)
-    for i, (owner, content) in enumerate(owners_and_contents):
-        bars[i].flat[:] = [(content >> bit & 1) * (1 + owner) for bit in range(8)]  # the same hits, other velocities
-    hits = [(bar > 0).tobytes() for bar in bars]
-    try:
-        train, validation = training.split_by_content(bars, names, fraction, seed)
-    except ValueError as error:
-        assert len(set(names)) < 2 or "also stands in training" in str(error)
-        return
-    sides = [{names[i] for i in side} for side in (train, validation)]
-    assert len(train) and len(validation) and not sides[0] & sides[1]
-    assert not {hits[i] for i in train} & {hits[i] for i in validation}
-    assert set(train) == {i for i, name in enumerate(names) if name in sides[0]}, "a training file is there whole"
-    known = {hits[i] for i in train}
-    for i, name in enumerate(names):  # nothing is left out but what must be
-        assert i in train or i in validation or hits[i] in known
-    again = training.split_by_content(bars, names, fraction, seed)
-    assert all(np.array_equal(one, other) for one, other in zip((train, validation), again))
-
-
-def test_a_split_holds_out_about_the_fraction_asked_for():
-    bars, names = some_bars(2000).numpy(), [f"FILE{i // 10}" for i in range(2000)]
-    sizes = [len(training.split_by_content(bars, names, fraction)[1]) for fraction in (0.05, 0.1, 0.5)]
-    assert all(abs(size - want) <= 10 for size, want in zip(sizes, (100, 200, 1000)))
-    assert not np.array_equal(training.split_by_content(bars, names, seed=1)[1],
-                              training.split_by_content(bars, names, seed=2)[1])
-
-
 # The command.
 
 @pytest.fixture(scope="module")
@@ -589,7 +555,8 @@ def refusal(capsys, *arguments):
 
 
 # Batches of 8 of 65 bars, the last of a single one: two processes have unequal rows, once none at all.
-SHARED_RUN = [*TINY, "--epochs", "3", "--batch-size", "8", "--dropout", "0.3", "--free-bits", "0.05"]
+SHARED_RUN = [*TINY, "--epochs", "3", "--batch-size", "8", "--dropout", "0.3", "--free-bits", "0.05", "--precision",
+              "float32"]
 
 
 @pytest.fixture(scope="module")
@@ -622,7 +589,8 @@ def test_the_command_leaves_a_whole_run_folder(command_runs):
     assert config["versions"]["torch"] == torch.__version__ and "commit" in config["versions"]
     model = load_model(run)
     assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"] and model.config["latent"] == 2
-    assert len(model.map["codes"]) == config["examples"]["train"] == len(model.map["labels"])
+    assert len(model.map["codes"]) == config["arguments"]["epoch_size"] == len(model.map["labels"]) < \
+        config["examples"]["train"], "the map holds the bars as they are written"
     assert f"best validation bound {max(record['validation_elbo'] for record in history):.2f} nats" in output
     assert "Traceback" not in errors and "Warning" not in errors
 
@@ -630,7 +598,7 @@ def test_the_command_leaves_a_whole_run_folder(command_runs):
 def test_two_processes_equal_one_to_rounding(command_runs):
     (alone, *_), (run, output, _) = command_runs["alone"], command_runs["two"]
     config = json.loads((run / "config.json").read_text())
-    assert config["processes"] == 2 and config["examples"]["train"] % 8 == 1
+    assert config["processes"] == 2 and config["recipe"]["epoch_size"] % 8 == 1
     one, two = (load_checkpoint(run / "checkpoint.pt") for run in (alone, run))
     for name, value in one["weights"].items():  # Adam makes much of the rounding where a gradient is about 0
         difference = (two["weights"][name] - value).abs()
@@ -654,7 +622,7 @@ EVERY_OPTION = {
     "batch_size": (17, ["17"]), "weight_decay": (0.02, ["0.02"]), "learning_rate": (0.01, ["1e-2"]),
     "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]), "samples": (2, ["2"]),
     "seed": (3, ["3"]), "device": ("cpu",) * 2, "blocks": (3, ["3"]), "epoch_size": (20, ["20"]),
-    "precision": ("float32",) * 2, "optimizer": ("adamw",) * 2,
+    "precision": ("float32",) * 2, "beats": (2, ["2"]), "optimizer": ("adamw",) * 2,
 }
 
 
@@ -684,7 +652,7 @@ def test_a_folder_of_midi_trains_too(tmp_path):
         write_midi(part, tmp_path / "midi" / ("deeper" if i % 2 else "") / f"{'FUNK' if i < 4 else 'ROCK'}{i}.mid")
     train_bernoulli.main(["--data", str(tmp_path / "midi"), "--run-folder", str(tmp_path / "run"), *TINY])
     assert load_model(tmp_path / "run").map["label_names"] == ["FUNK", "ROCK"]
-    splits = training.load_bars(tmp_path / "midi")
+    splits = bar_data.load_bars(tmp_path / "midi")
     assert sum(len(found) for found, _, _ in splits.values()) == 24
     for found, names, styles in splits.values():
         assert len(found) == len(names) == len(styles)
@@ -700,7 +668,7 @@ def test_files_that_cannot_be_used_are_named_and_left_out(matrices, tmp_path, ca
     np.save(folder / "SHAPE.npy", np.zeros((8, 32), np.uint8))
     (folder / "BROKEN.mid").write_bytes(b"MThd broken")
     np.save(folder / "THIN.npy", np.eye(8, 64, dtype=np.uint8)[None] * (np.arange(8) < 1)[:, None])  # a single hit
-    splits = training.load_bars(folder)
+    splits = bar_data.load_bars(folder)
     assert sum(len(bars) for bars, _, _ in splits.values()) == 79
     errors = capsys.readouterr().err
     assert errors.count("\n") == 3 and all(name in errors for name in ("NAN.npy", "SHAPE.npy", "BROKEN.mid"))
@@ -747,6 +715,6 @@ def test_an_impossible_option_is_one_line_and_makes_nothing(matrices, tmp_path, 
 
 def test_the_groove_midi_dataset_trains_by_its_published_split(shared_data, monkeypatch):
     monkeypatch.setenv("SEQUENCEUR_DATA", str(shared_data))
-    splits = training.load_bars("groove")
+    splits = bar_data.load_bars("groove")
     assert {side: len(splits[side][0]) for side in ("train", "validation")} == {"train": 17_291, "validation": 2_161}
     assert {"funk", "rock", "jazz"} <= set(splits["train"][2])

@@ -1,0 +1,81 @@
+"""The bars of a training, in two sides that share nothing: a published set, or a folder of one's own.
+
+    splits = load_bars("groove")                                    # or a folder of matrices (.npy) or MIDI
+    bars, names, styles = splits["train"]                           # uint8 (n, 8, 64), and two lists of n strings
+    across, their_styles, begins = bars_from_other_beats(bars, names, styles, avoid=splits["validation"][0])
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from bar_measures import contents
+from Midi_To_Activation_Matrix import groove_split, load_patterns, style_of
+
+BEATS = 4  # of a bar
+
+
+def split_by_content(bars, names, fraction=0.1, seed=0):
+    """Training and validation indices of bars (n, ...), such that nothing heard in training is asked in validation.
+
+    Whole files go to one side: all bars that share a name, drawn by the seed until `fraction` of the bars is reached.
+    A validation bar whose hits also stand in training is left out of both. Raises ValueError with fewer than two files.
+    """
+    names = np.asarray(names)
+    files = np.unique(names)
+    if len(files) < 2:
+        raise ValueError(f"expected bars of at least 2 files to split into training and validation, found {len(files)}")
+    order = np.random.default_rng(seed).permutation(files)
+    counts = np.cumsum([np.count_nonzero(names == name) for name in order])
+    held_out = order[: max(1, min(len(order) - 1, int(np.searchsorted(counts, fraction * len(names))) + 1))]
+    aside = np.isin(names, held_out)
+    hits = contents(bars)
+    known = {content for content, out in zip(hits, aside) if not out}
+    fresh = np.array([content not in known for content in hits])
+    train, validation = np.flatnonzero(~aside), np.flatnonzero(aside & fresh)
+    if not len(validation):
+        raise ValueError("every validation bar also stands in training: expected files that differ")
+    return train, validation
+
+
+def load_bars(data, seed=0):
+    """The drum bars of a training: a dictionary split -> (bars uint8 (n, 8, 64), names, styles), lists of n strings.
+
+    data: "groove" for the Groove MIDI Dataset with its published split, or a folder of matrices or MIDI, split by
+    `split_by_content`. Only bars with at least two hits count. Raises ValueError or OSError where there are none.
+    """
+    if str(data) == "groove" and not Path(data).exists():
+        import download
+        return groove_split(download.fetch("groove"))
+    if not Path(data).exists():
+        raise FileNotFoundError(f"{data}: no such folder or file; expected matrices (.npy), MIDI files, or the "
+                                "name groove")
+    if (Path(data) / "info.csv").exists():
+        return groove_split(data)
+    bars, names = load_patterns(data, minimum_hits=2)
+    styles = [style_of(name) for name in names]
+    try:
+        sides = dict(zip(("train", "validation"), split_by_content(bars, names, seed=seed)))
+    except ValueError as error:
+        raise ValueError(f"{data}: {error}") from None
+    return {side: (bars[index], [names[i] for i in index], [styles[i] for i in index]) for side, index in sides.items()}
+
+
+def bars_from_other_beats(bars, names, labels, beats=(1, 2, 3), avoid=None):
+    """The bars that begin on a later beat of one bar and end in the next of the same file: as good drumming as others.
+
+    bars (n, 8, 64) uint8, files in one piece and in order, with names and labels [any] * n. avoid: bars none of which
+    may come out. Bars with fewer than two hits do not count. Returns (bars (m, 8, 64), labels [any] * m, the beat that
+    each begins on, int64 (m,)).
+    """
+    pairs = [i for i in range(len(bars) - 1) if names[i] == names[i + 1]]
+    steps, unwanted = bars.shape[-1] // BEATS, set() if avoid is None else set(contents(avoid))
+    found, found_labels, begins = [bars[:0]], [], []
+    for beat in beats:
+        across = np.concatenate([bars[pairs][..., beat * steps:], bars[[i + 1 for i in pairs]][..., :beat * steps]], -1)
+        good = [k for k, (bar, content) in enumerate(zip(across, contents(across)))
+                if np.count_nonzero(bar) >= 2 and content not in unwanted]
+        found.append(across[good])
+        found_labels += [labels[pairs[k]] for k in good]
+        begins += [beat] * len(good)
+    return np.concatenate(found), found_labels, np.array(begins, np.int64)

@@ -1,0 +1,78 @@
+"""The bars of a training: sides that share nothing, and the bars that begin on other beats."""
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bar_data
+
+
+def some_bars(count, seed=0):
+    """Bars of about a tenth of all cells: uint8 (count, 8, 64)."""
+    source = np.random.default_rng(seed)
+    return (source.integers(1, 128, (count, 8, 64)) * (source.random((count, 8, 64)) < 0.1)).astype(np.uint8)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 12)), min_size=2, max_size=60), st.integers(0, 99),
+       st.sampled_from([0.1, 0.3, 0.5]))
+def test_a_split_keeps_files_whole_and_shares_no_content(owners_and_contents, seed, fraction):
+    names = [f"FILE{owner}" for owner, _ in owners_and_contents]
+    bars = np.zeros((len(names), 2, 4), np.uint8)
+    for i, (owner, content) in enumerate(owners_and_contents):
+        bars[i].flat[:] = [(content >> bit & 1) * (1 + owner) for bit in range(8)]  # the same hits, other velocities
+    hits = [(bar > 0).tobytes() for bar in bars]
+    try:
+        train, validation = bar_data.split_by_content(bars, names, fraction, seed)
+    except ValueError as error:
+        assert len(set(names)) < 2 or "also stands in training" in str(error)
+        return
+    sides = [{names[i] for i in side} for side in (train, validation)]
+    assert len(train) and len(validation) and not sides[0] & sides[1]
+    assert not {hits[i] for i in train} & {hits[i] for i in validation}
+    assert set(train) == {i for i, name in enumerate(names) if name in sides[0]}, "a training file is there whole"
+    known = {hits[i] for i in train}
+    for i, name in enumerate(names):  # nothing is left out but what must be
+        assert i in train or i in validation or hits[i] in known
+    again = bar_data.split_by_content(bars, names, fraction, seed)
+    assert all(np.array_equal(one, other) for one, other in zip((train, validation), again))
+
+
+def test_a_split_holds_out_about_the_fraction_asked_for():
+    bars, names = some_bars(2000), [f"FILE{i // 10}" for i in range(2000)]
+    sizes = [len(bar_data.split_by_content(bars, names, fraction)[1]) for fraction in (0.05, 0.1, 0.5)]
+    assert all(abs(size - want) <= 10 for size, want in zip(sizes, (100, 200, 1000)))
+    assert not np.array_equal(bar_data.split_by_content(bars, names, seed=1)[1],
+                              bar_data.split_by_content(bars, names, seed=2)[1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 99))
+def test_a_bar_from_another_beat_is_what_was_played_from_there_on(owners, seed):
+    owners = sorted(owners)
+    bars, names = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners]
+    across, labels, begins = bar_data.bars_from_other_beats(bars, names, owners)
+    expected = []
+    for beat in (1, 2, 3):
+        for owner in sorted(set(owners)):
+            played = np.concatenate([bar for bar, other in zip(bars, owners) if other == owner], 1)
+            starts = range(16 * beat, played.shape[1] - 63, 64)
+            expected += [(played[:, start:start + 64], owner, beat) for start in starts]
+    assert across.shape == (len(expected), 8, 64) and across.dtype == np.uint8
+    for bar, label, begin, (right, owner, beat) in zip(across, labels, begins, expected, strict=True):
+        assert np.array_equal(bar, right) and (label, begin) == (owner, beat)
+
+
+def test_bars_from_other_beats_leave_out_near_silence_and_what_is_asked_in_validation():
+    bars = some_bars(3)
+    bars[0, :, 16:], bars[1, :, 1:] = 0, 0
+    bars[1, :, 0] = np.arange(8) < 1  # from the second beat on, a single hit is left across the first two bars
+    across, _, begins = bar_data.bars_from_other_beats(bars, ["A"] * 3, [0] * 3)
+    assert begins.tolist() == [1, 2, 3]
+    assert np.array_equal(across[0], np.concatenate([bars[1, :, 16:], bars[2, :, :16]], 1))
+    kept = bar_data.bars_from_other_beats(bars, ["A"] * 3, [0] * 3, avoid=(across[1:2] > 0) * np.uint8(9))
+    assert kept[2].tolist() == [1, 3] and np.array_equal(kept[0], across[[0, 2]])
+    only = bar_data.bars_from_other_beats(bars, ["A"] * 3, [0] * 3, beats=[3])
+    assert only[2].tolist() == [3] and np.array_equal(only[0], across[2:])
+    alone = bar_data.bars_from_other_beats(bars, ["A", "B", "C"], [0] * 3)
+    assert alone[0].shape == (0, 8, 64) and alone[1] == [] and len(alone[2]) == 0
