@@ -79,7 +79,10 @@ def run(main):
     SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
     """
     name = Path(sys.argv[0]).name
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads slow a busy machine tenfold
+    # Before torch: threads that spin while they wait slow a busy machine tenfold; those that sleep at once wake too late
+    # for small matrices. So they spin for some microseconds.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -139,26 +139,26 @@ class BernoulliVAE(VAE):
     touch: dimensions of a second code beneath, of how the hits of a bar are struck: a drummer's hand, his accents.
     dropout: share of the decoder's units that a training step drops. styles: names of the styles that encoder and
     decoder may be told, as `style`, an index for each example (B,); half of a training goes without, and so does
-    whoever does not say. beats: of a bar on which those of a training may begin, told as `begins` (B,), 0 where nobody
-    says; a bar that begins on another beat than the first teaches what is common to all.
+    whoever does not say. begins: at how many places of a bar those of a training may begin, told as `begins`, the
+    number of the place (B,), 0 where nobody says: what begins between two bar lines teaches what all have in common.
     """
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=384, velocities=False,
-                 touch=0, dropout=0.0, activation="SiLU", styles=(), blocks=4, beats=1):
+                 touch=0, dropout=0.0, activation="SiLU", styles=(), blocks=4, begins=1):
         shape, hidden = (tuple(size) if isinstance(size, (list, tuple)) else (size,) for size in (shape, hidden))
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width,
                          velocities=velocities, touch=touch, dropout=dropout, activation=activation,
-                         styles=list(styles), blocks=blocks, beats=beats)
-        check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, beats=beats)
+                         styles=list(styles), blocks=blocks, begins=begins)
+        check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, begins=begins)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
         self.shape, cells, make = shape, math.prod(shape), ACTIVATIONS[activation]
         self.styles = list(styles)
-        told = STYLE_WIDTH if styles or beats > 1 else 0
+        told = STYLE_WIDTH if styles or begins > 1 else 0
         self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if told else None  # row 0: any style
-        self.begins = nn.Embedding(beats, STYLE_WIDTH, padding_idx=0) if beats > 1 else None  # row 0 stays zero
+        self.begins = nn.Embedding(begins, STYLE_WIDTH, padding_idx=0) if begins > 1 else None  # row 0 stays 0
         self.encoder = mlp([cells + told, *hidden, 2 * latent], make)
         if decoder == "independent":
             self.decoder = IndependentDecoder(shape, latent + told, hidden, make, dropout)

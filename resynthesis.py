@@ -24,24 +24,27 @@ from griffin_lim import griffin_lim
 QUALITIES = {"fast": 8, "fine": 30, "best": 100}
 NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see with_grain
 TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
+PEAK_DB, PEAK_MOST_DB, PEAK_REST_DB = 8.0, 12.0, -45.0  # of what is raised, by how much, and what counts: with_peaks
 CEILING = 0.98  # the peak of a sound that would be louder at its level
 END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
 END_BANDS_HZ = (0, 100, 200, 400, 800, 1600, 3200, np.inf)  # the octaves that the end is read from
 END_FRAMES = 24  # and the parts of time
 
 
-def to_signals(magnitude, transform, noise=None, quality="fast", ends=None):
+def to_signals(magnitude, transform, noise=None, quality="fast", ends=None, peak=None):
     """Signals for smooth magnitudes (B, bands, frames) that a model gave: (B, samples).
 
     noise: white, (B, samples), for the grain; None leaves it out. ends: in samples, (B,), from where on sounds are
-    silent, or None. A sound's signal does not depend on its company.
+    silent, or None. peak: how high the highest magnitude of a sound should be, see `with_peaks`; None lets it be. A
+    sound's signal does not depend on its company.
     """
     def find(magnitude, noise, silence):
         coefficients = with_grain(magnitude, transform, noise)
         if quality == "best":
             found = silence * griffin_lim(coefficients.abs(), transform)
             coefficients = phase_search.impose(coefficients.abs(), transform.forward(found))
-        return search(coefficients, transform, QUALITIES[quality], silence)
+        signals = search(coefficients, transform, QUALITIES[quality], silence)
+        return signals if peak is None else with_peaks(signals, magnitude, Held(transform, silence), peak)
 
     noise = torch.zeros(len(magnitude), 0) if noise is None else noise
     return in_groups(find, transform, magnitude, noise, support(transform, ends, len(magnitude)))
@@ -62,6 +65,25 @@ def search(coefficients, transform, iterations, silence):
         found = phase_search.search(coefficients, magnitude, held, iterations // 2)
         found = phase_search.settle(found, magnitude, held, iterations - iterations // 2)
         return held.backward(found)
+
+
+def with_peaks(signals, magnitude, held, peak, rounds=2):
+    """Signals (B, samples) whose highest magnitudes stand as far above the rest as `peak` above the magnitudes wanted.
+
+    The rest is where `magnitude` is less than PEAK_REST_DB below `peak`, on the mean over all that in dB. What is within
+    PEAK_DB of the top is stretched upwards, the top by all that it lacks, PEAK_MOST_DB at most.
+    """
+    wanted = 20 * torch.log10(magnitude.clamp_min(1e-10) / peak)
+    rest = (wanted > PEAK_REST_DB).to(wanted.dtype)
+    for _ in range(rounds):
+        coefficients = held.forward(signals)
+        level = 20 * torch.log10(coefficients.abs().clamp_min(1e-10))
+        top = level.amax((1, 2), keepdim=True)
+        off = ((level - wanted) * rest).sum((1, 2), keepdim=True) / rest.sum((1, 2), keepdim=True).clamp_min(1)
+        lacking = (off - top).clamp(0, PEAK_MOST_DB)
+        height = ((level - top) / PEAK_DB + 1).clamp(0, 1)
+        signals = held.backward(coefficients * 10 ** (lacking * height / 20))
+    return signals
 
 
 def in_groups(find, transform, *parts):

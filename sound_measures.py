@@ -26,20 +26,26 @@ def log_spectral_distance(one, other):
     return (one.float() - other.float()).flatten(1).square().mean(1).sqrt()
 
 
-def principal_components(train, test, counts):
+def principal_components(train, test, counts, linear=False):
     """Distances of test pictures from their projections on the components of training ones: {count: (n,)}, and at 0
-    from the mean of all. The projections are held to the pictures' range, as a model's are."""
+    from the mean of all. The projections are held to the pictures' range, as a model's are. linear: components of the
+    magnitudes themselves, not of their decibels."""
     flat, size = train.float().flatten(1), test.shape
+    low, high = test.min().float(), test.max().float()
+    if linear:
+        flat = 10 ** (flat / 20)
     mean = flat.mean(0)
     most = min(max(counts), len(flat) - 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         _, _, axes = torch.svd_lowrank(flat - mean, q=min(most + 10, len(flat)), niter=4)
-    unseen = test.float().flatten(1) - mean
-    low, high = test.min().float(), test.max().float()
-    return {count: log_spectral_distance(
-        test, (mean + unseen @ axes[:, :count] @ axes[:, :count].T).clamp(low, high).view(size))
-        for count in (0, *counts)}
+    unseen = test.float().flatten(1)
+    unseen = (10 ** (unseen / 20) if linear else unseen) - mean
+
+    def projected(count):
+        found = mean + unseen @ axes[:, :count] @ axes[:, :count].T
+        return (20 * torch.log10(found.clamp_min(1e-10)) if linear else found).clamp(low, high).view(size)
+    return {count: log_spectral_distance(test, projected(count)) for count in (0, *counts)}
 
 
 def cosines(pictures, counts):
@@ -200,6 +206,8 @@ def measure(model, train, test, to_decibels, normalised, make, seed=0, draws=10_
         "distance_db_by_class": [distance[test_labels == row].mean().item() if (test_labels == row).any() else None
                                  for row in range(classes)],
         "components_db": {count: values.mean().item() for count, values in baselines.items()},
+        "linear_components_db": {count: values.mean().item() for count, values in principal_components(
+            train_pictures, test_pictures, sorted({model.latent, *components}), linear=True).items()},
         "cosines_db": {f"{bands} x {frames}": cosines(test_pictures, (bands, frames)).mean().item()
                        for bands, frames in COSINES},
         "nearest_db": log_spectral_distance(test_pictures, train_pictures[nearest]).mean().item(),
@@ -235,10 +243,15 @@ def report(result):
     yield (f"{result['sounds']['unseen']} sounds of unseen machines, {result['sounds']['train']} of training machines; "
            f"{result['data']}")
     yield (f"log-spectral distance of reconstructions: {ours:.2f} dB, {1 - ours / theirs:.0%} below the "
-           f"{theirs:.2f} dB of {latent} principal components; " + by_class(result["distance_db_by_class"]))
+           f"{theirs:.2f} dB of {latent} principal components, "
+           f"{1 - ours / result['linear_components_db'][latent]:.0%} below those of magnitudes; "
+           + by_class(result["distance_db_by_class"]))
     yield ("for comparison: " + ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
                                           for count, value in components.items())
-           + f", nearest training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
+           + "; of magnitudes in place of decibels "
+           + ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
+                       for count, value in result["linear_components_db"].items())
+           + f"; nearest training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
            + ", ".join(f"{counts} {value:.2f} dB" for counts, value in result["cosines_db"].items()))
     kl = codes["kl_by_dimension"]
     yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats; by dimension from "

@@ -178,7 +178,8 @@ def sounds(model, codes, label, seed=0, numbers=None, quality="fast", workers=2,
         ends = ends_of(model, picture)[:len(group)]
         noise = torch.cat([torch.randn(1, model.transform.Ls, generator=generator_of(seed, numbers[i], 1))
                            for i in group]) if grain else None
-        signals = resynthesis.to_signals(picture[:len(group)], model.transform, noise, quality, ends)
+        signals = resynthesis.to_signals(picture[:len(group)], model.transform, noise, quality, ends,
+                                         peak=1.0)  # pictures are re the loudest point
         return [resynthesis.finish(signal, model.sound["rate"], float(levels[i]))
                 for i, signal in zip(group, signals.numpy())]
 

@@ -21,9 +21,9 @@ from training_options import add_arguments, fit_options
 HERE = Path(__file__).resolve().parent
 STEPS = 8100  # of a default training: a small collection is seen more often than a large one
 MOST_EPOCHS = 225
-OWN_BEGINNING = 2  # times that a bar as it is written is learned for each time that it begins on another beat
+AS_WRITTEN = 6  # times that a bar as it is written is learned for each time that it begins elsewhere
 # What is not said on the command line, for bars and for digits. epochs None: by STEPS.
-DEFAULTS = {"bars": dict(latent=2, hidden=[256, 256], decoder="causal", width=384, dropout=0.2, weight_decay=0.01,
+DEFAULTS = {"bars": dict(latent=2, hidden=[256, 256], decoder="causal", width=384, dropout=0.1, weight_decay=0.01,
                          epochs=None, epoch_size=None, batch_size=128, learning_rate=3e-3, free_bits=3.2),
             "mnist": dict(latent=32, hidden=[512, 256], decoder="raster", width=128, dropout=0.0, weight_decay=0.01,
                           epochs=20, epoch_size=20_000, batch_size=16, learning_rate=2e-3, free_bits=10.0)}
@@ -55,8 +55,8 @@ def make_parser():
     group.add_argument("--weight-decay", type=number(float, 0), default=0.01,
                        help="of AdamW: how much of a weight each step of learning rate 1 would take (default 0.01)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
-    group.add_argument("--beats", type=int, choices=range(1, 5), default=4, help="of a bar, on which those to learn "
-                       "from may begin; 1: they are learned only as they are written (default 4)")
+    group.add_argument("--begin", choices=("bar", "beat", "near"), default="near", help="where bars to learn "
+                       "from begin: as they are written, on any beat, or also a little off one (default near)")
     group.add_argument("--epoch-size", type=number(int, 1), help="examples an epoch, drawn anew for each (default as "
                        f"many as there are; mnist: {DEFAULTS['mnist']['epoch_size']})")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="of a causal or "
@@ -97,24 +97,23 @@ def draw_pictures(model, splits, labels, label_names, history, run_folder):
     draw_bar_pairs(bars[shown], made, [names[i] for i in shown], INSTRUMENTS, run_folder / "reconstructions.png")
 
 
-def with_other_beats(splits, labels, beats):
+def with_bars_between(splits, labels, where):
     """The training bars, and after them what else is learned from them: (bars (m, 8, 64), what the model is told).
 
-    That is each bar again OWN_BEGINNING - 1 times, and the bars that begin on other beats. labels: of the styles.
+    That is each bar again AS_WRITTEN - 1 times, and the bars that begin elsewhere. labels: of the styles.
     """
     import numpy as np
     import torch
 
-    from bar_data import bars_from_other_beats
+    from bar_data import bars_between
 
     bars, names, _ = splits["train"]
-    if beats == 1:
+    if where == "bar":
         return torch.as_tensor(bars), {"style": labels}
-    across, across_labels, begins = bars_from_other_beats(
-        bars, names, labels.tolist(), range(1, beats), avoid=splits["validation"][0])
-    return (torch.as_tensor(np.concatenate([*[bars] * OWN_BEGINNING, across])),
-            {"style": torch.cat([labels.repeat(OWN_BEGINNING), torch.as_tensor(across_labels).long()]),
-             "begins": torch.cat([torch.zeros(OWN_BEGINNING * len(bars), dtype=torch.long), torch.as_tensor(begins)])})
+    between, their_labels, begins = bars_between(bars, names, labels.tolist(), where, avoid=splits["validation"][0])
+    return (torch.as_tensor(np.concatenate([*[bars] * AS_WRITTEN, between])),
+            {"style": torch.cat([labels.repeat(AS_WRITTEN), torch.as_tensor(their_labels).long()]),
+             "begins": torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(begins)])})
 
 
 def train_on_digits(arguments):
@@ -143,7 +142,7 @@ def main(argv=None):
     import torch
 
     import training
-    from bar_data import load_bars
+    from bar_data import load_bars, starts
     from models import BernoulliVAE, packed_hits
 
     if Path(arguments.data).exists():
@@ -160,12 +159,12 @@ def main(argv=None):
         arguments.epochs = max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / len(bars["train"]))))
     if arguments.epoch_size is None:
         arguments.epoch_size = len(bars["train"])
-    train, condition = with_other_beats(splits, labels["train"], arguments.beats)
+    train, condition = with_bars_between(splits, labels["train"], arguments.begin)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          touch=arguments.touch, width=arguments.width, dropout=arguments.dropout,
                          activation=arguments.activation, styles=styles, blocks=arguments.blocks,
-                         beats=arguments.beats)
+                         begins=len(starts(arguments.begin)))
     for net in (model.decoder, model.velocity_net):
         net.low_precision = training.low_precision(arguments.precision)
     folder = arguments.run or (
@@ -173,7 +172,7 @@ def main(argv=None):
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0
     if first:
-        print(f"{len(bars['train'])} bars to train, {len(train)} with those that begin on other beats, "
+        print(f"{len(bars['train'])} bars to train, {len(train)} with those that begin elsewhere, "
               f"{len(bars['validation'])} to validate, {len(label_names)} styles; "
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(

@@ -47,32 +47,38 @@ def test_a_split_holds_out_about_the_fraction_asked_for():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 99))
-def test_a_bar_from_another_beat_is_what_was_played_from_there_on(owners, seed):
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 99),
+       st.sampled_from(["bar", "beat", "near"]))
+def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where):
     owners = sorted(owners)
-    bars, names = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners]
-    across, labels, begins = bar_data.bars_from_other_beats(bars, names, owners)
+    bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], bar_data.starts(where)
+    between, labels, begins = bar_data.bars_between(bars, names, owners, where)
     expected = []
-    for beat in (1, 2, 3):
+    for number, place in enumerate(places[1:], 1):
         for owner in sorted(set(owners)):
             played = np.concatenate([bar for bar, other in zip(bars, owners) if other == owner], 1)
-            starts = range(16 * beat, played.shape[1] - 63, 64)
-            expected += [(played[:, start:start + 64], owner, beat) for start in starts]
-    assert across.shape == (len(expected), 8, 64) and across.dtype == np.uint8
-    for bar, label, begin, (right, owner, beat) in zip(across, labels, begins, expected, strict=True):
-        assert np.array_equal(bar, right) and (label, begin) == (owner, beat)
+            expected += [(played[:, start:start + 64], owner, number)
+                         for start in range(place, played.shape[1] - 63, 64)]
+    assert between.shape == (len(expected), 8, 64) and between.dtype == np.uint8
+    for bar, label, begin, (right, owner, number) in zip(between, labels, begins, expected, strict=True):
+        assert np.array_equal(bar, right) and (label, begin) == (owner, number)
 
 
-def test_bars_from_other_beats_leave_out_near_silence_and_what_is_asked_in_validation():
+def test_bars_begin_on_the_line_first_then_on_beats_or_near_them():
+    assert bar_data.starts("bar") == [0] and bar_data.starts("beat") == [0, 16, 32, 48]
+    near = bar_data.starts("near")
+    assert near[0] == 0 and len(near) == len(set(near)) == 4 * len(bar_data.BEGINNINGS["near"])
+    assert all(min(abs(step - beat) for beat in (0, 16, 32, 48, 64)) <= 2 for step in near)
+
+
+def test_bars_between_leave_out_near_silence_and_what_is_asked_in_validation():
     bars = some_bars(3)
     bars[0, :, 16:], bars[1, :, 1:] = 0, 0
     bars[1, :, 0] = np.arange(8) < 1  # from the second beat on, a single hit is left across the first two bars
-    across, _, begins = bar_data.bars_from_other_beats(bars, ["A"] * 3, [0] * 3)
+    across, _, begins = bar_data.bars_between(bars, ["A"] * 3, [0] * 3, "beat")
     assert begins.tolist() == [1, 2, 3]
     assert np.array_equal(across[0], np.concatenate([bars[1, :, 16:], bars[2, :, :16]], 1))
-    kept = bar_data.bars_from_other_beats(bars, ["A"] * 3, [0] * 3, avoid=(across[1:2] > 0) * np.uint8(9))
+    kept = bar_data.bars_between(bars, ["A"] * 3, [0] * 3, "beat", avoid=(across[1:2] > 0) * np.uint8(9))
     assert kept[2].tolist() == [1, 3] and np.array_equal(kept[0], across[[0, 2]])
-    only = bar_data.bars_from_other_beats(bars, ["A"] * 3, [0] * 3, beats=[3])
-    assert only[2].tolist() == [3] and np.array_equal(only[0], across[2:])
-    alone = bar_data.bars_from_other_beats(bars, ["A", "B", "C"], [0] * 3)
+    alone = bar_data.bars_between(bars, ["A", "B", "C"], [0] * 3, "beat")
     assert alone[0].shape == (0, 8, 64) and alone[1] == [] and len(alone[2]) == 0

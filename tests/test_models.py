@@ -453,9 +453,9 @@ def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_o
     assert styled_model.hits(z, style=1).shape == (1,)
 
 
-def test_a_bar_that_begins_on_another_beat_is_told_to_encoder_and_decoder_and_the_first_is_what_nobody_says():
+def test_where_a_bar_begins_is_told_to_encoder_and_decoder_and_the_first_place_is_what_nobody_says():
     torch.manual_seed(0)
-    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2, beats=4)
+    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2, begins=4)
     x, z, begins = random_bars((2, 16), 4, 0.5), torch.randn(4, 2), torch.tensor([0, 1, 2, 3])
     for speak in (lambda told: model.encode(x, begins=told)[0].sum(-1),
                   lambda told: model.encode_touch(x, begins=told)[0].sum(-1),

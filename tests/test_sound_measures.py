@@ -50,13 +50,15 @@ def test_principal_components_explain_what_they_span_and_the_mean_what_it_can():
     assert found[0].mean() > found[1].mean() > found[2].mean()
 
 
-def test_principal_components_are_those_of_an_exact_decomposition():
+@pytest.mark.parametrize("linear", [False, True])
+def test_principal_components_are_those_of_an_exact_decomposition(linear):
     train, test = pictures(30), pictures(8, seed=1)
-    flat, mean = train.flatten(1), train.flatten(1).mean(0)
+    there, back = (lambda x: 10 ** (x / 20), lambda x: 20 * x.clamp_min(1e-9).log10()) if linear else (lambda x: x,) * 2
+    flat, mean = there(train.flatten(1)), there(train.flatten(1)).mean(0)
     axes = torch.linalg.svd(flat - mean, full_matrices=False)[2][:5].T
-    projected = mean + (test.flatten(1) - mean) @ axes @ axes.T
+    projected = back(mean + (there(test.flatten(1)) - mean) @ axes @ axes.T)
     expected = measures.log_spectral_distance(test, projected.clamp(test.min(), test.max()).view(test.shape))
-    assert torch.allclose(measures.principal_components(train, test, [5])[5], expected, rtol=0.02)
+    assert torch.allclose(measures.principal_components(train, test, [5], linear)[5], expected, rtol=0.02)
 
 
 def test_cosines_keep_a_smooth_picture_and_lose_a_rough_one():

@@ -154,6 +154,28 @@ def test_the_truth_is_where_the_search_stays(transform):
     assert convergence(found, coefficients.abs(), transform).max() < -80
 
 
+def test_peaks_rise_to_where_the_picture_has_them_above_the_rest_and_right_ones_stay(transform):
+    sounds = torch.as_tensor(np.stack([drum(seed, 0.03, tone, 0.05) for seed, tone in enumerate((150, 300, 700))]))
+    wanted = transform.forward(sounds).abs()
+    wanted = wanted / wanted.amax((1, 2), keepdim=True)
+    low = wanted.clamp(max=0.4)  # as a mean has it: 8 dB lower at the peaks
+    held = resynthesis.Held(transform, torch.ones(len(sounds), SAMPLES))
+
+    def height(signals):
+        """How far the loudest point stands above the mean of all that counts, in dB."""
+        level = 20 * transform.forward(signals).abs().clamp_min(1e-9).log10()
+        counts = wanted > 10 ** (resynthesis.PEAK_REST_DB / 20)
+        return level.amax((1, 2)) - torch.stack([one[there].mean() for one, there in zip(level, counts)])
+
+    flat = resynthesis.search_phase(low + 0j, transform, 30)
+    raised = resynthesis.with_peaks(flat, low, held, 1.0)
+    assert (height(sounds) - height(flat)).min() > 3
+    assert (height(sounds) - height(raised)).abs().max() < 2
+    right = sounds / transform.forward(sounds).abs().amax((1, 2))[:, None]
+    assert (resynthesis.with_peaks(right, wanted, held, 1.0) - right).abs().max() < 1e-4 * right.abs().max()
+    assert not resynthesis.with_peaks(0 * right, 0 * wanted, held, 1.0).any()
+
+
 def test_a_sound_is_the_same_to_the_bit_in_any_company(transform):
     magnitude = transform.forward(np.stack([drum(seed, 0.02 + 0.004 * seed) for seed in range(7)])).abs()
     noise = torch.randn(7, SAMPLES, generator=torch.Generator().manual_seed(0))
