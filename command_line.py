@@ -79,8 +79,8 @@ def run(main):
     SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
     """
     name = Path(sys.argv[0]).name
-    # Before torch: threads that spin while they wait slow a busy machine tenfold; those that sleep at once wake too late
-    # for small matrices. So they spin for some microseconds.
+    # Before torch: threads that spin while they wait slow a busy machine tenfold; those that sleep at once wake too
+    # late for small matrices. So they spin for some microseconds.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_memory()

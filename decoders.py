@@ -47,7 +47,7 @@ def logistic_noise(shape, generator=None):
     return torch.log(uniform) - torch.log1p(-uniform)
 
 
-def noise_field(z, cells, count, seed, reach=1.5, waves=32):
+def noise_field(z, cells, count, seed, reach=3.0, waves=32):
     """Logistic noise that changes slowly over the latent space: (B, latent) -> (B, count, cells).
 
     A Gaussian process with covariance exp(-distance^2 / (2 reach^2)), as a sum of waves with random directions

@@ -58,6 +58,10 @@ class VAE(nn.Module):
 
     dropout_units = 0
 
+    def parts(self):
+        """The weights that are learned apart, as lists: the gradient of each is clipped by itself."""
+        return [list(self.parameters())]
+
     def __init__(self, **config):
         super().__init__()
         self.config = config
@@ -171,9 +175,9 @@ class BernoulliVAE(VAE):
         self.touch = touch if velocities else 0
         self.touch_encoder = mlp([2 * cells + told, TOUCH_HIDDEN, 2 * touch], make) if self.touch else None
         self.velocity_net = VelocityNet(shape, latent + told + self.touch, rate=dropout) if velocities else None
-        self.parts = [1 if told else 0, self.touch, self.decoder.dropout_units if dropout else 0,
-                      self.velocity_net.dropout_units if velocities and dropout else 0]  # of the numbers for dropout
-        self.dropout_units = sum(self.parts)
+        self.dropout_parts = [1 if told else 0, self.touch, self.decoder.dropout_units if dropout else 0,
+                              self.velocity_net.dropout_units if velocities and dropout else 0]  # numbers for each
+        self.dropout_units = sum(self.dropout_parts)
 
     def cells(self, x):
         """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
@@ -196,11 +200,19 @@ class BernoulliVAE(VAE):
             told = told + self.begins(begins.long())
         return torch.cat([units, told.to(units.dtype)], -1)
 
+    def parts(self):
+        """The weights that are learned apart: those of the hits, and those of how hard they are struck."""
+        struck = [*(self.velocity_net.parameters() if self.velocity_net else ()),
+                  *(self.touch_encoder.parameters() if self.touch else ())]
+        theirs = {id(weights) for weights in struck}
+        hits = [weights for weights in self.parameters() if id(weights) not in theirs]
+        return [hits, struck] if struck else [hits]
+
     def split_dropout(self, dropout):
         """The uniform numbers for the touch, for the decoder and for the velocities' net, None where there are none."""
         if dropout is None:
             return None, None, None
-        return [part if part.shape[1] else None for part in dropout.split(self.parts, -1)[1:]]
+        return [part if part.shape[1] else None for part in dropout.split(self.dropout_parts, -1)[1:]]
 
     def encode(self, x, style=None, dropout=None, begins=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
@@ -512,7 +524,7 @@ class ConvVAE(VAE):
     """
 
     def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), neck=24,
-                 embedding=32, spread=0.7):
+                 embedding=32, spread=0.8):
         shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
         super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, neck=neck,
                          embedding=embedding, spread=spread)

@@ -70,8 +70,8 @@ def search(coefficients, transform, iterations, silence):
 def with_peaks(signals, magnitude, held, peak, rounds=2):
     """Signals (B, samples) whose highest magnitudes stand as far above the rest as `peak` above the magnitudes wanted.
 
-    The rest is where `magnitude` is less than PEAK_REST_DB below `peak`, on the mean over all that in dB. What is within
-    PEAK_DB of the top is stretched upwards, the top by all that it lacks, PEAK_MOST_DB at most.
+    The rest is what lies no deeper below `peak` than PEAK_REST_DB, by its mean in dB. What is within PEAK_DB of the top
+    is stretched upwards, the top by all that it lacks, PEAK_MOST_DB at most.
     """
     wanted = 20 * torch.log10(magnitude.clamp_min(1e-10) / peak)
     rest = (wanted > PEAK_REST_DB).to(wanted.dtype)

@@ -21,9 +21,10 @@ from training_options import add_arguments, fit_options
 HERE = Path(__file__).resolve().parent
 STEPS = 8100  # of a default training: a small collection is seen more often than a large one
 MOST_EPOCHS = 225
+MANY_BARS = 10_000  # from here on little dropout will do
 AS_WRITTEN = 6  # times that a bar as it is written is learned for each time that it begins elsewhere
-# What is not said on the command line, for bars and for digits. epochs None: by STEPS.
-DEFAULTS = {"bars": dict(latent=2, hidden=[256, 256], decoder="causal", width=384, dropout=0.1, weight_decay=0.01,
+# What is not said on the command line, for bars and for digits. None: by how many bars there are.
+DEFAULTS = {"bars": dict(latent=2, hidden=[256, 256], decoder="causal", width=384, dropout=None, weight_decay=0.01,
                          epochs=None, epoch_size=None, batch_size=128, learning_rate=3e-3, free_bits=3.2),
             "mnist": dict(latent=32, hidden=[512, 256], decoder="raster", width=128, dropout=0.0, weight_decay=0.01,
                           epochs=20, epoch_size=20_000, batch_size=16, learning_rate=2e-3, free_bits=10.0)}
@@ -51,7 +52,8 @@ def make_parser():
     group.add_argument("--width", type=number(int, 1),
                        help=f"size of a causal or raster decoder's layers {default('width')}")
     group.add_argument("--blocks", type=number(int, 1), default=4, help="of a raster decoder's layers (default 4)")
-    group.add_argument("--dropout", type=number(float, 0, 0.9), help=f"share of units dropped {default('dropout')}")
+    group.add_argument("--dropout", type=number(float, 0, 0.9), help="share of units dropped (default 0.1; of fewer "
+                       f"than {MANY_BARS:,} bars 0.3; mnist: {DEFAULTS['mnist']['dropout']:g})")
     group.add_argument("--weight-decay", type=number(float, 0), default=0.01,
                        help="of AdamW: how much of a weight each step of learning rate 1 would take (default 0.01)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
@@ -159,6 +161,8 @@ def main(argv=None):
         arguments.epochs = max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / len(bars["train"]))))
     if arguments.epoch_size is None:
         arguments.epoch_size = len(bars["train"])
+    if arguments.dropout is None:
+        arguments.dropout = 0.1 if len(bars["train"]) >= MANY_BARS else 0.3
     train, condition = with_bars_between(splits, labels["train"], arguments.begin)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,

@@ -8,9 +8,10 @@
 The designs differ in how a cell knows what was played before it: not at all (independent cells), by a memory that is
 carried from sixteenth to sixteenth (GRU), by attention over the sixteenths before, or by a causal convolution that
 reaches over the bar, as train_bernoulli.py has it by default; and in the code: 2 dimensions, 16, 32, the style told or
-not. All learn hits alone, by training.fit. Columns: the bound with k samples and the KL in nats a bar, on validation,
-the style unknown; of bars drawn at random clicks, the AUC of the classifier of evaluate.py, unique ones, and hits a
-bar; and milliseconds a click on one core.
+not; the last also learns from bars that begin between two bar lines, as train_bernoulli.py does. All learn hits alone,
+by training.fit. Columns: the bound with k samples and the KL in nats a bar, on validation, the style unknown; of bars
+drawn at random clicks, the AUC of the classifier of evaluate.py, unique ones, and hits a bar; and milliseconds a click
+on one core.
 """
 
 import sys
@@ -29,6 +30,7 @@ def designs(styles):
     import torch.nn as nn
     import torch.nn.functional as F
 
+    from bar_data import starts
     from decoders import CausalDecoder
     from models import BernoulliVAE
 
@@ -81,8 +83,8 @@ def designs(styles):
         made = BernoulliVAE(**{**dict(hidden=(256, 256), decoder="causal", dropout=0.2), **config})
         if decoder is not None:
             made.decoder = decoder((8, 64), made.latent, made.config["width"], rate=0.2)
-            made.parts[2] = made.decoder.dropout_units
-            made.dropout_units = sum(made.parts)
+            made.dropout_parts[2] = made.decoder.dropout_units
+            made.dropout_units = sum(made.dropout_parts)
         return made
 
     return {"independent cells of 2019, 2-D": (lambda: BernoulliVAE(hidden=(800,), activation="ReLU"), 0.0),
@@ -91,22 +93,29 @@ def designs(styles):
             "attention, 2-D": (lambda: model(AttentionDecoder), 3.2),
             "convolution, 2-D": (model, 3.2),
             "convolution, 2-D, style": (lambda: model(styles=styles), 3.2),
-            "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2)}
+            "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2),
+            "convolution, 2-D, style, between": (lambda: model(styles=styles, begins=len(starts("near"))), 3.2)}
 
 
-def train(make, splits, labels, free_bits, seconds, seed):
+def train(make, loaded, splits, labels, free_bits, seconds, seed):
     """A model trained for so much processor time; with it, the epochs and the seconds that it took."""
     import torch
 
     import training
+    from train_bernoulli import with_bars_between
+
+    between = with_bars_between(loaded, labels, "near")
 
     def fit(bars, epochs, folder):
         torch.manual_seed(seed)
         model = make()
-        condition = {"style": labels[:len(bars)]} if model.styles else {}
+        condition, count = {"style": labels[:len(bars)]} if model.styles else {}, len(bars)
+        if model.begins is not None:
+            bars, condition = between
         started = time.process_time()
         training.fit(model, bars, splits["validation"][:256], folder, epochs=epochs, free_bits=free_bits, seed=seed,
-                     train_condition=condition, device="cpu", labels=labels[:len(bars)], label_names=[], unit="bars")
+                     train_condition=condition, device="cpu", labels=labels[:count], label_names=[], unit="bars",
+                     epoch_size=count, map_size=count)
         return model.eval(), time.process_time() - started
 
     with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +165,7 @@ def main(argv=None):
     for name, (make, free_bits) in designs(styles).items():
         if arguments.only not in name:
             continue
-        model, epochs, seconds = train(make, splits, labels, free_bits, arguments.seconds, arguments.seed)
+        model, epochs, seconds = train(make, loaded, splits, labels, free_bits, arguments.seconds, arguments.seed)
         found = bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
         generator = torch.Generator().manual_seed(arguments.seed)
         points = evaluate.clicks(model, 2000, generator)
