@@ -26,6 +26,7 @@ from wishes import draw_exactly, fitting_noise, hit_targets, locked_cells
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
+REDRAWS = 8  # of a bar that came out empty
 TOUCH_HIDDEN, TOUCH_FREE = 128, 14.0  # units of its encoder; nats of a bar that cost nothing
 LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
@@ -291,17 +292,32 @@ class BernoulliVAE(VAE):
 
     @torch.no_grad()
     def decode_sample(self, z, generator=None, style=None):
-        """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8 velocities."""
+        """Examples drawn from p(x | z, not empty), independent of each other: (B, latent) -> (B, *shape) uint8."""
         noise = logistic_noise((len(z), 3, math.prod(self.shape)), generator).to(z.device)
         told = self.tell(z, style)
-        return self.with_velocities(self.decoder.draw(told, noise[:, 0]), told, noise[:, 1:])
+        cells = self.not_empty(told, noise[:, 0], lambda empty, _: logistic_noise(
+            (int(empty.sum()), noise.shape[-1]), generator).to(z.device))
+        return self.with_velocities(cells, told, noise[:, 1:])
+
+    def not_empty(self, told, noise, again):
+        """The cells drawn by noise (B, cells); where none is struck, drawn by other noise, again(which (B,), attempt).
+
+        No example to learn from is empty, and yet a draw is, once in a thousand. After REDRAWS it may be.
+        """
+        cells = self.decoder.draw(told, noise)
+        for attempt in range(REDRAWS):
+            empty = ~cells.any(-1)
+            if not empty.any():
+                break
+            cells[empty] = self.decoder.draw(told[empty], again(empty, attempt))
+        return cells
 
     @torch.no_grad()
     def draw(self, z, hits=None, seed=0, style=None, temperature=1.0, row_hits=None, locked=None, locked_rows=None):
         """The bar that stands at each point of the latent space: (B, latent) -> (B, *shape) uint8 velocities.
 
         Each bar is a draw from p(x | z) whose noise is given by the seed and changes slowly over the space: a point
-        has one bar, near points have near bars, and far points draw anew.
+        has one bar, near points have near bars, and far points draw anew. A bar that comes out empty is drawn again.
 
         hits: the exact number wanted. row_hits: {row: exact number}, of bars. Either is reached by shifting the logits
         of all cells that it speaks of together, and then by the hits that are the least unlikely to go or come.
@@ -329,7 +345,10 @@ class BernoulliVAE(VAE):
             cells = torch.cat([draw_exactly(self.decoder, targets, told[i:i + 1], noise[i, :1])
                                for i in range(len(z))])
         else:
-            cells = self.decoder.draw(told, noise[:, 0])
+            def again(empty, attempt):
+                return temperature * noise_field(z[empty], cells_count, 1, (seed or 0) + 7919 * (attempt + 1))[:, 0]
+
+            cells = self.not_empty(told, noise[:, 0], again) if kept is None else self.decoder.draw(told, noise[:, 0])
         return self.with_velocities(cells, told, noise[:, -2:], None if kept is None else kept * known)
 
     @torch.no_grad()

@@ -234,6 +234,7 @@ def test_drawn_bars_come_as_often_as_their_probability_says(decoder):
     z = torch.tensor([[0.5]])
     with torch.no_grad():
         probability = model.log_likelihood(bars, z.expand(len(bars), -1)).exp()
+        probability = probability * bars.flatten(1).any(1) / (1 - probability[0])  # an empty one is drawn again
         drawn = model.decode_sample(z.expand(count, -1), torch.Generator().manual_seed(0))
     cells = (drawn > 0).flatten(1).float()
     marginal = probability @ bars.flatten(1).float()
@@ -245,6 +246,22 @@ def test_drawn_bars_come_as_often_as_their_probability_says(decoder):
     found, expected = (torch.cat([counts[~rare], counts[rare].sum()[None]]) for counts in (found, expected))
     assert expected[-1] > 5 and len(expected) > 50
     assert scipy.stats.chisquare(found, expected).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("decoder", ["causal", "independent"])
+def test_no_bar_comes_out_empty_unless_nothing_is_likelier_than_not(decoder):
+    torch.manual_seed(0)
+    model = BernoulliVAE(shape=(2, 8), hidden=(8,), decoder=decoder, width=8)
+    with torch.no_grad():
+        model.decoder.out.bias.fill_(-2.5)  # one bar in four would be
+    z = torch.randn(400, 2)
+    with torch.no_grad():
+        empty = (~model.decoder.draw(z, decoders.logistic_noise((400, 16))).bool().any(1)).float().mean()
+    assert 0.1 < empty < 0.6
+    assert (model.decode_sample(z) > 0).flatten(1).any(1).all()
+    drawn = model.draw(z, seed=3)
+    assert (drawn > 0).flatten(1).any(1).all() and torch.equal(drawn, model.draw(z, seed=3))
+    assert not model.draw(z, temperature=0).any() and not model.draw(z, hits=0).any()
 
 
 # Drawing bars.
