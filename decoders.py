@@ -209,8 +209,11 @@ class CausalNet(nn.Module):
         known, weights, played = self.known_before(told, beside), self.masked_weights(), []
         later = self.past.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)   # (C, (T - 1) K)
         for t in range(self.blocks):
-            context = self.context_of(known[:, t])                                    # (B, units)
             block = torch.zeros(len(told), self.cells, dtype=told.dtype, device=told.device)
+            if passes is not None and not passes[t]:
+                played.append(block)
+                continue
+            context = self.context_of(known[:, t])                                    # (B, units)
             for _ in range(self.cells + 1 if passes is None else passes[t]):  # cell i is right after i + 1 passes
                 said = self.say(block, context, weights)
                 guess = answer(t, said.unflatten(-1, (self.outputs, self.cells)))
