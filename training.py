@@ -390,7 +390,8 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                     best = score
                     extra = {}
                     if labels is not None:
-                        told = train_condition if map_condition is None else map_condition
+                        told = {name: value[:map_size] for name, value in (
+                            train_condition if map_condition is None else map_condition).items()}
                         extra["map"] = {"codes": codes_of(model, train[:map_size], told).half(),
                                         "labels": torch.as_tensor(labels), "label_names": list(label_names),
                                         **(map_extra or {})}

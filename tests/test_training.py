@@ -609,6 +609,16 @@ def test_two_processes_equal_one_to_rounding(command_runs):
     assert output.count("best validation bound") == 1, "only the first process speaks"
 
 
+def test_the_map_holds_as_many_of_the_first_examples_as_asked_told_as_in_training(tmp_path):
+    bars, styles = some_bars(40), torch.arange(40) % 2
+    model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, styles=["FUNK", "ROCK"])
+    fit(model, bars, bars[:8], tmp_path / "run", epochs=1, train_condition={"style": styles}, labels=styles[:12],
+        label_names=["FUNK", "ROCK"], map_size=12, epoch_size=20, device="cpu")
+    kept = load_model(tmp_path / "run")
+    expected = training.codes_of(kept, bars[:12], {"style": styles[:12]})
+    assert torch.allclose(kept.map["codes"], expected, atol=2e-3) and len(kept.map["labels"]) == 12
+
+
 def test_torchrun_takes_no_option_of_ours_for_its_own():
     for action in train_bernoulli.make_parser()._actions[1:]:
         for option in action.option_strings:
