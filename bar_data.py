@@ -12,10 +12,11 @@ import numpy as np
 from bar_measures import contents
 from Midi_To_Activation_Matrix import groove_split, load_patterns, style_of
 
-BEATS, BEAT_STEPS = 4, 16  # of a bar; steps of a beat
-# Where bars to learn from begin: as they are written, on any beat, or also a little before and after (in steps: nobody
-# strikes a beat to the step, and one drummer's late is another one's early).
-BEGINNINGS = {"bar": (0,), "beat": (0,), "near": (0, 1, -1, 2, -2)}
+BEATS = (0, 16, 32, 48)  # the steps that they lie on
+# The steps of a bar on which bars to learn from begin, the bar line first: as they are written, on any beat, or also a
+# little before and after one, since nobody strikes a beat to the step, and one drummer's late is another one's early.
+BEGINNINGS = {"bar": (0,), "beat": BEATS,
+              "near": tuple((beat + off) % 64 for beat in BEATS for off in (0, 1, -1, 2, -2))}
 
 
 def split_by_content(bars, names, fraction=0.1, seed=0):
@@ -64,23 +65,17 @@ def load_bars(data, seed=0):
     return {side: (bars[index], [names[i] for i in index], [styles[i] for i in index]) for side, index in sides.items()}
 
 
-def starts(where):
-    """The steps on which bars to learn from begin, the bar line first: by the name of BEGINNINGS."""
-    return [step % (BEATS * BEAT_STEPS) for beat in range(BEATS if where != "bar" else 1)
-            for step in (beat * BEAT_STEPS + shift for shift in BEGINNINGS[where])]
-
-
 def bars_between(bars, names, labels, where="near", avoid=None):
     """The bars that begin within one bar and end in the next of the same file: as good drumming as those written.
 
     bars (n, 8, 64) uint8, files in one piece and in order, with names and labels [any] * n. where: see BEGINNINGS.
     avoid: bars none of which may come out. Bars with fewer than two hits do not count. Returns (bars (m, 8, 64), labels
-    [any] * m, the number among `starts(where)` of the step that each begins on, 1 and up: int64 (m,)).
+    [any] * m, the place in BEGINNINGS[where] of the step that each begins on, 1 and up: int64 (m,)).
     """
     pairs = [i for i in range(len(bars) - 1) if names[i] == names[i + 1]]
     unwanted = set() if avoid is None else set(contents(avoid))
     found, found_labels, begins = [bars[:0]], [], []
-    for number, step in enumerate(starts(where)[1:], 1):
+    for number, step in enumerate(BEGINNINGS[where][1:], 1):
         across = np.concatenate([bars[pairs][..., step:], bars[[i + 1 for i in pairs]][..., :step]], -1)
         good = [k for k, (bar, content) in enumerate(zip(across, contents(across)))
                 if np.count_nonzero(bar) >= 2 and content not in unwanted]

@@ -144,7 +144,7 @@ def main(argv=None):
     import torch
 
     import training
-    from bar_data import load_bars, starts
+    from bar_data import BEGINNINGS, load_bars
     from models import BernoulliVAE, packed_hits
 
     if Path(arguments.data).exists():
@@ -168,7 +168,7 @@ def main(argv=None):
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          touch=arguments.touch, width=arguments.width, dropout=arguments.dropout,
                          activation=arguments.activation, styles=styles, blocks=arguments.blocks,
-                         begins=len(starts(arguments.begin)))
+                         begins=len(BEGINNINGS[arguments.begin]))
     for net in (model.decoder, model.velocity_net):
         net.low_precision = training.low_precision(arguments.precision)
     folder = arguments.run or (

@@ -30,7 +30,7 @@ def designs(styles):
     import torch.nn as nn
     import torch.nn.functional as F
 
-    from bar_data import starts
+    from bar_data import BEGINNINGS
     from decoders import CausalDecoder
     from models import BernoulliVAE
 
@@ -94,7 +94,7 @@ def designs(styles):
             "convolution, 2-D": (model, 3.2),
             "convolution, 2-D, style": (lambda: model(styles=styles), 3.2),
             "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2),
-            "convolution, 2-D, style, between": (lambda: model(styles=styles, begins=len(starts("near"))), 3.2)}
+            "convolution, 2-D, style, between": (lambda: model(styles=styles, begins=len(BEGINNINGS["near"])), 3.2)}
 
 
 def train(make, loaded, splits, labels, free_bits, seconds, seed):

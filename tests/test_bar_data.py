@@ -51,7 +51,7 @@ def test_a_split_holds_out_about_the_fraction_asked_for():
        st.sampled_from(["bar", "beat", "near"]))
 def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where):
     owners = sorted(owners)
-    bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], bar_data.starts(where)
+    bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], bar_data.BEGINNINGS[where]
     between, labels, begins = bar_data.bars_between(bars, names, owners, where)
     expected = []
     for number, place in enumerate(places[1:], 1):
@@ -65,9 +65,8 @@ def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where)
 
 
 def test_bars_begin_on_the_line_first_then_on_beats_or_near_them():
-    assert bar_data.starts("bar") == [0] and bar_data.starts("beat") == [0, 16, 32, 48]
-    near = bar_data.starts("near")
-    assert near[0] == 0 and len(near) == len(set(near)) == 4 * len(bar_data.BEGINNINGS["near"])
+    near = bar_data.BEGINNINGS["near"]
+    assert all(steps[0] == 0 for steps in bar_data.BEGINNINGS.values()) and len(near) == len(set(near)) == 20
     assert all(min(abs(step - beat) for beat in (0, 16, 32, 48, 64)) <= 2 for step in near)
 
 
