@@ -203,10 +203,9 @@ class BernoulliVAE(VAE):
 
     def parts(self):
         """The weights that are learned apart: those of the hits, and those of how hard they are struck."""
-        struck = [*(self.velocity_net.parameters() if self.velocity_net else ()),
-                  *(self.touch_encoder.parameters() if self.touch else ())]
-        theirs = {id(weights) for weights in struck}
-        hits = [weights for weights in self.parameters() if id(weights) not in theirs]
+        hits, struck = [], []
+        for name, weights in self.named_parameters():
+            (struck if name.startswith(("velocity_net.", "touch_encoder.")) else hits).append(weights)
         return [hits, struck] if struck else [hits]
 
     def split_dropout(self, dropout):

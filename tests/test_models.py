@@ -264,6 +264,19 @@ def test_no_bar_comes_out_empty_unless_nothing_is_likelier_than_not(decoder):
     assert not model.draw(z, temperature=0).any() and not model.draw(z, hits=0).any()
 
 
+def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
+    model = BernoulliVAE(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2)
+    hits, struck = model.parts()
+    assert sorted(map(id, hits + struck)) == sorted(map(id, model.parameters()))
+    x, z = random_bars((2, 8), 5, 0.5), torch.randn(5, 2)
+    model.log_likelihood(x, z).sum().backward()
+    assert all(weights.grad is None for weights in struck) and any(weights.grad is not None for weights in hits)
+    model.zero_grad()
+    model.side_log_likelihood(x, z).sum().backward()
+    assert all(weights.grad is None for weights in hits) and any(weights.grad is not None for weights in struck)
+    assert len(BernoulliVAE(shape=(2, 8), hidden=(8,)).parts()) == 1
+
+
 # Drawing bars.
 
 @pytest.fixture(scope="module", params=["causal", "independent"])
