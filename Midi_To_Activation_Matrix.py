@@ -6,7 +6,6 @@
     python Midi_To_Activation_Matrix.py my_groove.mid --notation my_groove.musicxml    # a drum staff, for MuseScore
 """
 
-import csv
 import hashlib
 import os
 import re
@@ -464,35 +463,6 @@ def style_of(name):
     """The style that a file's name tells: "HOUSE1" -> "HOUSE", "session1/1_jazz-funk_80_beat_4-4" -> "jazz"."""
     words = re.search(r"[^\W\d_]+", str(name).replace("\\", "/").rsplit("/", 1)[-1])
     return words[0] if words else ""
-
-
-def groove_split(folder):
-    """Load the Groove MIDI Dataset by its published split.
-
-    Beats and fills in 4/4 by `info.csv`, and of these the bars with at least 2 hits: 17,291 bars to train, 2,161 to
-    validate, 2,195 to test.
-
-    Returns:
-        dict: split name -> (bars uint8 (n, 8, 64), names [str] * n, styles [str] * n).
-    """
-    folder = Path(folder)
-    splits = {}
-    with open(folder / "info.csv", newline="") as table:
-        rows = csv.DictReader(table)
-        missing = {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ())
-        if missing:
-            raise ValueError(f"{folder / 'info.csv'}: expected the columns {', '.join(sorted(missing))}")
-        for row in rows:
-            if row["time_signature"] != "4-4":
-                continue
-            bars, names, styles = splits.setdefault(row["split"], ([], [], []))
-            found = read_bars(folder / row["midi_filename"])
-            found = found[np.count_nonzero(found, axis=(1, 2)) >= 2]
-            name = row["midi_filename"].rsplit(".", 1)[0]
-            bars.append(found)
-            names += [name] * len(found)
-            styles += [style_of(name)] * len(found)
-    return {split: (np.concatenate(bars), names, styles) for split, (bars, names, styles) in splits.items()}
 
 
 # -- Converting, and telling what was found ---------------------------------------------------------------------------

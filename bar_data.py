@@ -5,12 +5,13 @@
     more, their_styles, begins = bars_between(bars, names, styles, avoid=splits["validation"][0])
 """
 
+import csv
 from pathlib import Path
 
 import numpy as np
 
 from bar_measures import contents
-from Midi_To_Activation_Matrix import groove_split, load_patterns, style_of
+from Midi_To_Activation_Matrix import load_patterns, read_bars, style_of
 
 BEATS = (0, 16, 32, 48)  # the steps that they lie on
 # The steps of a bar on which bars to learn from begin, the bar line first: as they are written, on any beat, or also a
@@ -65,12 +66,42 @@ def load_bars(data, seed=0):
     return {side: (bars[index], [names[i] for i in index], [styles[i] for i in index]) for side, index in sides.items()}
 
 
+def groove_split(folder):
+    """Load the Groove MIDI Dataset by its published split.
+
+    Beats and fills in 4/4 by `info.csv`, and of these the bars with at least 2 hits: 17,291 bars to train, 2,161 to
+    validate, 2,195 to test.
+
+    Returns:
+        dict: split name -> (bars uint8 (n, 8, 64), names [str] * n, styles [str] * n).
+    """
+    folder = Path(folder)
+    splits = {}
+    with open(folder / "info.csv", newline="") as table:
+        rows = csv.DictReader(table)
+        missing = {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ())
+        if missing:
+            raise ValueError(f"{folder / 'info.csv'}: expected the columns {', '.join(sorted(missing))}")
+        for row in rows:
+            if row["time_signature"] != "4-4":
+                continue
+            bars, names, styles = splits.setdefault(row["split"], ([], [], []))
+            found = read_bars(folder / row["midi_filename"])
+            found = found[np.count_nonzero(found, axis=(1, 2)) >= 2]
+            name = row["midi_filename"].rsplit(".", 1)[0]
+            bars.append(found)
+            names += [name] * len(found)
+            styles += [style_of(name)] * len(found)
+    return {split: (np.concatenate(bars), names, styles) for split, (bars, names, styles) in splits.items()}
+
+
 def bars_between(bars, names, labels, where="near", avoid=None):
     """The bars that begin within one bar and end in the next of the same file: as good drumming as those written.
 
     bars (n, 8, 64) uint8, files in one piece and in order, with names and labels [any] * n. where: see BEGINNINGS.
-    avoid: bars none of which may come out. Bars with fewer than two hits do not count. Returns (bars (m, 8, 64), labels
-    [any] * m, the place in BEGINNINGS[where] of the step that each begins on, 1 and up: int64 (m,)).
+    Where a bar of fewer than two hits was left out between two, nobody played the seam: 3 of 16,404 in the Groove MIDI
+    Dataset. avoid: bars none of which may come out. Bars with fewer than two hits do not count. Returns (bars
+    (m, 8, 64), labels [any] * m, the place in BEGINNINGS[where] of the step that each begins on, 1 and up: int64 (m,)).
     """
     pairs = [i for i in range(len(bars) - 1) if names[i] == names[i + 1]]
     unwanted = set() if avoid is None else set(contents(avoid))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import bar_data
 import Midi_To_Activation_Matrix as midi
 
 KICK, SNARE, OPEN_HAT, CLOSED_HAT = 36, 38, 46, 42
@@ -544,13 +545,13 @@ def test_groove_split_follows_the_published_table(tmp_path):
              "d1,d1/s,2,jazz/swing,90,fill,4-4,d1/2_jazz-swing_90_fill_4-4.mid,,1.0,validation",
              "d1,d1/s,3,rock,90,beat,3-4,d1/3_rock_90_beat_3-4.mid,,1.0,train"]
     (tmp_path / "info.csv").write_text("\n".join(table) + "\n")
-    splits = midi.groove_split(tmp_path)
+    splits = bar_data.groove_split(tmp_path)
     assert {split: (len(bars), names, styles) for split, (bars, names, styles) in splits.items()} == {
         "train": (1, ["d1/1_funk_80_beat_4-4"], ["funk"]),
         "validation": (1, ["d1/2_jazz-swing_90_fill_4-4"], ["jazz"])}
     (tmp_path / "info.csv").write_text("drummer,split\nd1,train\n")
     with pytest.raises(ValueError, match="info.csv: expected the columns midi_filename, time_signature"):
-        midi.groove_split(tmp_path)
+        bar_data.groove_split(tmp_path)
 
 
 # Showing.
