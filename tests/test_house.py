@@ -29,7 +29,7 @@ FLOORS = {
     7: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained"}  # their scripts: top floor
+SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained", "golden"}  # on the top floor
 NOT_AT_IMPORT = {"tkinter", "matplotlib.pyplot", "sounddevice"}
 
 
