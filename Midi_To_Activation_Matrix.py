@@ -9,7 +9,6 @@
 import hashlib
 import os
 import re
-import struct
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from command_line import Parser, number, one_line, replacing, run
+from formats import midi_file
 
 HERE = Path(__file__).resolve().parent
 INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  # the rows of every activation matrix
 KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
 STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
 MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file that claims more is broken, and would fill the memory
-MAX_BYTES = 1 << 26  # 64 MiB of MIDI is no drum part either
 
 # General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
 # (22 and 26: the edge of the hi-hat; 58: the rim of the third tom). Any other pitch is Percu, and counted as unmapped.
@@ -45,9 +44,7 @@ IS_MAPPED = np.array([pitch in PITCH_TO_INSTRUMENT for pitch in range(128)])
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1
 DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|"
                         r"conga|bongo|tamb|shaker|cabasa|cowbell", re.I)
-TICKS_PER_QUARTER = 480  # of the files we write
 TEXT_BARS = 8  # shown in the terminal
-END_TEXT = "end of track, seen by Midi_To_Activation_Matrix"
 MIDI_SUFFIXES = (".mid", ".midi")
 NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")  # what notation.py reads
 
@@ -98,145 +95,19 @@ def _read(path, channel, bars):
         if str(path).lower().endswith(NOTATION_SUFFIXES):
             import notation
             parts, end, ticks_per_quarter, meters, tempos = notation.read_parts(path)
-            hits = _drum_hits(parts, channel)
         else:
             with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size or MAX_BYTES + 1  # a pipe's is 0, and that of /dev/zero
-                data = file.read(min(size, MAX_BYTES + 1))
-            if len(data) > MAX_BYTES:
-                raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
-            hits, end, ticks_per_quarter, meters, tempos = _read_midi(data, channel)
+                size = os.fstat(file.fileno()).st_size or midi_file.MAX_BYTES + 1  # a pipe's is 0, and /dev/zero's
+                data = file.read(min(size, midi_file.MAX_BYTES + 1))
+            if len(data) > midi_file.MAX_BYTES:
+                raise ValueError(f"expected a MIDI file of at most {midi_file.MAX_BYTES} bytes")
+            parts, end, ticks_per_quarter, meters, tempos = midi_file.read_parts(data)
+        hits = _drum_hits(parts, channel)
         return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), ticks_per_quarter, tempos
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
     except OSError as error:
         raise OSError(error.errno, error.strerror or one_line(error), str(path)) from None  # a bad disk names none
-
-
-def _read_midi(data, channel):
-    """Read the drums of a Standard MIDI file, given its bytes.
-
-    symusic does it, at a twentieth of a millisecond a file. Three things it forgets matter here: where tracks end,
-    the numbers of the channels, and hits that are struck again before their note-off. So each track is given a marker
-    at its end, and much later a note-off for every drum: a note that lasts as late says that hits may be lost. Then,
-    and where channel 10 is silent or another one is asked for, `_read_track` reads, slower and completely.
-
-    Returns:
-        (hits, int arrays (n,) of ticks, pitches, velocities; end of the last track in ticks; ticks per quarter note;
-        meters [(tick, numerator, denominator)]; tempos [(tick, milliseconds per quarter note)]).
-    """
-    from symusic import Score
-
-    ticks_per_quarter, tracks = _split_into_tracks(data)
-    closed = [track[:-len(END_OF_TRACK)] + CLOSING for track in tracks]
-    try:
-        score = Score.from_midi(struct.pack(">4sIHHH", b"MThd", 6, 1, len(tracks), ticks_per_quarter)
-                                + b"".join(struct.pack(">4sI", b"MTrk", len(track)) + track for track in closed))
-    except RuntimeError as error:
-        raise ValueError(f"broken MIDI file ({one_line(error).removeprefix('MiniMidi: ')})") from None
-    last = score.end()
-    if score.start() < 0 or last < 0:
-        raise ValueError("broken MIDI file (its times go beyond 2^31 ticks)")
-    end, parts = last, []
-    if last >= LATE:
-        end = max([marker.time for marker in score.markers if marker.text == END_TEXT], default=last)
-    elif channel in (None, DRUM_CHANNEL):
-        parts = [track.notes.numpy() for track in score.tracks if track.is_drum and len(track.notes)]
-    if parts:
-        hits = [np.concatenate([part[key] for part in parts]) if len(parts) > 1 else parts[0][key]
-                for key in ("time", "pitch", "velocity")]
-    else:
-        hits = _drum_hits([part for track in tracks for part in _read_track(track)], channel)
-    meters = [(meter.time, meter.numerator, meter.denominator) for meter in score.time_signatures]
-    tempos = [(tempo.time, tempo.mspq / 1000) for tempo in score.tempos if tempo.mspq > 0]
-    return hits, end, ticks_per_quarter, meters, tempos
-
-
-LATE = 1 << 27  # ticks
-END_OF_TRACK = b"\xff\x2f\x00"
-CLOSING = (b"\xff\x06" + bytes([len(END_TEXT)]) + END_TEXT.encode()  # a marker, in place of the end of track
-           + b"\xc0\x80\x80\x00\x89"  # LATE ticks after it,
-           + b"\x00".join(bytes([pitch, 0]) for pitch in range(128))  # every drum off
-           + b"\x00" + END_OF_TRACK)
-
-
-def _split_into_tracks(data):
-    """Check the header of a Standard MIDI file. Returns (ticks per quarter note, [bytes of the events of a track])."""
-    if not data:
-        raise ValueError("empty file (0 bytes)")
-    start = data.find(b"MThd", 0, 256)  # some programs put a header of their own before it
-    if start < 0 or len(data) < start + 14:
-        raise ValueError("not a MIDI file (it has no MThd header)")
-    header_length, kind, promised, division = struct.unpack_from(">IHHH", data, start + 4)
-    if kind > 1:
-        raise ValueError(f"expected MIDI type 0 or 1, found type {kind}")
-    if division & 0x8000:
-        raise ValueError("its time is in SMPTE frames, expected ticks per quarter note")
-    if division == 0:
-        raise ValueError("broken MIDI file (0 ticks per quarter note)")
-    tracks, position = [], start + 8 + header_length
-    while len(tracks) < promised and position + 8 <= len(data):
-        name, length = struct.unpack_from(">4sI", data, position)
-        position += 8 + length
-        if position > len(data):
-            raise ValueError(f"broken MIDI file (a track is cut off, {position - len(data)} bytes are missing)")
-        if name == b"MTrk":
-            track = data[position - length:position]
-            tracks.append(track if track.endswith(END_OF_TRACK) else track + b"\x00" + END_OF_TRACK)
-    if len(tracks) < promised:
-        raise ValueError(f"broken MIDI file (its header promises {promised} tracks, {len(tracks)} are there)")
-    return division, tracks
-
-
-def _read_track(track):
-    """Read every note-on of a track, given its bytes. Returns [(name, channel 1 to 16, hits int (3, n))].
-
-    A channel each; a name where the track has one channel only, else None, as in files of type 0.
-    """
-    hits = {}  # by channel
-    name, position, tick, status = "", 0, 0, 0
-    try:
-        while True:
-            delta, position = _variable_length(track, position)
-            tick += delta
-            if track[position] >= 0x80:
-                event = track[position]
-                position += 1
-            else:
-                event = status  # running status
-            if event == 0xff:
-                length, start = _variable_length(track, position + 1)
-                if track[position] == 0x2f:
-                    break
-                if track[position] == 0x03 and not name:
-                    name = track[start:start + length].decode("latin-1").strip()
-                position = start + length
-            elif event in (0xf0, 0xf7):
-                length, start = _variable_length(track, position)
-                position = start + length
-            elif event >= 0xf0:
-                position += {0xf1: 1, 0xf2: 2, 0xf3: 1}.get(event, 0)
-            else:
-                status = event
-                if event & 0xf0 == 0x90 and track[position + 1]:
-                    hits.setdefault(event & 0x0f, []).append((tick, track[position], track[position + 1]))
-                position += 1 if event & 0xf0 in (0xc0, 0xd0) else 2
-    except IndexError:
-        pass  # the track ends in the middle of an event: what was read stands
-    if not hits:
-        return [(name, None, np.zeros((3, 0), int))]
-    return [(name if len(hits) == 1 else None, channel + 1, np.array(notes).T) for channel, notes in hits.items()]
-
-
-def _variable_length(data, position):
-    """Read one of MIDI's variable-length numbers. Returns (number, position after it)."""
-    number = 0
-    while True:
-        byte = data[position]
-        position += 1
-        number = number << 7 | byte & 0x7f
-        if byte < 0x80:
-            return number, position
 
 
 def _drum_hits(parts, channel):
@@ -369,30 +240,12 @@ def write_midi(bars, path, bpm=120):
     bars = check_bars(bars)
     if not 4 <= bpm <= 60_000:
         raise ValueError(f"bpm: expected 4 to 60000, found {bpm}")
-    step_ticks = TICKS_PER_QUARTER * 4 // STEPS_PER_BAR
-    events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
-              (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4
-    for bar, row, step in np.argwhere(bars).tolist():
-        tick, pitch = (bar * STEPS_PER_BAR + step) * step_ticks, INSTRUMENT_TO_PITCH[row]
-        events.append((tick, bytes([0x90 | DRUM_CHANNEL - 1, pitch, bars[bar, row, step]])))
-        events.append((tick + step_ticks // 2, bytes([0x80 | DRUM_CHANNEL - 1, pitch, 0])))  # before the next step
-    events.sort(key=lambda event: event[0])
-    events.append((len(bars) * STEPS_PER_BAR * step_ticks, END_OF_TRACK))
-    track, now = b"", 0
-    for tick, event in events:
-        track += _as_variable_length(tick - now) + event
-        now = tick
+    step_ticks = midi_file.TICKS_PER_QUARTER * 4 // STEPS_PER_BAR
+    hits = [((bar * STEPS_PER_BAR + step) * step_ticks, INSTRUMENT_TO_PITCH[row], bars[bar, row, step])
+            for bar, row, step in np.argwhere(bars).tolist()]
+    data = midi_file.to_bytes(hits, len(bars) * STEPS_PER_BAR * step_ticks, step_ticks // 2, bpm)
     with replacing(path) as temporary:
-        temporary.write_bytes(struct.pack(">4sIHHH", b"MThd", 6, 0, 1, TICKS_PER_QUARTER)
-                              + struct.pack(">4sI", b"MTrk", len(track)) + track)
-
-
-def _as_variable_length(number):
-    """A number in MIDI's variable-length form: 7 bits a byte, the high bit set on all but the last."""
-    data = bytes([number & 0x7f])
-    while number := number >> 7:
-        data = bytes([number & 0x7f | 0x80]) + data
-    return data
+        temporary.write_bytes(data)
 
 
 def check_bars(bars):

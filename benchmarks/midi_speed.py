@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import Midi_To_Activation_Matrix as midi
 from command_line import Parser, number, run
+from formats import midi_file
 
 
 def seconds_to_read(read, files):
@@ -65,6 +66,9 @@ def main(argv=None):
         "here, the whole job with a .npy a file": (seconds_to_convert, options.folder, len(files)),
         "  of which the disk: an empty file a file": (seconds_to_create, len(files), len(files)),
         "here, read_bars": (lambda some: seconds_to_read(midi.read_bars, some), files, len(files)),
+        "here, parsing alone":
+            (lambda some: seconds_to_read(lambda file: midi_file.read_parts(file.read_bytes()), some),
+             files, len(files)),
         "symusic, parsing alone": (lambda some: seconds_to_read(symusic.Score, some), files, len(files)),
         "pretty_midi, parsing alone":
             (lambda some: seconds_to_read(lambda file: pretty_midi.PrettyMIDI(str(file)), some), few, len(few)),

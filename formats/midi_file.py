@@ -1,0 +1,151 @@
+"""Standard MIDI files of type 0 and 1 as bytes, read and written: every note-on of every channel, in plain Python.
+
+    parts, end, ticks_per_quarter, meters, tempos = read_parts(Path("groove.mid").read_bytes())
+    Path("loop.mid").write_bytes(to_bytes([(0, 36, 100), (480, 38, 90)], end=1920, note_ticks=15))
+"""
+
+import struct
+from collections import defaultdict
+from itertools import islice
+
+import numpy as np
+
+MAX_BYTES = 1 << 26  # 64 MiB of MIDI is no drum part: read no more of a file that claims more
+TICKS_PER_QUARTER = 480  # of the files we write
+NAME, END_OF_TRACK, TEMPO, METER = 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
+
+
+def read_parts(data):
+    """Read the bytes of a MIDI file. Each note-on is a hit, whether its note-off follows or not.
+
+    Returns:
+        (parts [(name or None, channel 1 to 16, hits int (3, n): ticks, pitches, velocities)], end of the last track in
+        ticks, ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, milliseconds a quarter
+        note)]). Each channel of a track is a part, and has its name where the track has one channel only. A track
+        without notes is a part on channel None: its name may tell of silent drums.
+    Raises:
+        ValueError, with the reason, where the file is broken or of another kind.
+    """
+    ticks_per_quarter, tracks = _split_into_tracks(data)
+    parts, metas, end = [], [], 0
+    for track in tracks:
+        notes, metas_here, last = _read_track(track)
+        name = next((text for _, kind, content in metas_here
+                     if kind == NAME and (text := content.decode("latin-1").strip())), "")
+        parts += [(name if len(notes) == 1 else None, status - 0x8f, np.array(hits).reshape(-1, 3).T)
+                  for status, hits in notes.items()] or [(name, None, np.zeros((3, 0), int))]
+        metas += metas_here
+        end = max(end, last)
+    metas.sort(key=lambda meta: meta[0])
+    meters = [(tick, content[0], 1 << content[1]) for tick, kind, content in metas if kind == METER]
+    tempos = [(tick, int.from_bytes(content, "big") / 1000) for tick, kind, content in metas if kind == TEMPO]
+    return parts, end, ticks_per_quarter, meters, [tempo for tempo in tempos if tempo[1]]  # 0 ms is no tempo
+
+
+def _split_into_tracks(data):
+    """Check the header of a MIDI file. Returns (ticks per quarter note, [bytes of the events of a track])."""
+    if not data:
+        raise ValueError("empty file (0 bytes)")
+    start = data.find(b"MThd", 0, 256)  # some programs put a header of their own before it
+    if start < 0 or len(data) < start + 14:
+        raise ValueError("not a MIDI file (it has no MThd header)")
+    header_length, kind, promised, division = struct.unpack_from(">IHHH", data, start + 4)
+    if kind > 1:
+        raise ValueError(f"expected MIDI type 0 or 1, found type {kind}")
+    if division & 0x8000:
+        raise ValueError("its time is in SMPTE frames, expected ticks per quarter note")
+    if division == 0:
+        raise ValueError("broken MIDI file (0 ticks per quarter note)")
+    tracks = list(islice(_tracks(data, start + 8 + header_length), promised))
+    if len(tracks) < promised:
+        raise ValueError(f"broken MIDI file (its header promises {promised} tracks, {len(tracks)} are there)")
+    return division, tracks
+
+
+def _tracks(data, position):
+    """Yield the bytes of each track from a position on; chunks of another kind are passed over."""
+    while position + 8 <= len(data):
+        name, length = struct.unpack_from(">4sI", data, position)
+        position += 8 + length
+        if position > len(data):
+            raise ValueError(f"broken MIDI file (a track is cut off, {position - len(data)} bytes are missing)")
+        if name == b"MTrk":
+            yield data[position - length:position]
+
+
+def _read_track(track):
+    """Returns ({status: [tick, pitch, velocity, tick, ...] of its note-ons}, metas [(tick, kind, content)], end)."""
+    notes, metas, tick, status, stream = defaultdict(list), [], 0, 0, iter(track)
+    try:
+        for byte in stream:  # nearly all time goes here: no call that is not needed
+            tick += byte if byte < 0x80 else _number(byte, stream)
+            byte = next(stream)
+            if byte >= 0xf0:
+                metas.append((tick, *_read_meta(byte, stream)))
+                if metas[-1][1] == END_OF_TRACK:
+                    break
+                continue
+            if byte >= 0x80:
+                status, byte = byte, next(stream)  # else running status: the one before holds on
+            second = 0 if 0xc0 <= status < 0xe0 else next(stream)  # a program or a pressure is one byte
+            if not status or (byte | second) >= 0x80:
+                raise ValueError("broken MIDI file (an event without a status, or data above 127)")
+            if second and 0x90 <= status < 0xa0:  # a note-on of velocity 0 is a note-off
+                notes[status] += tick, byte, second
+    except StopIteration:
+        raise ValueError("broken MIDI file (a track ends in the middle of an event)") from None
+    if tick >= 1 << 31:
+        raise ValueError("broken MIDI file (its times go beyond 2^31 ticks)")
+    return notes, metas, tick
+
+
+def _read_meta(status, stream):
+    """Read a meta or system event after its status. Returns (kind, content); a system event's kind is its status."""
+    if status not in (0xf0, 0xf7, 0xff):
+        raise ValueError(f"broken MIDI file (an event of status {status:#x})")
+    kind = next(stream) if status == 0xff else status
+    length = _number(next(stream), stream)
+    content = bytes(islice(stream, length))
+    if len(content) < length or kind == METER and length < 2:
+        raise ValueError("broken MIDI file (a meta event is cut off)")
+    return kind, content
+
+
+def _number(byte, stream):
+    """Read a number in variable-length form, given its first byte: 7 bits a byte, all but the last above 127."""
+    number = byte & 0x7f
+    while byte >= 0x80:
+        byte = next(stream)
+        number = number << 7 | byte & 0x7f
+        if number >> 28:
+            raise ValueError("broken MIDI file (a number of more than 28 bits)")
+    return number
+
+
+def to_bytes(hits, end, note_ticks, bpm=120):
+    """Give the bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
+
+    Arguments:
+        hits: [(tick, pitch, velocity)], whole numbers, in any order; those of one tick are written as they come.
+        end: of the track, in ticks, not before the end of a note.
+        note_ticks: how long each note is.
+        bpm: quarter notes a minute, 4 to 60,000.
+    """
+    events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
+              (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4
+    for tick, pitch, velocity in hits:
+        events += (tick, bytes([0x99, pitch, velocity])), (tick + note_ticks, bytes([0x89, pitch, 0]))
+    events.sort(key=lambda event: event[0])
+    track, now = b"", 0
+    for tick, event in [*events, (end, b"\xff\x2f\x00")]:
+        track += _as_variable_length(tick - now) + event
+        now = tick
+    return struct.pack(">4sIHHH4sI", b"MThd", 6, 0, 1, TICKS_PER_QUARTER, b"MTrk", len(track)) + track
+
+
+def _as_variable_length(number):
+    """A number in variable-length form."""
+    data = bytes([number & 0x7f])
+    while number := number >> 7:
+        data = bytes([number & 0x7f | 0x80]) + data
+    return data
