@@ -15,24 +15,30 @@ Without a window it prints the bars as text and writes what is asked for; the sa
 
 import argparse
 import contextlib
+import signal
 from pathlib import Path
 
-import numpy as np
-
-import bar_tools
-import drum_map
-import sequencer
-from bar_files import write_all
-from bar_tools import FASTEST, SLOWEST
+# first, since it sets variables that torch reads when it is imported
 from command_line import Parser, number, run
-from Midi_To_Activation_Matrix import INSTRUMENTS, STEPS_PER_BAR, as_text, load_patterns
-from window import Window
+
+import matplotlib
+import numpy as np
+import torch
+
+from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
+from instrument import browser, sequencer
+from instrument.editor import FASTEST, SLOWEST
+from instrument.files import MOST_BARS, read_pattern, write_all
+from instrument.window import Window
+from patterns import latent_map, paths, sampling
+from patterns.sampling import Constraints
+from patterns.latent_map import fact_of
+from sounds import kits
+from sounds.kits import open_kit
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "pretrained" / "bernoulli_map.pt"
 FRAMES_PER_SECOND, WEB_FRAMES_PER_SECOND = 30, 12
-MOST_BARS = 1000  # at once: half an hour at 120 bpm
-NEIGHBOURS = 3  # played bars that are told of each bar
 
 
 def open_model(path):
@@ -40,35 +46,9 @@ def open_model(path):
     if path == MODEL and not path.exists():
         raise FileNotFoundError(f"{path}: no such file; train a map with `python train_bernoulli.py`, then give the "
                                 "best.pt of its run with --model")
-    import torch
-
-    import training
 
     torch.set_num_threads(1)  # one bar is too small to share out, and the sound wants the other cores
-    model = training.load_model(path)
-    if not hasattr(model, "draw") or tuple(model.shape) != (len(INSTRUMENTS), STEPS_PER_BAR):
-        raise ValueError(f"{path}: expected a model of drum bars (a BernoulliVAE of 8 x 64), found another "
-                         f"{type(model).__name__}")
-    return model
-
-
-def open_kit(path, seed):
-    """The eight sounds of a folder; or, by seed, eight of a sound model (a run folder or .pt of train_audio.py)."""
-    if path.suffix != ".pt" and not (path / "best.pt").is_file():
-        return sequencer.load_kit(path)
-    import sound_model
-
-    return sound_model.kit(sound_model.load_sound_model(path), seed)
-
-
-def read_pattern(path, bars=None):
-    """The bars of a file, uint8 (bars, 8, 64), at most `bars` of them where given."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
-    found = load_patterns(path)[0]
-    if len(found) > MOST_BARS and not bars:
-        raise ValueError(f"{path}: expected at most {MOST_BARS} bars, found {len(found)}; --bars N takes the first N")
-    return found[:bars]
+    return latent_map.load_bar_model(path)
 
 
 def chosen_bars(options):
@@ -77,8 +57,8 @@ def chosen_bars(options):
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
     model, seed = open_model(options.model), options.seed or 0
-    plane, played = drum_map.Plane(model), bar_tools.PlayedBars(model)
-    style = bar_tools.style_index(model, options.style)
+    plane, played = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
+    style = sampling.style_index(model, options.style)
     bars, codes = bars_and_codes(options, model, plane, own, seed, style)
     facts = [fact_of(bar, code, plane, played) for bar, code in zip(own if options.like else bars, codes)]
     if options.nearest:
@@ -95,15 +75,15 @@ def bars_and_codes(options, model, plane, own, seed, style):
     if options.path:
         kept = {"locked": own[0], "locked_rows": options.lock} if options.lock else {}
         start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
-        return bar_tools.path(model, start, end, options.bars or 8, not options.no_fills, seed, **wishes, **kept)
+        return paths.path(model, start, end, options.bars or 8, not options.no_fills, seed, Constraints(**wishes, **kept))
     if options.at:
         codes = [plane.to_code(*options.at)] * (1 if own is None else len(own))
     elif options.random:
-        codes = [bar_tools.random_code(model, seed, i, style) for i in range(options.random)]
+        codes = [latent_map.random_code(model, seed, i, style) for i in range(options.random)]
     else:
-        codes = bar_tools.encode(model, own, style)
+        codes = sampling.encode(model, own, style)
     if options.humanise:
-        return bar_tools.humanise(model, own, codes, style, seed, options.temperature), codes
+        return sampling.humanise(model, own, codes, style, seed, options.temperature), codes
     if options.pattern and not options.lock:
         return own, codes
     bars = []
@@ -112,22 +92,8 @@ def bars_and_codes(options, model, plane, own, seed, style):
             wishes |= {"locked": own[i % len(own)], "locked_rows": options.lock}
         if options.like and options.density is None:
             wishes["hits"] = np.count_nonzero(own[i])
-        bars.append(bar_tools.draw(model, code[None], seed + i, **wishes)[0])
+        bars.append(sampling.draw(model, code[None], seed + i, Constraints(**wishes))[0])
     return np.stack(bars), codes
-
-
-def fact_of(bar, code, plane, played):
-    """What is to be said of a bar (8, 64) at a code.
-
-    {"point": (x, y), "near": style or None, "hits": int, "novelty": cells to the nearest played bar or None, "index":
-    which that is, "nearest": [(style, cells, (x, y))]}
-    """
-    point = tuple(plane.from_codes(code).tolist())
-    indices, cells = played.nearest(bar, NEIGHBOURS)
-    nearest = [(played.name(index), int(distance), tuple(plane.from_codes(played.code(index)).tolist()))
-               for index, distance in zip(indices, cells)]
-    return {"point": point, "near": plane.style_near(*point), "hits": np.count_nonzero(bar), "nearest": nearest,
-            "novelty": nearest[0][1] if nearest else None, "index": indices[0] if nearest else None}
 
 
 def in_words(fact):
@@ -144,12 +110,6 @@ def in_words(fact):
 
 def open_window(options):
     """Open the window, in a browser where that is asked for or nothing else is there, until it is closed."""
-    import signal
-
-    import matplotlib
-
-    import browser
-
     kit, model = open_kit(options.kit, options.seed or 0), open_model(options.model)
     matplotlib.rcParams["toolbar"] = "None"
     if options.web or options.port:
@@ -166,7 +126,7 @@ def open_window(options):
         stack.callback(player.close)
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
-        wishes = {"style": bar_tools.style_index(model, options.style), "hits": options.density,
+        wishes = {"style": sampling.style_index(model, options.style), "hits": options.density,
                   "row_hits": dict(options.row_hits), "temperature": options.temperature}
         dialogue, paste = tk_helpers(figure) if matplotlib.get_backend().lower() == "tkagg" else (None, None)
         window = Window(figure, model, kit, player, options.save_to, options.bpm, wishes, options.seed, log,
@@ -295,7 +255,7 @@ def main(argv=None):
                        help="of what is random (default: 0; for the window's random points, always another)")
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
-    group.add_argument("--kit", type=Path, default=sequencer.KIT,
+    group.add_argument("--kit", type=Path, default=kits.KIT,
                        help="folder of eight sounds (default: dataset_audio/kit)")
     group = parser.add_argument_group("the window")
     group.add_argument("--web", action="store_true",

@@ -13,17 +13,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
+# first, since it sets variables that torch reads when it is imported
 from command_line import Parser, number, one_line, replacing, run
-from formats import midi_file
+
+import numpy as np
+from tqdm import tqdm
+
+from formats import midi_file, notation
+from formats.activation_matrix import (CLAP, CLOSED_HAT, CYMBAL, INSTRUMENTS, KICK, OPEN_HAT, PERCUSSION, SNARE,
+                                       STEPS_PER_BAR, TOM, as_text, check_bars, load_matrix)
+from formats.bar_picture import show, write_picture
 
 HERE = Path(__file__).resolve().parent
-INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  # the rows of every activation matrix
-KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
-STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
 MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file that claims more is broken, and would fill the memory
-
 # General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
 # (22 and 26: the edge of the hi-hat; 58: the rim of the third tom). Any other pitch is Percu, and counted as unmapped.
 PITCHES = {
@@ -40,7 +42,6 @@ PITCH_TO_INSTRUMENT = {pitch: row for row, pitches in PITCHES.items() for pitch 
 INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # what write_midi writes
 ROW_OF_PITCH = np.array([PITCH_TO_INSTRUMENT.get(pitch, PERCUSSION) for pitch in range(128)])
 IS_MAPPED = np.array([pitch in PITCH_TO_INSTRUMENT for pitch in range(128)])
-
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1
 DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|"
                         r"conga|bongo|tamb|shaker|cabasa|cowbell", re.I)
@@ -93,7 +94,6 @@ def _read(path, channel, bars):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
     try:
         if str(path).lower().endswith(NOTATION_SUFFIXES):
-            import notation
             parts, end, ticks_per_quarter, meters, tempos = notation.read_parts(path)
         else:
             with open(path, "rb") as file:
@@ -248,20 +248,6 @@ def write_midi(bars, path, bpm=120):
         temporary.write_bytes(data)
 
 
-def check_bars(bars):
-    """Return bars as uint8 (n, 8, 64). Takes (8, 64) too; ValueError unless whole velocities 0 to 127."""
-    bars = np.asarray(bars)
-    if bars.ndim == 2:
-        bars = bars[None]
-    if bars.ndim != 3 or bars.shape[1:] != (len(INSTRUMENTS), STEPS_PER_BAR) or not len(bars):
-        raise ValueError(f"bars: expected the shape (bars, 8, 64) or (8, 64), found {bars.shape}")
-    if not np.issubdtype(bars.dtype, np.number) or np.iscomplexobj(bars):
-        raise ValueError(f"bars: expected whole velocities 0 to 127, found the type {bars.dtype}")
-    if not ((bars >= 0) & (bars <= 127) & (bars == np.floor(bars))).all():
-        raise ValueError(f"bars: expected whole velocities 0 to 127, found {bars.min()} to {bars.max()}")
-    return bars.astype(np.uint8)
-
-
 # -- Folders of bars --------------------------------------------------------------------------------------------------
 
 def load_patterns(source, minimum_hits=0):
@@ -280,7 +266,7 @@ def load_patterns(source, minimum_hits=0):
     bars, names = [np.zeros((0, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)], []
     for file in files:
         try:
-            found = _load_matrix(file) if file.suffix.lower() == ".npy" else read_bars(file)
+            found = load_matrix(file) if file.suffix.lower() == ".npy" else read_bars(file)
         except (ValueError, OSError) as error:
             if not source.is_dir():
                 raise
@@ -293,29 +279,6 @@ def load_patterns(source, minimum_hits=0):
     if not names:
         raise ValueError(f"{source}: expected matrices (.npy) or MIDI with drums, found no bar in {len(files)} files")
     return np.concatenate(bars), names
-
-
-def _load_matrix(path):
-    """Load a matrix, uint8 (n, 8, 64), or the classic 0.0 and 1.0. ValueError, naming the file, for anything else."""
-    try:
-        bars = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header that lies takes no memory
-    except (ValueError, EOFError) as error:
-        reason = "it holds Python objects, or is something else" if "ickle" in str(error) else one_line(error)
-        raise ValueError(f"{path}: expected a NumPy matrix ({reason})") from None
-    if not isinstance(bars, np.ndarray):
-        raise ValueError(f"{path}: expected a NumPy matrix, found an archive of them")
-    try:
-        if np.issubdtype(bars.dtype, np.floating) and np.isin(bars, (0, 1)).all():
-            bars = 100 * bars
-        return check_bars(bars)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def style_of(name):
-    """The style that a file's name tells: "HOUSE1" -> "HOUSE", "session1/1_jazz-funk_80_beat_4-4" -> "jazz"."""
-    words = re.search(r"[^\W\d_]+", str(name).replace("\\", "/").rsplit("/", 1)[-1])
-    return words[0] if words else ""
 
 
 # -- Converting, and telling what was found ---------------------------------------------------------------------------
@@ -335,8 +298,6 @@ def convert_folder(source, target, channel=None, bars="all", progress=False):
         "same_bars": how many repeat an earlier one exactly, "same_hits": bars that do apart from the velocities;
         "mean_ms", "largest_ms": distance between a hit and its step.
     """
-    from tqdm import tqdm
-
     source, target = Path(source), Path(target)
     root = source if source.is_dir() else source.parent
     files = _files(source, MIDI_SUFFIXES + NOTATION_SUFFIXES)
@@ -406,89 +367,13 @@ def print_report(report):
           f"{report['largest_ms']:.2f} ms at most")
 
 
-# -- Showing ----------------------------------------------------------------------------------------------------------
-
-def as_text(bar):
-    """A bar, (8, 64), as lines of text: a row an instrument, `|` at the beats, `-` soft, `o` medium, `X` loud."""
-    lines = []
-    for name, row in zip(INSTRUMENTS, bar):
-        glyphs = "".join(".-oX"[0 if velocity == 0 else 1 + min(velocity // 43, 2)] for velocity in row.tolist())
-        beats = "|".join(glyphs[beat:beat + 16] for beat in range(0, STEPS_PER_BAR, 16))
-        lines.append(f"{name:>5} |{beats}|")
-    return "\n".join(lines)
-
-
-def draw(bars, title, figure, most=16):
-    """Draw bars, (n, 8, 64), at most the first `most`, into a matplotlib Figure: velocity as colour, beats as lines."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    shown = bars[:most]
-    columns = 1 if len(shown) <= 4 else 2
-    rows = -(-len(shown) // columns)
-    width, height = (10.0, 13.5)[columns - 1], 0.5 + (1.5 if rows <= 4 else 1.1) * rows  # inches: fits a screen
-    figure.set_size_inches(width, height)
-    figure.set_facecolor("white")
-    colours = LinearSegmentedColormap.from_list("velocity", ["#a8cbe8", "#2f74b5", "#08203e"])
-    axes = figure.subplots(rows, columns, squeeze=False).T.ravel()  # down the first column, then the second
-    for number, (axis, bar) in enumerate(zip(axes, shown), start=1):
-        axis.set_facecolor("#f5f4f0")
-        for beat in (16, 48):
-            axis.axvspan(beat - 0.5, beat + 15.5, color="#ebe9e3", zorder=0)
-        image = axis.imshow(np.ma.masked_equal(bar, 0), cmap=colours, vmin=1, vmax=127, aspect="auto",
-                            interpolation="nearest", zorder=2)
-        axis.hlines(np.arange(0.5, 7), -0.5, 63.5, color="white", linewidth=1.2, zorder=3)
-        axis.vlines(np.arange(3.5, 63, 4), -0.5, 7.5, color="white", linewidth=0.7, zorder=1)
-        axis.vlines((15.5, 31.5, 47.5), -0.5, 7.5, color="#8b8a84", linewidth=0.9, zorder=4)
-        axis.set_yticks(range(len(INSTRUMENTS)), INSTRUMENTS)
-        axis.set_xticks(range(0, STEPS_PER_BAR, 16), [f"{number}.{beat}" for beat in (1, 2, 3, 4)], ha="left")
-        axis.tick_params(length=0, labelsize=8 if rows <= 4 else 6.5, pad=2, colors="#44433f")
-        axis.spines[:].set_visible(False)
-    for axis in axes[len(shown):]:
-        axis.set_visible(False)
-    more = f", the first {len(shown)} of {len(bars)} bars" if len(bars) > len(shown) else ""
-    figure.text(0.1 / width, 1 - 0.1 / height, f"{title}{more}", fontsize=12, ha="left", va="top")
-    figure.tight_layout(rect=(0, 0, 1 - 0.7 / width, 1 - 0.35 / height))
-    scale = figure.add_axes((1 - 0.6 / width, 1 - 1.6 / height, 0.12 / width, 1.1 / height))
-    figure.colorbar(image, cax=scale, ticks=(1, 32, 64, 96, 127)).outline.set_visible(False)
-    scale.tick_params(length=0, labelsize=7, colors="#44433f")
-    scale.set_title("velocity", fontsize=7, color="#44433f")
-
-
-def show(bars, title):
-    """Draw bars in a window, and wait until it is closed. Returns False, at once, where there is no display."""
-    import matplotlib
-    from matplotlib import pyplot
-    from matplotlib.backends import BackendFilter, backend_registry
-
-    figure = pyplot.figure(title)  # now matplotlib has looked for a display
-    if matplotlib.get_backend().lower() not in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
-        pyplot.close(figure)
-        return False
-    draw(bars, title, figure)
-    pyplot.show()
-    return True
-
-
-def write_picture(bars, title, path):
-    """Draw bars into a picture file: PNG, SVG or PDF, by its suffix; ValueError for another."""
-    from matplotlib.figure import Figure
-
-    figure = Figure()
-    draw(bars, title, figure)
-    kind = path.suffix[1:].lower() or "png"
-    if kind not in figure.canvas.get_supported_filetypes():
-        raise ValueError(f"{path}: expected a name that ends in .png, .svg or .pdf")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format=kind)
-
-
 def show_file(path, channel=None, bars="all", plot=None, staff=None):
     """Show a file's bars: as text, and in a window, or in the files that `plot` and `staff` name (see `main`).
 
     Returns a dict: "bars" uint8 (n, 8, 64), "bpm" at the first of them, and the facts of `read_with_facts`.
     """
     if path.suffix.lower() == ".npy":
-        matrices, facts = _load_matrix(path), {"bpm": 120.0}
+        matrices, facts = load_matrix(path), {"bpm": 120.0}
         matrices = matrices[:1] if bars == "first" else matrices
     else:
         matrices, facts = read_with_facts(path, channel, bars)
@@ -497,7 +382,6 @@ def show_file(path, channel=None, bars="all", plot=None, staff=None):
     if len(matrices) > TEXT_BARS:
         print(f"... and {len(matrices) - TEXT_BARS} bars more\n")
     if staff:
-        import notation
         notation.write_staff(matrices, staff, INSTRUMENT_TO_PITCH, facts["bpm"], title=path.stem)
         print(f"wrote {staff}")
     if plot:

@@ -14,7 +14,6 @@ what is missing or stale.
 import contextlib
 import functools
 import importlib
-import io
 import json
 import os
 import sys
@@ -23,88 +22,22 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
+# first, since it sets variables that torch reads when it is imported
 from command_line import USER_ERRORS, Parser, number, one_line, replacing, run
-from nonstationary_gabor import NSGT, LogScale, MelScale, OctScale, Scale  # noqa: F401 - Scale: for scales of your own
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed, parallel_config
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from formats.audio import FADE_SECONDS, SUFFIXES, fit_length, load_audio
+from transforms.nsgt import NSGT
+from transforms.scales import LogScale, MelScale, OctScale
 
 INDEX = "nsgt.json"
 SETTINGS = ("scale", "rate", "downsample", "min_freq", "max_freq", "bins", "seconds")
-SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3")
 SCALES = {"oct": OctScale, "log": LogScale, "mel": MelScale}
-FADE_SECONDS = 0.01  # at the end of a sound that --seconds cuts short
-
-
-def load_audio(path, sample_rate=None):
-    """Read a sound (WAV, AIFF, FLAC, OGG, MP3): its samples, mixed to mono, and their rate.
-
-    Args:
-        path: the file.
-        sample_rate: the rate wanted, in Hz; None keeps the file's own.
-
-    Returns:
-        (samples, sample_rate): float32, shape (samples,), full scale 1; rate in Hz.
-
-    Raises:
-        OSError: there is no such file, or it may not be read.
-        ValueError: it is no sound, holds no samples, or holds values that are not finite.
-    """
-    import soundfile
-
-    path = Path(path)
-    with open(path, "rb") as file:  # a missing file or a folder is an OSError that names it
-        try:
-            samples, rate = soundfile.read(file, dtype="float32", always_2d=True)  # (samples, channels)
-        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
-            reason = getattr(error, "error_string", None) or error
-            raise ValueError(f"{path}: expected a sound file, found one that cannot be read ({reason})") from error
-    if not len(samples):
-        raise ValueError(f"{path}: expected a sound, found a file of 0 samples")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{path}: expected finite samples, found {np.sum(~np.isfinite(samples))} that are not")
-    samples = samples.mean(axis=1)  # (samples,)
-    if sample_rate is not None and sample_rate != rate:
-        import soxr
-
-        if not sample_rate > 0:
-            raise ValueError(f"sample_rate: expected more than 0 Hz, found {sample_rate}")
-        samples, frames = soxr.resample(samples, rate, sample_rate), len(samples)
-        if not len(samples):
-            raise ValueError(f"{path}: its {frames} samples at {rate} Hz leave none at {sample_rate} Hz")
-        rate = sample_rate
-    return samples, rate
-
-
-def save_audio(path, samples, sample_rate, subtype="PCM_24"):
-    """Write a sound, whole or not at all; the suffix of `path` chooses the format.
-
-    Args:
-        path: the file; folders that are missing are made.
-        samples: shape (samples,) or (samples, channels), within [-1, 1] unless subtype is "FLOAT" or "DOUBLE": nothing
-            is ever clipped here.
-        sample_rate: in Hz.
-        subtype: soundfile's name of the sample format; a format that does not know it gets its own default.
-
-    Raises:
-        OSError: nothing can be written there.
-        ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers; an unknown suffix.
-    """
-    import soundfile
-
-    path, samples = Path(path), np.asarray(samples)
-    kind = {"AIF": "AIFF"}.get(path.suffix[1:].upper(), path.suffix[1:].upper())
-    if kind not in soundfile.available_formats():
-        raise ValueError(f"{path}: expected a name that ends in .wav, .flac, .aiff, .ogg or .mp3")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{path}: expected finite samples, found {np.sum(~np.isfinite(samples))} that are not")
-    peak = np.abs(samples).max(initial=0)
-    subtype = subtype if soundfile.check_format(kind, subtype) else None
-    if peak > 1 and subtype not in ("FLOAT", "DOUBLE"):
-        raise ValueError(f"{path}: expected samples within [-1, 1], found a peak of {peak:.6g}; scale the sound first")
-    content = io.BytesIO()  # where libsndfile itself meets a full disk, it does not say so
-    soundfile.write(content, samples, int(sample_rate), subtype, format=kind)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getbuffer())
 
 
 def block_rms(magnitude, downsample):
@@ -115,15 +48,6 @@ def block_rms(magnitude, downsample):
     starts = np.arange(0, magnitude.shape[-1], downsample)
     sums = np.add.reduceat(np.square(magnitude, dtype=np.float64), starts, axis=-1)
     return np.sqrt(sums / np.diff(starts, append=magnitude.shape[-1])).astype(np.float32)
-
-
-def fit_length(samples, length, fade):
-    """Pad with silence, or trim with a fade of at most `fade` samples, to `length` samples."""
-    if len(samples) <= length:
-        return np.pad(samples, (0, length - len(samples)))
-    samples, fade = samples[:length].copy(), min(fade, length)
-    samples[length - fade:] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
-    return samples
 
 
 def make_transform(settings, samples, dtype="float32", device="cpu"):
@@ -156,8 +80,6 @@ def convert_file(source, target, settings):
 
     With downsample 1 the file holds complex64 (frames, bands), else magnitudes, float32 (blocks, bands).
     """
-    import torch
-
     stamp = file_stamp(source)
     samples = load_sound(source, settings)
     transform, warning = _transform(tuple(settings.items()), len(samples))
@@ -224,9 +146,6 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
         A dictionary: converted, skipped (counts), failed ({path: reason}), errors ({path: dB}) with check, seconds of
         audio converted, warnings ({text: count}), elapsed (seconds).
     """
-    from joblib import Parallel, delayed
-    from tqdm import tqdm
-
     job = importlib.import_module(Path(__file__).stem)._job  # by its name: workers cannot see what runs as __main__
     sounds, output = find_sounds(sounds), Path(output)
     try:
@@ -274,8 +193,6 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
 
 def _job(name, source, target, settings, convert, check):
     """One sound in a worker: (name, record, warning, error in dB, reason of failure), None where there is none."""
-    import torch
-
     torch.set_num_threads(1)  # the workers share the processor already
     record = warning = error = None
     try:
@@ -306,7 +223,6 @@ def _backend(workers, scheduler):
         client_of = importlib.import_module("dask.distributed").Client
     except ImportError as error:
         raise ValueError("--scheduler: needs the package dask (pip install \"dask[distributed]\")") from error
-    from joblib import parallel_config
 
     with client_of(scheduler) as client:
         for module in ("command_line.py", "nonstationary_gabor.py", Path(__file__).name):  # each after those it needs
@@ -380,8 +296,6 @@ def load_transforms(folder):
 
 def plot_sound(path, settings, figure_path):
     """Draw a sound: its waveform, its coefficients on their frequency axis in dB, and what comes back from them."""
-    from matplotlib.figure import Figure
-
     samples = load_sound(path, settings)
     transform, _ = _transform(tuple(settings.items()), len(samples))
     coefficients = transform.forward(samples)

@@ -13,7 +13,13 @@ import signal
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent  # the project's folder
 USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a fault of ours
+
+# OpenMP reads these when torch is imported, so this module is imported first. Threads that spin while they wait slow a
+# busy machine tenfold; those that sleep at once wake too late for small matrices. So they spin for some microseconds.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
@@ -79,10 +85,6 @@ def run(main):
     SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
     """
     name = Path(sys.argv[0]).name
-    # Before torch: threads that spin while they wait slow a busy machine tenfold; those that sleep at once wake too
-    # late for small matrices. So they spin for some microseconds.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     keep_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:

@@ -9,85 +9,22 @@ import sys
 import warnings
 from pathlib import Path
 
-import numpy as np
-
-import phase_search
-from audio2nsgt import load_audio, load_transform, make_transform, save_audio
+# first, since it sets variables that torch reads when it is imported
 from command_line import Parser, number, replacing, run
-from nonstationary_gabor import NSGT, OctScale
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from audio2nsgt import load_transform, make_transform
+from formats.audio import load_audio, save_audio
+from transforms import phase_retrieval
+from transforms.nsgt import NSGT
+from transforms.scales import OctScale
+from transforms.stft import STFT
 
 INITS = ("coarse", "zero", "random")
-
-
-class STFT:
-    """The short-time Fourier transform, after a Hann window, of sounds of a fixed length; a pair like NSGT.
-
-    Frames are centred on the samples 0, hop, 2 hop, ...; beyond its ends the signal is silent, as with
-    librosa.stft(pad_mode="constant"). `backward` is the least-squares inverse, exact for what `forward` gives.
-
-    Args:
-        fft_size: samples of a window.
-        hop: samples from window to window, at most half of fft_size.
-        Ls: length of the signals in samples.
-        dtype: float32 or float64, torch's or NumPy's.
-        device: the torch device that coefficients and signals live on.
-
-    Raises:
-        ValueError: naming the argument out of its range.
-    """
-
-    def __init__(self, fft_size, hop, Ls, dtype="float32", device="cpu"):
-        import torch
-
-        if not 2 <= fft_size == int(fft_size):
-            raise ValueError(f"fft_size: expected at least 2 samples, found {fft_size}")
-        if not 1 <= hop <= fft_size / 2 or hop != int(hop):
-            raise ValueError(f"hop: expected 1 to {fft_size // 2} samples (half of fft_size), found {hop}")
-        if not Ls >= 1:
-            raise ValueError(f"Ls: expected at least 1 sample, found {Ls}")
-        self.fft_size, self.hop, self.Ls = int(fft_size), int(hop), int(Ls)
-        self.frames = 1 + self.Ls // self.hop
-        dtype = dtype if isinstance(dtype, torch.dtype) else getattr(torch, np.dtype(dtype).name)
-        self.dtype, self.device = dtype, torch.device(device)
-        self.window = torch.hann_window(self.fft_size, dtype=torch.float64)
-        weight = self._overlap_add((self.window**2).expand(1, self.frames, -1))
-        self.window = self.window.to(self.device, dtype)
-        self.weight = weight.clamp_min(1e-9).to(self.device, dtype)  # sum of the squared windows at each sample
-
-    def forward(self, signal):
-        """Signals (samples,) or (B, samples) to complex (bins, frames) or (B, bins, frames)."""
-        import torch
-
-        signal = torch.as_tensor(signal, dtype=self.dtype, device=self.device)
-        if signal.ndim not in (1, 2) or signal.shape[-1] != self.Ls:
-            raise ValueError(f"signal: expected shape ({self.Ls},) or (B, {self.Ls}), found {tuple(signal.shape)}")
-        padded = torch.nn.functional.pad(signal, (self.fft_size // 2, self.fft_size))
-        frames = padded.unfold(-1, self.fft_size, self.hop)[..., :self.frames, :]  # (..., frames, fft_size)
-        return torch.fft.rfft(frames * self.window).mT
-
-    def backward(self, coefficients):
-        """Complex (bins, frames) or (B, bins, frames) to signals of the nearest STFT, (samples,) or (B, samples)."""
-        import torch
-
-        shape = (self.fft_size // 2 + 1, self.frames)
-        if coefficients.ndim not in (2, 3) or coefficients.shape[-2:] != shape:
-            raise ValueError(f"coefficients: expected shape {shape} or (B, {shape[0]}, {shape[1]}), found "
-                             f"{tuple(coefficients.shape)}")
-        frames = torch.fft.irfft(coefficients.mT, n=self.fft_size).mul_(self.window)
-        signal = self._overlap_add(frames.reshape(-1, *frames.shape[-2:])) / self.weight
-        return signal.view(*coefficients.shape[:-2], self.Ls)
-
-    def _overlap_add(self, frames):
-        """Windows (B, frames, fft_size) added up to signals (B, samples)."""
-        import torch
-
-        parts = -(-self.fft_size // self.hop)
-        frames = torch.nn.functional.pad(frames, (0, parts * self.hop - self.fft_size))
-        frames = frames.view(len(frames), self.frames, parts, self.hop)
-        total = frames.new_zeros(len(frames), self.frames + parts, self.hop)
-        for part in range(parts):
-            total[:, part:part + self.frames] += frames[:, :, part]
-        return total.view(len(frames), -1)[:, self.fft_size // 2:self.fft_size // 2 + self.Ls]
 
 
 def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=None, candidates=4,
@@ -119,8 +56,6 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     Raises:
         ValueError: naming the argument, where the magnitude has another shape or is not finite.
     """
-    import torch
-
     if init not in INITS:
         raise ValueError(f"init: expected one of {', '.join(INITS)}, found {init!r}")
     if not candidates >= 1:
@@ -139,23 +74,21 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     with torch.no_grad():
         if init == "coarse":
             starting = progress and (lambda done, total: progress("start", done, total, None))
-            c = phase_search.coarse_start(batch, transform, candidates, seed, starting)
+            c = phase_retrieval.low_band_start(batch, transform, candidates, seed, starting)
         else:
             c = start(batch, transform, init, seed)
         # on a processor, a few sounds at a time stay in its cache
         size = max(1, 2**18 // c[0].numel()) if c.device.type == "cpu" and not progress else len(c)
         found = []
         for part, wanted in zip(c.split(size), batch.split(size)):
-            part = phase_search.search(part, wanted, transform, searches, seen)
-            part = phase_search.settle(part, wanted, transform, iterations - searches, momentum, seen, searches)
+            part = phase_retrieval.search(part, wanted, transform, searches, seen)
+            part = phase_retrieval.settle(part, wanted, transform, iterations - searches, momentum, seen, searches)
             found.append(transform.backward(part))
         return (torch.cat(found) * level[..., 0]).view(*magnitude.shape[:-2], -1)
 
 
 def start(magnitude, transform, init, seed=0):
     """The first coefficients for init "zero" or "random", of the right magnitude: see griffin_lim."""
-    import torch
-
     if init == "random":
         generator = torch.Generator().manual_seed(seed)
         turns = torch.rand(magnitude.shape[-2:], dtype=torch.float64, generator=generator).to(magnitude)
@@ -215,9 +148,6 @@ def main(argv=None):
                         help="draw both pictures and the convergence (.png .pdf .svg)")
     arguments = parser.parse_args(argv)
 
-    import torch  # after the options: --help answers at once
-    from tqdm import tqdm
-
     torch.set_num_threads(1)  # one sound is too small to share: more threads would wait for each other
     if arguments.input.suffix == ".npy":
         picture, settings, samples = load_transform(arguments.input)
@@ -274,8 +204,6 @@ def main(argv=None):
 
 def plot(before, after, transform, rate, curve, path):
     """Draw the magnitude asked for, the one found, both in dB, and the convergence by iteration, into a file."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots(3, 1, height_ratios=(2, 2, 1))
     top = max(before.max(), 1e-30)

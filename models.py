@@ -12,23 +12,42 @@ All likelihoods are per example, shape (B,), in nats.
 
 import math
 
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from convolutions import CodeFlow, ConvDecoder, ConvEncoder, Patches
-from decoders import (CausalDecoder, IndependentDecoder, VelocityNet, logistic_log_likelihood, logistic_noise, mlp,
-                      noise_field)
-from pixel_decoders import (LEAST_DEVIATION, LEVELS, MEAN_BEYOND, MOST_DEVIATION, PixelDecoder, RasterDecoder,
-                            discretised_normal_log_likelihood, normal_log_likelihood)
-from wishes import draw_exactly, fitting_noise, hit_targets, locked_cells
+from networks.causal import CausalDecoder, VelocityNet, logistic_log_likelihood
+from networks.convolutional import CodeFlow, ConvDecoder, ConvEncoder, Patches
+from networks.independent import IndependentDecoder, mlp
+from networks.pixels import (LEAST_DEVIATION, LEVELS, MEAN_BEYOND, MOST_DEVIATION, PixelDecoder, RasterDecoder,
+                             discretised_normal_log_likelihood, normal_log_likelihood)
+
+
+def logistic_noise(shape, generator=None):
+    """Standard logistic variables: logit + noise > 0 with probability sigmoid(logit)."""
+    uniform = torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
+    return torch.log(uniform) - torch.log1p(-uniform)
+
+
+def build_model(content, path="checkpoint"):
+    """The model of a loaded checkpoint, in eval mode."""
+    if not isinstance(content["class"], str) or content["class"] not in MODELS:
+        raise ValueError(f"{path}: expected a model of {', '.join(MODELS)}, found {content['class']!r}")
+    try:
+        model = MODELS[content["class"]](**content["config"])
+        model.load_state_dict({name: value.float() if value.is_floating_point() else value
+                               for name, value in content["weights"].items()})
+    except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
+                         f"{str(error).strip().splitlines()[-1].strip()[:200]}") from None
+    if any(not torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise ValueError(f"{path}: holds weights that are not finite")
+    return model.eval()
+
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # numbers that stand for a style; share of a training that goes without
-REDRAWS = 8  # of a bar that came out empty
 TOUCH_HIDDEN, TOUCH_FREE = 128, 14.0  # units of its encoder; nats of a bar that cost nothing
-LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
 
@@ -81,7 +100,7 @@ class VAE(nn.Module):
         """Draw x from p(x | z): (B, latent) -> (B, *shape)."""
         raise NotImplementedError
 
-    def side_log_likelihood(self, x, z, **condition):
+    def auxiliary_log_likelihood(self, x, z, **condition):
         """What else is learned beside the bound, in nats: (B,); zero unless a model says otherwise."""
         return z.new_zeros(len(z))
 
@@ -147,6 +166,8 @@ class BernoulliVAE(VAE):
     whoever does not say. begins: at how many places of a bar those of a training may begin, told as `begins`, the
     number of the place (B,), 0 where nobody says: what begins between two bar lines teaches what all have in common.
     """
+
+    map = None  # where its training bars lie, see patterns/latent_map.py
 
     def __init__(self, shape=(8, 64), latent=2, hidden=(512, 256), decoder="independent", width=384, velocities=False,
                  touch=0, dropout=0.0, activation="SiLU", styles=(), blocks=4, begins=1):
@@ -238,7 +259,7 @@ class BernoulliVAE(VAE):
         mean, log_variance = self.touch_encoder(self.tell(struck, style, dropout, begins)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def side_log_likelihood(self, x, z, style=None, dropout=None, begins=None):
+    def auxiliary_log_likelihood(self, x, z, style=None, dropout=None, begins=None):
         """The bound on log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.
 
         The first TOUCH_FREE nats of a bar's touch cost nothing, so it is used beside the velocities before.  -> (B,)
@@ -273,96 +294,16 @@ class BernoulliVAE(VAE):
         return velocities.round().to(torch.uint8).view(-1, *self.shape)
 
     @torch.no_grad()
-    def humanise(self, bar, z=None, style=None, seed=0, temperature=1.0, touch=None):
-        """The same hits, struck as a drummer would: bars (B, *shape), or one (*shape) -> uint8 velocities, as shaped.
-
-        z (B, latent): the codes to strike them by; None for the bars' own. touch (B, touch): None draws one. seed and
-        temperature are those of `draw`.
-        """
-        bars = torch.as_tensor(bar)
-        x = bars[None] if bars.ndim == len(self.shape) else bars
-        if x.shape[1:] != self.shape:
-            raise ValueError(f"bar: expected shape {self.shape}, found {tuple(bars.shape)}")
-        z = self.encode(x, style)[0] if z is None else z
-        noise = temperature * noise_field(z, math.prod(self.shape), 3, seed)[:, 1:]
-        return self.with_velocities(self.cells(x), self.tell(z, style), noise, touch=touch).view(bars.shape)
-
-    # --- drawing ---
-
-    @torch.no_grad()
     def decode_sample(self, z, generator=None, style=None):
-        """Examples drawn from p(x | z, not empty), independent of each other: (B, latent) -> (B, *shape) uint8."""
+        """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8."""
         noise = logistic_noise((len(z), 3, math.prod(self.shape)), generator).to(z.device)
         told = self.tell(z, style)
-        cells = self.not_empty(told, noise[:, 0], lambda empty, _: logistic_noise(
-            (int(empty.sum()), noise.shape[-1]), generator).to(z.device))
-        return self.with_velocities(cells, told, noise[:, 1:])
-
-    def not_empty(self, told, noise, again):
-        """The cells drawn by noise (B, cells); where none is struck, drawn by other noise, again(which (B,), attempt).
-
-        No example to learn from is empty, and yet a draw is, once in a thousand. After REDRAWS it may be.
-        """
-        cells = self.decoder.draw(told, noise)
-        for attempt in range(REDRAWS):
-            empty = ~cells.any(-1)
-            if not empty.any():
-                break
-            cells[empty] = self.decoder.draw(told[empty], again(empty, attempt))
-        return cells
-
-    @torch.no_grad()
-    def draw(self, z, hits=None, seed=0, style=None, temperature=1.0, row_hits=None, locked=None, locked_rows=None):
-        """The bar that stands at each point of the latent space: (B, latent) -> (B, *shape) uint8 velocities.
-
-        Each bar is a draw from p(x | z) whose noise is given by the seed and changes slowly over the space: a point
-        has one bar, near points have near bars, and far points draw anew. A bar that comes out empty is drawn again.
-
-        hits: the exact number wanted. row_hits: {row: exact number}, of bars. Either is reached by shifting the logits
-        of all cells that it speaks of together, and then by the hits that are the least unlikely to go or come.
-        temperature scales the noise; 0 is the likelier choice at each cell. locked: a bar (*shape) whose rows
-        `locked_rows` stay as they are, velocities too; of several bars drawn around them, one is chosen by how well
-        the locked cells fit into it, so the others fit what comes before and what comes after.
-        """
-        cells_count = math.prod(self.shape)
-        if z.ndim != 2 or z.shape[1] != self.latent or not torch.isfinite(z).all():
-            raise ValueError(f"z: expected finite points of shape (B, {self.latent}), found {tuple(z.shape)}")
-        if not temperature >= 0:
-            raise ValueError(f"temperature: expected at least 0, found {temperature}")
-        told, kept, known = self.tell(z, style), None, None
-        if locked is not None and locked_rows:
-            kept, known = locked_cells(self.shape, locked, locked_rows, z.device)
-        targets = hit_targets(self.shape, hits, row_hits, kept, known, z.device)
-        candidates = 1 if kept is None else LOCKED_CANDIDATES
-        noise = temperature * noise_field(z, cells_count, candidates + 2, seed)       # (B, candidates + 2, cells)
-        if kept is not None:
-            noise[:, :-2] = torch.where(kept, 1e6 * (2 * (known > 0) - 1.0), noise[:, :-2])
-            choice = logistic_noise((len(z), candidates), torch.Generator().manual_seed(seed or 0)).to(z.device)
-            noise = torch.stack([fitting_noise(self.decoder, told[i:i + 1], noise[i], kept, temperature * choice[i])
-                                 for i in range(len(z))])                             # (B, 3, cells)
-        if targets:
-            cells = torch.cat([draw_exactly(self.decoder, targets, told[i:i + 1], noise[i, :1])
-                               for i in range(len(z))])
-        else:
-            def again(empty, attempt):
-                return temperature * noise_field(z[empty], cells_count, 1, (seed or 0) + 7919 * (attempt + 1))[:, 0]
-
-            cells = self.not_empty(told, noise[:, 0], again) if kept is None else self.decoder.draw(told, noise[:, 0])
-        return self.with_velocities(cells, told, noise[:, -2:], None if kept is None else kept * known)
+        return self.with_velocities(self.decoder.draw(told, noise[:, 0]), told, noise[:, 1:])
 
     @torch.no_grad()
     def expected(self, z, style=None):
         """The probability of each cell, of a model of independent cells: (B, latent) -> (B, *shape) of 0..1."""
         return torch.sigmoid(self.decoder.logits(None, self.tell(z, style))).view(-1, *self.shape)
-
-    @torch.no_grad()
-    def hits(self, z, style=None, draws=16):
-        """The mean number of hits at each point over some draws: (B, latent) -> (B,)."""
-        generator = torch.Generator().manual_seed(0)
-        if style is not None:
-            style = torch.as_tensor(style).expand(len(z)).repeat_interleave(draws, 0)
-        bars = self.decode_sample(z.repeat_interleave(draws, 0), generator, style)
-        return (bars > 0).flatten(1).sum(-1).view(len(z), draws).float().mean(-1)
 
 
 class GaussianVAE(VAE):
@@ -484,15 +425,10 @@ class GaussianVAE(VAE):
     def decode_sample(self, z, generator=None):
         """Pictures drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8."""
         count = 2 * self.components * math.prod(self.shape)
-        return self._drawn(z, torch.rand(len(z), count, generator=generator).to(z.device))
+        return self.decode_noise(z, torch.rand(len(z), count, generator=generator).to(z.device))
 
     @torch.no_grad()
-    def draw(self, z, seed=0):
-        """The picture that stands at each point, its noise given by the seed and changing slowly over the points, as
-        BernoulliVAE.draw has it: (B, latent) -> (B, *shape) uint8."""
-        return self._drawn(z, torch.sigmoid(noise_field(z, math.prod(self.shape), 2 * self.components, seed)))
-
-    def _drawn(self, z, uniform):
+    def decode_noise(self, z, uniform):
         """Pictures at codes from uniform numbers, 2 * components for each pixel of each: a Gumbel variable chooses the
         component (its weight and noise largest), a normal one the level."""
         uniform = uniform.clamp(1e-6, 1 - 1e-6).view(len(z), 2, *self.shape, self.components)
@@ -514,17 +450,6 @@ class GaussianVAE(VAE):
         """The mean level of each pixel, of a model of independent pixels: (B, latent) -> (B, *shape) of 0..255."""
         mean, _, log_weight = self.distribution(self.decoder.logits(None, z))
         return (log_weight.exp() * mean.clamp(0, LEVELS - 1)).sum(-1)
-
-
-def packed_hits(bars):
-    """The hits of bars, eight cells a byte, first cell highest: (n, 8, 64) of velocities -> uint8 (n, 64)."""
-    return torch.as_tensor(np.packbits(np.asarray(bars).reshape(len(bars), -1) > 0, axis=1))
-
-
-def unpacked_hits(packed, shape=(8, 64)):
-    """The hits that `packed_hits` packed: uint8 (n, 64) -> bool (n, 8, 64)."""
-    bits = np.unpackbits(np.asarray(packed), axis=1, count=math.prod(shape))
-    return torch.as_tensor(bits.astype(bool).reshape(-1, *shape))
 
 
 class ConvVAE(VAE):

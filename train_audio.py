@@ -16,13 +16,31 @@ The run folder it names holds best.pt, log.jsonl, config.json, curves.png, laten
 and WAV files; python evaluate.py RUN prints its numbers.
 """
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
+# first, since it sets variables that torch reads when it is imported
 from command_line import Parser, number, run
-from training_options import add_arguments, fit_options
+
+import numpy as np
+import torch
+
+import generate_sounds
+import models
+from formats import checkpoint
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import save_audio
+from generate_sounds import class_named
+from learning import run_folder, training
+from learning.figures import draw_curves, draw_latent, draw_pictures
+from learning.training import add_arguments, fit_options
+from models import ConvVAE
+from sounds.calibration import class_levels, codes_by_side, fit_ends, fit_prior
+from sounds.codes import encode, random_codes, attach_transform
+from sounds.dataset import split_by_machine
+from sounds.spectrograms import FLOOR_DB, load_spectrograms, make_augmentation
+from sounds.synthesis import sounds
 
 HERE = Path(__file__).resolve().parent
 
@@ -72,24 +90,11 @@ def make_parser():
     return parser
 
 
-def class_named(text):
-    """An argparse type: the row that a name means, as a folder's name would (Snare, sd, closed hat, ...)."""
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-    from one_shots import class_of
-
-    row = class_of(text)
-    if row is None:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
-    return row
-
-
 def generate(arguments):
     """What --generate asks for; returns the dictionary of sound_model.generate."""
-    import sound_model
-
     if arguments.between and len(arguments.classes) > 2:
         raise ValueError(f"--class: expected one or two for --between, found {len(arguments.classes)}")
-    result = sound_model.generate(
+    result = generate_sounds.generate(
         arguments.generate, arguments.run or HERE / "pretrained" / "sound_vae.pt", arguments.classes, arguments.n,
         arguments.seed, arguments.at, arguments.like, arguments.spread, arguments.between, arguments.steps,
         arguments.quality)
@@ -101,18 +106,14 @@ def generate(arguments):
 def load_data(arguments, settings):
     """The pictures of --data, split by machine, and those of --also to train with.
 
-    Returns (data, sides, extra): load_pictures' dictionary, indices by side, (pictures, labels) of --also.
+    Returns (data, sides, extra): load_spectrograms' dictionary, indices by side, (pictures, labels) of --also.
     """
-    import numpy as np
-
-    from sound_pictures import load_pictures, split_by_machine
-
-    data = load_pictures(arguments.data, settings)
+    data = load_spectrograms(arguments.data, settings)
     try:
         sides = split_by_machine(data["names"], arguments.seed)
     except ValueError as error:
         raise ValueError(f"--data {arguments.data}: {error}") from None
-    others = [load_pictures(folder, data["settings"]) for folder in arguments.also]
+    others = [load_spectrograms(folder, data["settings"]) for folder in arguments.also]
     for folder, other in zip(arguments.also, others):
         if other["pictures"].shape[1:] != data["pictures"].shape[1:]:
             raise ValueError(f"--also {folder}: expected pictures of {data['pictures'].shape[1:]}, as --data has, "
@@ -132,13 +133,6 @@ def main(argv=None):
         return generate(arguments)
     if arguments.classes or arguments.n or arguments.at or arguments.like or arguments.between:
         parser.error("--class, --n, --at, --like, --between: need --generate FOLDER")
-    import numpy as np
-    import torch
-
-    import training
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-    from models import ConvVAE
-    from sound_pictures import FLOOR_DB, make_variation
 
     for name in ("data", "also"):  # kept in the run, for evaluate.py from any folder
         value = getattr(arguments, name)
@@ -148,7 +142,7 @@ def main(argv=None):
                     max_freq=arguments.max_freq or arguments.rate / 2 - 25, bins=arguments.bins,
                     seconds=arguments.seconds)
     data, sides, extra = load_data(arguments, settings)
-    start = training.load_checkpoint(arguments.start_from) if arguments.start_from else None
+    start = checkpoint.load_checkpoint(arguments.start_from) if arguments.start_from else None
     levels = torch.tensor(data["pictures"][sides["train"]], dtype=torch.float32)
     if start:
         mean, deviation = start["sound"]["mean"], start["sound"]["deviation"]
@@ -175,7 +169,7 @@ def main(argv=None):
     elif not arguments.resume:
         model.start_at(train)
     model.low_precision = training.low_precision(arguments.precision)
-    folder = arguments.run or (HERE / "runs" / "audio" if arguments.resume else training.new_run_folder("audio"))
+    folder = arguments.run or (HERE / "runs" / "audio" if arguments.resume else run_folder.new_run_folder("audio"))
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0
     if first:
@@ -185,7 +179,7 @@ def main(argv=None):
     history = training.fit(
         model, train, x["validation"], folder, train_condition={"label": train_labels},
         validation_condition={"label": labels["validation"]},
-        prepare=make_variation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds", keep={"sound": sound},
+        prepare=make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds", keep={"sound": sound},
         **fit_options(arguments))
     if first:
         finish(folder, x, labels, data, sides, history)
@@ -197,124 +191,27 @@ def main(argv=None):
     return {"run": folder, "history": history}
 
 
-def class_levels(data, index):
-    """The level of each class's sounds, {"levels": [dB] * 8}, where there are sounds to measure."""
-    import numpy as np
-
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-    from resynthesis import level_db
-
-    if data["sounds"] is None:
-        return {}
-    levels = np.array([level_db(data["sounds"][i], data["settings"]["rate"]) for i in index])
-    of_all = float(np.median(levels))
-    return {"levels": [round(float(np.median(levels[data["labels"][index] == row])), 2)
-                       if (data["labels"][index] == row).any() else of_all for row in range(len(INSTRUMENTS))]}
-
-
-def codes_by_side(model, x, labels):
-    """What fit_prior is given: {side: (mean, log_variance, label)} of q(z | x) for dictionaries of pictures, labels."""
-    import torch
-
-    with torch.no_grad():
-        return {side: (*map(torch.cat, zip(*(model.encode(part, label=label) for part, label in
-                                             zip(x[side].split(64), labels[side].split(64))))), labels[side])
-                for side in ("train", "validation")}
-
-
-def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
-    """Fit model.prior to where the training codes of each class lie; gives the mean log density of validation codes.
-
-    codes: of codes_by_side. Codes of rare classes are drawn as often as those of frequent ones, from their q(z | x) and
-    `jitter` of the codes' deviation around; the weights kept are those under which validation codes are likeliest.
-    """
-    import copy
-
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    mean, log_variance, label = codes["train"]
-    variance = log_variance.exp() + (jitter * mean.std(0)).square()
-    chances = (1 / torch.bincount(label, minlength=model.classes).clamp_min(1).float())[label]
-    prior, best = model.prior.requires_grad_(True), (-float("inf"), None)
-    optimizer = torch.optim.AdamW(prior.parameters(), weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for step in range(steps):
-        chosen = torch.multinomial(chances, batch_size, replacement=True, generator=generator)
-        noise = torch.randn(batch_size, model.latent, generator=generator)
-        drawn = mean[chosen] + variance[chosen].sqrt() * noise
-        loss = -prior.log_density(drawn, model.weights(label[chosen], batch_size)).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if (step + 1) % (steps // 15) == 0:
-            with torch.no_grad():
-                unseen, _, unseen_label = codes["validation"]
-                value = prior.log_density(unseen, model.weights(unseen_label, len(unseen))).mean().item()
-            if value > best[0]:
-                best = value, copy.deepcopy(prior.state_dict())
-    prior.load_state_dict(best[1])
-    prior.requires_grad_(False)
-    return best[0]
-
-
 def finish(folder, x, labels, data, sides, history):
     """Fit the place of each class among the codes, keep it in best.pt, and draw the run's pictures."""
-    import sound_model
-    import training
-    from figures import draw_curves, draw_latent
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-
-    content = training.load_checkpoint(folder)
-    model = training.build_model(content, folder)
+    content = checkpoint.load_checkpoint(folder)
+    model = models.build_model(content, folder)
     codes = codes_by_side(model, x, labels)
     fit_prior(model, codes)
     content["sound"].update(fit_ends(model, content["sound"], x["train"], labels["train"], data, sides["train"]))
     content = {name: value for name, value in content.items() if name not in ("class", "config", "weights", "map")}
-    training.save_checkpoint(folder / "best.pt", model, half=True, **content)
+    checkpoint.save_checkpoint(folder / "best.pt", model, half=True, **content)
     draw_curves(history, folder / "curves.png", unit="sound")
     draw_latent({side: (mean, label) for side, (mean, _, label) in codes.items()}, INSTRUMENTS, folder / "latent.png")
     draw_spectrograms(model, content["sound"], x["validation"], labels["validation"],
                       [data["names"][i] for i in sides["validation"]], folder)
     if data["sounds"] is not None:
-        sound_model.write_examples(sound_model.with_sound(model, content["sound"]),
+        write_examples(attach_transform(model, content["sound"]),
                                    data["sounds"][sides["validation"]], data["labels"][sides["validation"]],
                                    folder / "sounds")
 
 
-def fit_ends(model, sound, x, labels, data, index, most=2000):
-    """What reads the end of a sound from its picture, {"end": weights}: see resynthesis.py; {} without the sounds.
-
-    It learns from pictures as they are and as the model makes them, of training sounds alone.
-    """
-    import torch
-
-    import resynthesis
-    import sound_model
-
-    if data["sounds"] is None:
-        return {}
-    sound_model.with_sound(model, sound)
-    chosen = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))[:most]
-    features = []
-    with torch.no_grad():
-        for part in chosen.split(32):
-            pictures = x[part].float(), model.picture(model.encode(x[part], label=labels[part])[0], label=labels[part])
-            features.append(torch.stack([resynthesis.end_features(sound_model.to_magnitude(model, picture),
-                                                                  model.transform) for picture in pictures]))
-    ends = [resynthesis.end_of(data["sounds"][index[i]], sound["settings"]["rate"]) for i in chosen.tolist()]
-    return {"end": resynthesis.fit_ends(torch.cat(features, 1).flatten(0, 1), ends + ends, sound["samples"])}
-
-
 def draw_spectrograms(model, sound, x, labels, names, folder, columns=10, each=8):
     """spectrograms.png, unseen sounds over what the model makes of their codes; samples.png, sounds of its own."""
-    import torch
-
-    from figures import draw_pictures
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-
     def in_decibels(pictures):
         return (pictures.float() * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0).numpy()
 
@@ -333,6 +230,25 @@ def draw_spectrograms(model, sound, x, labels, names, folder, columns=10, each=8
         made = in_decibels(model.decode(noise, label=label))
     draw_pictures([list(made[label == row]) for row in range(len(INSTRUMENTS))], [[""] * each] * len(INSTRUMENTS),
                   folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
+
+
+def write_examples(model, originals, labels, folder, each=4, seed=0):
+    """Write what a trained model sounds like: eight originals with what comes back from their codes, new ones a class.
+
+    originals: float32 (B, samples) that training has not seen, labels (B,); up to eight are taken, of as many classes.
+    """
+    labels = np.asarray(labels)
+    order = sorted(range(len(labels)), key=lambda i: ((labels[:i] == labels[i]).sum(), labels[i]))[:8]
+    for place, i in enumerate(order):
+        name = f"{place + 1}_{INSTRUMENTS[labels[i]]}"
+        code, _ = encode(model, originals[i], int(labels[i]))
+        save_audio(Path(folder) / f"{name}_original.wav", originals[i], model.sound["rate"], subtype="FLOAT")
+        save_audio(Path(folder) / f"{name}_reconstruction.wav",
+                   sounds(model, code[None], int(labels[i]), seed, [place], "fine")[0], model.sound["rate"])
+    rows = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
+    made = sounds(model, random_codes(model, len(rows), seed), rows, seed, quality="fine")
+    for i, sound in enumerate(made):
+        save_audio(Path(folder) / f"sample_{INSTRUMENTS[rows[i]]}_{i % each + 1}.wav", sound, model.sound["rate"])
 
 
 if __name__ == "__main__":

@@ -15,8 +15,21 @@ config.json, curves.png, latent.png and reconstructions.png; python evaluate.py 
 import shlex
 from pathlib import Path
 
+# first, since it sets variables that torch reads when it is imported
 from command_line import Parser, number, run
-from training_options import add_arguments, fit_options
+
+import numpy as np
+import torch
+
+from formats.activation_matrix import INSTRUMENTS
+from formats.checkpoint import load_checkpoint
+from learning import run_folder, training
+from learning.figures import draw_bar_pairs, draw_curves, draw_latent
+from learning.mnist import SIDE, fit_digits, load_digits
+from learning.training import add_arguments, encode_all, fit_options
+from models import BernoulliVAE, build_model
+from patterns.dataset import OFFSETS, shifted_bars, load_bars, packed_hits
+from patterns.sampling import Constraints, draw
 
 HERE = Path(__file__).resolve().parent
 STEPS = 8100  # of a default training: a small collection is seen more often than a large one
@@ -83,36 +96,24 @@ def fill_in(arguments):
 
 def draw_pictures(model, splits, labels, label_names, history, run_folder):
     """curves.png, latent.png and reconstructions.png of a run."""
-    import numpy as np
-    import torch
-
-    from figures import draw_bar_pairs, draw_curves, draw_latent
-    from Midi_To_Activation_Matrix import INSTRUMENTS
-    from training import codes_of
-
     draw_curves(history, run_folder / "curves.png")
-    codes = {side: codes_of(model, torch.as_tensor(splits[side][0])) for side in ("train", "validation")}
+    codes = {side: encode_all(model, torch.as_tensor(splits[side][0])) for side in ("train", "validation")}
     draw_latent({side: (codes[side], labels[side]) for side in codes}, label_names, run_folder / "latent.png")
     bars, names, _ = splits["validation"]
     shown = np.random.default_rng(0).permutation(len(bars))[:10]
-    made = [model.draw(codes["validation"][i:i + 1], hits=int(np.count_nonzero(bars[i])))[0].numpy() for i in shown]
+    made = [draw(model, codes["validation"][i:i + 1], 0, Constraints(hits=int(np.count_nonzero(bars[i]))))[0] for i in shown]
     draw_bar_pairs(bars[shown], made, [names[i] for i in shown], INSTRUMENTS, run_folder / "reconstructions.png")
 
 
-def with_bars_between(splits, labels, where):
+def with_shifted_bars(splits, labels, where):
     """The training bars, and after them what else is learned from them: (bars (m, 8, 64), what the model is told).
 
     That is each bar again AS_WRITTEN - 1 times, and the bars that begin elsewhere. labels: of the styles.
     """
-    import numpy as np
-    import torch
-
-    from bar_data import bars_between
-
     bars, names, _ = splits["train"]
     if where == "bar":
         return torch.as_tensor(bars), {"style": labels}
-    between, their_labels, begins = bars_between(bars, names, labels.tolist(), where, avoid=splits["validation"][0])
+    between, their_labels, begins = shifted_bars(bars, names, labels.tolist(), where, avoid=splits["validation"][0])
     return (torch.as_tensor(np.concatenate([*[bars] * AS_WRITTEN, between])),
             {"style": torch.cat([labels.repeat(AS_WRITTEN), torch.as_tensor(their_labels).long()]),
              "begins": torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(begins)])})
@@ -120,19 +121,12 @@ def with_bars_between(splits, labels, where):
 
 def train_on_digits(arguments):
     """Train on MNIST, draw, and return what `main` does."""
-    import torch
-
-    import training
-    from digits import fit_digits
-    from mnist import SIDE, load_digits
-    from models import BernoulliVAE
-
     splits = load_digits()
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
                          decoder=arguments.decoder, width=arguments.width, dropout=arguments.dropout,
                          activation=arguments.activation, blocks=arguments.blocks)
-    folder = arguments.run or (HERE / "runs" / "mnist" if arguments.resume else training.new_run_folder("mnist"))
+    folder = arguments.run or (HERE / "runs" / "mnist" if arguments.resume else run_folder.new_run_folder("mnist"))
     return {"run": folder, "history": fit_digits(model, splits, arguments, folder)}
 
 
@@ -141,11 +135,6 @@ def main(argv=None):
     arguments = make_parser().parse_args(argv)
     if fill_in(arguments):
         return train_on_digits(arguments)
-    import torch
-
-    import training
-    from bar_data import BEGINNINGS, load_bars
-    from models import BernoulliVAE, packed_hits
 
     if Path(arguments.data).exists():
         arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
@@ -163,16 +152,16 @@ def main(argv=None):
         arguments.epoch_size = len(bars["train"])
     if arguments.dropout is None:
         arguments.dropout = 0.1 if len(bars["train"]) >= MANY_BARS else 0.3
-    train, condition = with_bars_between(splits, labels["train"], arguments.begin)
+    train, condition = with_shifted_bars(splits, labels["train"], arguments.begin)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          touch=arguments.touch, width=arguments.width, dropout=arguments.dropout,
                          activation=arguments.activation, styles=styles, blocks=arguments.blocks,
-                         begins=len(BEGINNINGS[arguments.begin]))
+                         begins=len(OFFSETS[arguments.begin]))
     for net in (model.decoder, model.velocity_net):
         net.low_precision = training.low_precision(arguments.precision)
     folder = arguments.run or (
-        HERE / "runs" / "bernoulli" if arguments.resume else training.new_run_folder("bernoulli"))
+        HERE / "runs" / "bernoulli" if arguments.resume else run_folder.new_run_folder("bernoulli"))
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0
     if first:
@@ -184,7 +173,7 @@ def main(argv=None):
         label_names=label_names, map_condition={}, map_extra={"bars": packed_hits(bars["train"])},
         map_size=len(bars["train"]), unit="bars", **fit_options(arguments))
     if first:
-        draw_pictures(training.load_model(folder), splits, labels, label_names, history, folder)
+        draw_pictures(build_model(load_checkpoint(folder), folder), splits, labels, label_names, history, folder)
         best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
         print(f"best validation bound {best['validation_elbo']:.2f} nats a bar (KL {best['validation_kl']:.2f}) in "
               f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"

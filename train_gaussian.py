@@ -14,8 +14,16 @@ independent one has none of these.
 
 from pathlib import Path
 
+# first, since it sets variables that torch reads when it is imported
 from command_line import Parser, number, run
-from training_options import add_arguments
+
+import torch
+
+from learning import run_folder
+from learning.mnist import SIDE, fit_digits, load_digits
+from learning.training import add_arguments
+from models import GaussianVAE
+from networks.pixels import LEAST_DEVIATION
 
 HERE = Path(__file__).resolve().parent
 EPOCH = 20_000
@@ -62,8 +70,6 @@ def make_parser():
 
 def fill_in(arguments):
     """Give each option that was not given what DEFAULTS says for its decoder."""
-    from pixel_decoders import LEAST_DEVIATION
-
     if arguments.free_bits is None and arguments.samples > 1:
         arguments.free_bits = 0.0  # a bound of several codes has no KL of its own
     if arguments.least_deviation is None:
@@ -77,12 +83,6 @@ def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
     fill_in(arguments)
-    import torch
-
-    import training
-    from digits import fit_digits
-    from mnist import SIDE, load_digits
-    from models import GaussianVAE
 
     if arguments.data != "mnist":
         arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
@@ -96,7 +96,7 @@ def main(argv=None):
     if not arguments.resume:
         model.start_at(torch.as_tensor(splits["train"][0]))
     folder = arguments.run or (
-        HERE / "runs" / "gaussian" if arguments.resume else training.new_run_folder("gaussian"))
+        HERE / "runs" / "gaussian" if arguments.resume else run_folder.new_run_folder("gaussian"))
     return {"run": folder, "history": fit_digits(model, splits, arguments, folder)}
 
 

@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # the house's modules stand one folder up
 
 from command_line import Parser, replacing, run  # noqa: E402
+from Midi_To_Activation_Matrix import read_bars
 
 TICKS_PER_BEAT = 480
 TICKS_PER_BAR = 4 * TICKS_PER_BEAT
@@ -343,7 +344,6 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
 
     import numpy as np
-    from Midi_To_Activation_Matrix import read_bars
 
     try:
         text = arguments.source.read_text(encoding="utf-8")

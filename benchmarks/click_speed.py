@@ -17,12 +17,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-import bar_tools
-import sequencer
 from Activation_Matrix_To_Sound import MODEL, open_model
-from audio2nsgt import load_audio, save_audio
+from formats.audio import load_audio, save_audio
+from instrument import sequencer
+from instrument.window import Window
+from patterns import sampling
+from sounds import kits
 from command_line import Parser, number, run
-from window import Window
 
 
 class Engine(sequencer.Sequencer):
@@ -65,13 +66,13 @@ def main(argv=None):
     """Return {what: (median, 95th percentile)} in milliseconds."""
     parser = Parser(__doc__)
     parser.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
-    parser.add_argument("--kit", type=Path, default=sequencer.KIT, help="folder of eight one-shots")
+    parser.add_argument("--kit", type=Path, default=kits.KIT, help="folder of eight one-shots")
     parser.add_argument("--clicks", type=number(int, 10, 100_000), default=100, help="how many clicks (default: 100)")
     options = parser.parse_args(argv)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    model, kit = open_model(options.model), sequencer.load_kit(options.kit)
+    model, kit = open_model(options.model), kits.load_kit(options.kit)
     figure = Figure(figsize=(13, 7), dpi=100)
     FigureCanvasAgg(figure)
     window = Window(figure, model, kit, Engine(kit), None, seed=0)
@@ -81,8 +82,8 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         def by_file(x, y):
             """Decode, render a file, and read it back for the player: how the 2019 program played."""
-            bar = bar_tools.draw(model, window.plane.to_code(x, y)[None])[0]
-            save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), sequencer.SAMPLE_RATE)
+            bar = sampling.draw(model, window.plane.to_code(x, y)[None])[0]
+            save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), kits.SAMPLE_RATE)
             load_audio(Path(folder) / "bar.wav")
 
         def press(x, y):

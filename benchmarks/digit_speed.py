@@ -21,6 +21,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
+from learning import training
+from learning.mnist import SIDE, binarised, load_digits
+from models import BernoulliVAE
 
 PIXELS, HIDDEN, LATENT, BATCH = 28 * 28, 400, 20, 128
 
@@ -80,10 +83,6 @@ def our_epochs(pixels, labels, validation):
     """training.fit for one epoch, again and again in new run folders; yields (seconds of its loop, of the call)."""
     import torch
 
-    import training
-    from mnist import SIDE, binarised
-    from models import BernoulliVAE
-
     while True:
         model = BernoulliVAE(shape=(SIDE, SIDE), latent=LATENT, hidden=(HIDDEN,), activation="ReLU",
                              decoder="independent")
@@ -103,8 +102,6 @@ def main(argv=None):
     options = parser.parse_args(argv)
 
     import torch
-
-    from mnist import load_digits
 
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -18,7 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
-from training_options import DEFAULTS
+from learning import training
+from learning.training import DEFAULTS
+from models import BernoulliVAE
+from patterns.dataset import load_bars
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,9 +56,6 @@ def our_epochs(bars, batch_size):
     """training.fit on the same network and bars; yields the seconds of one epoch after another, each of a new run."""
     import torch
 
-    import training
-    from models import BernoulliVAE
-
     bars = torch.as_tensor(bars)
     while True:
         model = BernoulliVAE(latent=2, hidden=(800,), activation="ReLU")
@@ -75,8 +75,6 @@ def main(argv=None):
     options = parser.parse_args(argv)
 
     import torch
-
-    from bar_data import load_bars
 
     bars = load_bars(options.data)["train"][0]
     ways = {"the 2019 loop, batch 8": epochs_2019(bars)}

@@ -33,9 +33,13 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from audio2nsgt import NSGT, SUFFIXES, OctScale, block_rms, fit_length, load_audio
+from audio2nsgt import block_rms
+from formats.audio import SUFFIXES, fit_length, load_audio
+from griffin_lim import convergence, full_rate, griffin_lim
+from transforms.nsgt import NSGT
+from transforms.scales import OctScale
+from transforms.stft import STFT
 from command_line import Parser, number, run
-from griffin_lim import STFT, convergence, full_rate, griffin_lim
 
 RATE, LENGTH, LEAD = 22050, 11025, 1102  # Hz, samples, samples of silence before the attack
 LIBROSA = '''

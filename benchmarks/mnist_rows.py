@@ -19,6 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
+import evaluate
+import train_bernoulli
+import train_gaussian
+from learning.figures import COLOURS, new_figure, save
 
 ROOT = Path(__file__).resolve().parent.parent
 BERNOULLI, GAUSSIAN = "train_bernoulli.py --data mnist", "train_gaussian.py"
@@ -60,10 +64,6 @@ def make_parser():
 
 def do_row(name, folder, k, limit):
     """Train a row where it is not trained, evaluate it where it is not evaluated; returns its numbers."""
-    import evaluate
-    import train_bernoulli
-    import train_gaussian
-
     training, samples = ROWS[name]
     script, *options = training.split()
     done = folder / f"test-{k or samples}{f'-{limit}' if limit else ''}.json"
@@ -90,8 +90,6 @@ def line(row):
 
 def draw_sweep(rows, path):
     """The ELBO over beta of the rows of sweep; at beta 1 that of the rows of aevb, and the published figures."""
-    from figures import COLOURS, new_figure, save
-
     found = {row["name"]: row["elbo"] for row in rows}
     figure = new_figure(7, 4.6)
     axes = figure.subplots()

@@ -23,7 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from audio2nsgt import NSGT, OctScale
+from transforms.nsgt import NSGT
+from transforms.scales import OctScale
 from command_line import Parser, number, run
 
 RATE, LENGTH, FMIN, FMAX, BINS = 22050, 11025, 30, 11000, 48

@@ -22,6 +22,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
+from learning import training
+from learning.bounds import bounds
+from models import BernoulliVAE
+from networks.causal import CausalDecoder
+from patterns.dataset import OFFSETS, load_bars
+from patterns.metrics import classifier_auc, click_milliseconds, clicks, drawn, sample_statistics
+from train_bernoulli import with_shifted_bars
 
 
 def designs(styles):
@@ -29,10 +36,6 @@ def designs(styles):
     import torch
     import torch.nn as nn
     import torch.nn.functional as F
-
-    from bar_data import BEGINNINGS
-    from decoders import CausalDecoder
-    from models import BernoulliVAE
 
     class StepwiseDecoder(CausalDecoder):
         """A causal decoder that knows the past by some other means, and so draws a bar block by block from it."""
@@ -94,17 +97,14 @@ def designs(styles):
             "convolution, 2-D": (model, 3.2),
             "convolution, 2-D, style": (lambda: model(styles=styles), 3.2),
             "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2),
-            "convolution, 2-D, style, between": (lambda: model(styles=styles, begins=len(BEGINNINGS["near"])), 3.2)}
+            "convolution, 2-D, style, between": (lambda: model(styles=styles, begins=len(OFFSETS["near"])), 3.2)}
 
 
 def train(make, loaded, splits, labels, free_bits, seconds, seed):
     """A model trained for so much processor time; with it, the epochs and the seconds that it took."""
     import torch
 
-    import training
-    from train_bernoulli import with_bars_between
-
-    between = with_bars_between(loaded, labels, "near")
+    between = with_shifted_bars(loaded, labels, "near")
 
     def fit(bars, epochs, folder):
         torch.manual_seed(seed)
@@ -125,7 +125,7 @@ def train(make, loaded, splits, labels, free_bits, seconds, seed):
         a_bar = max(1e-6, (long - short) / max(1, len(more) - len(few)))  # without what any epoch costs besides
         epochs = max(2, round(seconds / (a_bar * len(splits["train"]))))
         model, taken = fit(splits["train"], epochs, Path(folder) / "run")
-    model.map = {"codes": training.codes_of(model, splits["train"]), "labels": labels, "label_names": []}
+    model.map = {"codes": training.encode_all(model, splits["train"]), "labels": labels, "label_names": []}
     return model, epochs, taken
 
 
@@ -147,11 +147,6 @@ def main(argv=None):
     import numpy as np
     import torch
 
-    import evaluate
-    from bar_data import load_bars
-    from bar_measures import classifier_auc, own_bars
-    from bounds import bounds
-
     torch.set_num_threads(1)
     loaded = load_bars(arguments.data)
     splits = {side: torch.as_tensor(loaded[side][0]) for side in ("train", "validation")}
@@ -168,13 +163,13 @@ def main(argv=None):
         model, epochs, seconds = train(make, loaded, splits, labels, free_bits, arguments.seconds, arguments.seed)
         found = bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
         generator = torch.Generator().manual_seed(arguments.seed)
-        points = evaluate.clicks(model, 2000, generator)
-        draws = evaluate.drawn(model, points, generator)
-        own = own_bars(draws, splits["train"].numpy(), real)
+        points = clicks(model, 2000, generator)
+        draws = drawn(model, points, generator)
+        own = sample_statistics(draws, splits["train"].numpy(), real)
         row = {"design": name, "weights": sum(weights.numel() for weights in model.parameters()), "epochs": epochs,
                "seconds": seconds, "bound": found["bound"], "kl": found["kl"],
                "auc": classifier_auc(real, names, draws, seed=arguments.seed), **own,
-               "click_milliseconds": evaluate.click_milliseconds(model, points[:20])}
+               "click_milliseconds": click_milliseconds(model, points[:20])}
         rows.append(row)
         auc = "    -" if row["auc"] is None else f"{row['auc']:5.2f}"
         print(f"{name:32} {row['weights']:9,} {epochs:6} {row['bound']:7.2f} {row['kl']:5.2f} {auc} "

@@ -13,9 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-import sequencer
-from command_line import Parser, number, run
+from instrument import sequencer
 from Midi_To_Activation_Matrix import load_patterns
+from sounds import kits
+from command_line import Parser, number, run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,12 +88,12 @@ def main(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / "Dataset_Drum_Groove_Midi",
                         help="folder of MIDI files or matrices")
-    parser.add_argument("--kit", type=Path, default=sequencer.KIT, help="folder of eight one-shots")
+    parser.add_argument("--kit", type=Path, default=kits.KIT, help="folder of eight one-shots")
     parser.add_argument("--bpm", type=number(float, 40, 240), default=120.0)
     parser.add_argument("--bars", type=number(int, 1), default=200, help="how many, drawn by chance (default: 200)")
     parser.add_argument("--rounds", type=number(int, 1), default=5, help="of which the median counts (default: 5)")
     options = parser.parse_args(argv)
-    kit, (bars, _) = sequencer.load_kit(options.kit), load_patterns(options.data)
+    kit, (bars, _) = kits.load_kit(options.kit), load_patterns(options.data)
     chosen = np.random.default_rng(0).permutation(len(bars))[:options.bars]
     bars, bpm = bars[np.sort(chosen)], options.bpm
     few = bars[:10]
@@ -109,7 +110,7 @@ def main(argv=None):
         if not np.allclose(ours, scale * other, atol=1e-5):
             raise AssertionError(f"{way.__name__} differs from render by {np.abs(ours - scale * other).max()}")
     print(f"{len(bars)} bars of {np.count_nonzero(bars) / len(bars):.1f} hits from {options.data}, {bpm:g} bpm, "
-          f"sounds of {sum(map(len, kit)) / 8 / sequencer.SAMPLE_RATE:.2f} s on average")
+          f"sounds of {sum(map(len, kit)) / 8 / kits.SAMPLE_RATE:.2f} s on average")
     print(f"{'':34}{'ms a bar':>10}{'times real time':>17}{'times render':>14}")
     for name, duration in milliseconds.items():
         print(f"{name:34}{duration:10.3f}{240000 / bpm / duration:17.0f}{duration / milliseconds['render']:14.1f}")

@@ -28,13 +28,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from command_line import Parser, number, run
-from Midi_To_Activation_Matrix import INSTRUMENTS
+from audio2nsgt import make_transform
+from formats.activation_matrix import INSTRUMENTS
+from griffin_lim import convergence, griffin_lim
+from sounds import calibration, kits, synthesis
+from sounds.codes import encode, load_sound_model, random_codes
+from sounds.dataset import load_one_shots
+from sounds.spectrograms import DEFAULTS, to_decibels
+from transforms import phase_retrieval
 
 
 def draw(folder, count, seed, rate, seconds):
     """`count` sounds that are not silent, as many of each class: (float32 (count, samples), labels (count,))."""
-    from one_shots import load_one_shots
-
     sounds, labels, _, _ = load_one_shots(folder, rate, seconds)
     kept = np.abs(sounds).max(1) > 0
     sounds, labels = sounds[kept], labels[kept]
@@ -47,8 +52,6 @@ def draw(folder, count, seed, rate, seconds):
 def levels_db(signals, transform, floor_db=-60.0):
     """Magnitudes of signals in dB re each one's peak, from floor_db to 0: (B, bands, frames)."""
     import torch
-
-    from sound_pictures import to_decibels
 
     return to_decibels(transform.forward(torch.as_tensor(signals, dtype=torch.float32)).abs(), floor_db)[0]
 
@@ -79,22 +82,19 @@ def phase_table(sounds, transform):
     """Print table 1 and return its rows."""
     import torch
 
-    import resynthesis
-    from griffin_lim import convergence, griffin_lim
-
     magnitude = transform.forward(torch.as_tensor(sounds)).abs()
     truth, curves = levels_db(sounds, transform), decay_curves(sounds, transform.fs)
     last = round(0.005 * transform.fs)
     peaks = np.abs(sounds).max(1)
     silent = np.abs(sounds[:, -4 * last:]).max(1) < 1e-4 * peaks
-    ends = torch.tensor([float(resynthesis.end_of(sound, transform.fs)) for sound in sounds])
-    onsets = [resynthesis.onset_of(sound, transform.fs) for sound in sounds]
+    ends = torch.tensor([float(calibration.duration_of(sound, transform.fs)) for sound in sounds])
+    onsets = [synthesis.onset_of(sound, transform.fs) for sound in sounds]
 
     def ours(iterations, known=True, turns=1 + 0j):
-        return lambda: resynthesis.search_phase(magnitude * turns, transform, iterations, ends if known else None)
+        return lambda: synthesis.search_phase(magnitude * turns, transform, iterations, ends if known else None)
 
     def tones(iterations):
-        return lambda: ours(iterations, turns=resynthesis.tone_turns(magnitude, transform))()
+        return lambda: ours(iterations, turns=phase_retrieval.tonal_phase(magnitude, transform, 1000.0))()
 
     ways = {"random, fast Griffin-Lim, 16": lambda: griffin_lim(magnitude, transform, 16, init="random", search=0),
             "impulse, 0": ours(0, False), "impulse, 16": ours(16, False),
@@ -112,7 +112,7 @@ def phase_table(sounds, transform):
         found = found.numpy()
         distance = (levels_db(found, transform) - truth).square().mean((1, 2)).sqrt().mean()
         decay = np.abs(decay_curves(found, transform.fs) - curves).mean()
-        moved = np.mean([abs(resynthesis.onset_of(sound, transform.fs) - onset)
+        moved = np.mean([abs(synthesis.onset_of(sound, transform.fs) - onset)
                          for sound, onset in zip(found, onsets)])
         echo = np.sqrt((found[silent, -last:] ** 2).mean(1)) / peaks[silent]
         rows.append((name, errors.mean(), errors.max(), float(distance), decay, moved / transform.fs * 1000,
@@ -125,13 +125,10 @@ def sound_table(model, sounds, labels):
     """Print table 2 and return its rows."""
     import torch
 
-    import resynthesis
-    import sound_model
-
     transform, rate = model.transform, model.sound["rate"]
-    codes = torch.stack([sound_model.encode(model, sound, label)[0] for sound, label in zip(sounds, labels.tolist())])
+    codes = torch.stack([encode(model, sound, label)[0] for sound, label in zip(sounds, labels.tolist())])
     truth, curves, high = levels_db(sounds, transform), decay_curves(sounds, rate), transform.frequencies > 1000
-    drawn = sound_model.magnitudes(model, codes, labels).clamp_min(1e-6).log10().mul(20).clamp(-60, 0)
+    drawn = synthesis.magnitudes(model, codes, labels).clamp_min(1e-6).log10().mul(20).clamp(-60, 0)
     distance = (drawn - truth).square().mean((1, 2)).sqrt().mean()
     print(f"\n{len(sounds)} sounds from their codes: the picture drawn is {distance:.1f} dB from the original's, "
           f"flicker {flicker(drawn, transform)[:, high].mean():.1f} for "
@@ -143,16 +140,16 @@ def sound_table(model, sounds, labels):
     for name, options in ways.items():
         if "unknown" in name:
             model.sound = {key: value for key, value in sound.items() if key != "end"}
-        found = sound_model.sounds(model, codes, torch.as_tensor(labels), **options)
+        found = synthesis.sounds(model, codes, torch.as_tensor(labels), **options)
         model.sound = sound
         levels = levels_db(found, transform)
-        wanted = np.array(sound_model.class_levels(model))[labels]
+        wanted = np.array(synthesis.class_levels(model))[labels]
         rows.append((name, float((levels - truth).square().mean((1, 2)).sqrt().mean()),
                      np.abs(decay_curves(found, rate) - curves).mean(),
                      float(flicker(levels, transform)[:, high].mean()),
-                     max(resynthesis.onset_of(one, rate) for one in found) / rate * 1000,
+                     max(synthesis.onset_of(one, rate) for one in found) / rate * 1000,
                      20 * np.log10(max(np.abs(found.mean(1)).max(), 1e-15)), np.abs(found[:, -1]).max(),
-                     np.abs([resynthesis.level_db(one, rate) - level for one, level in zip(found, wanted)]).max(),
+                     np.abs([synthesis.level_db(one, rate) - level for one, level in zip(found, wanted)]).max(),
                      np.abs(found).max()))
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in rows[-1][1:]) + " |", flush=True)
     return rows
@@ -161,8 +158,6 @@ def sound_table(model, sounds, labels):
 def speed_table(model, count):
     """Print table 3 and return its rows."""
     import torch
-
-    import sound_model
 
     def timed(act, times=3):
         """Median wall and processor seconds."""
@@ -175,11 +170,11 @@ def speed_table(model, count):
         return np.median(seconds, 0)
 
     labels = torch.arange(count) % len(INSTRUMENTS)
-    codes = sound_model.random_codes(model, count)
+    codes = random_codes(model, count)
     long = count * model.sound["samples"] / model.sound["rate"]
-    rows = [("a kit of eight", *timed(lambda: sound_model.kit(model, 1)), 8 * long / count)]
+    rows = [("a kit of eight", *timed(lambda: kits.kit(model, 1)), 8 * long / count)]
     for quality in ("fast", "fine"):
-        seconds = timed(lambda: sound_model.sounds(model, codes, labels, quality=quality))
+        seconds = timed(lambda: synthesis.sounds(model, codes, labels, quality=quality))
         rows.append((f"{count} sounds, {quality}", *seconds, long))
     print("\n| what | wall s | processor s | times real time |\n|---|---|---|---|")
     for name, wall, processor, length in rows:
@@ -197,12 +192,8 @@ def main(argv=None):
     parser.add_argument("--tables", type=number(int, 1, 3), nargs="+", default=[1, 2, 3], help="which (default: all)")
     arguments = parser.parse_args(argv)
 
-    import sound_model
-    from audio2nsgt import make_transform
-    from sound_pictures import DEFAULTS
-
     warnings.simplefilter("ignore")
-    model = sound_model.load_sound_model(arguments.run) if arguments.run else None
+    model = load_sound_model(arguments.run) if arguments.run else None
     settings = model.sound["settings"] if model else DEFAULTS
     sounds, labels = draw(arguments.folder, arguments.count, arguments.seed, settings["rate"], settings["seconds"])
     transform = model.transform if model else make_transform(settings, sounds.shape[1])

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from audio2nsgt import load_audio
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import load_audio
 from command_line import Parser, number, run
-from Midi_To_Activation_Matrix import INSTRUMENTS
 
 RATE = 44100
 FEATURES = ("low edge, Hz", "centre, Hz", "high edge, Hz", "to -20 dB, s", "to -40 dB, s", "flatness, dB", "crest, dB")

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 import audio2nsgt
-from audio2nsgt import (block_rms, find_sounds, fit_length, load_audio, load_transform, load_transforms, main,
-                        make_transform, save_audio)
+from audio2nsgt import block_rms, find_sounds, load_transform, load_transforms, main, make_transform
+from formats.audio import fit_length, load_audio, save_audio
 
 FAST = ["--bins", "6", "--min_freq", "100", "--max_freq", "3900", "-r", "8000"]
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bar_data
+from patterns.dataset import OFFSETS, shifted_bars, split_by_content
 
 
 def some_bars(count, seed=0):
@@ -23,7 +23,7 @@ def test_a_split_keeps_files_whole_and_shares_no_content(owners_and_contents, se
         bars[i].flat[:] = [(content >> bit & 1) * (1 + owner) for bit in range(8)]  # the same hits, other velocities
     hits = [(bar > 0).tobytes() for bar in bars]
     try:
-        train, validation = bar_data.split_by_content(bars, names, fraction, seed)
+        train, validation = split_by_content(bars, names, fraction, seed)
     except ValueError as error:
         assert len(set(names)) < 2 or "also stands in training" in str(error)
         return
@@ -34,16 +34,16 @@ def test_a_split_keeps_files_whole_and_shares_no_content(owners_and_contents, se
     known = {hits[i] for i in train}
     for i, name in enumerate(names):  # nothing is left out but what must be
         assert i in train or i in validation or hits[i] in known
-    again = bar_data.split_by_content(bars, names, fraction, seed)
+    again = split_by_content(bars, names, fraction, seed)
     assert all(np.array_equal(one, other) for one, other in zip((train, validation), again))
 
 
 def test_a_split_holds_out_about_the_fraction_asked_for():
     bars, names = some_bars(2000), [f"FILE{i // 10}" for i in range(2000)]
-    sizes = [len(bar_data.split_by_content(bars, names, fraction)[1]) for fraction in (0.05, 0.1, 0.5)]
+    sizes = [len(split_by_content(bars, names, fraction)[1]) for fraction in (0.05, 0.1, 0.5)]
     assert all(abs(size - want) <= 10 for size, want in zip(sizes, (100, 200, 1000)))
-    assert not np.array_equal(bar_data.split_by_content(bars, names, seed=1)[1],
-                              bar_data.split_by_content(bars, names, seed=2)[1])
+    assert not np.array_equal(split_by_content(bars, names, seed=1)[1],
+                              split_by_content(bars, names, seed=2)[1])
 
 
 @settings(max_examples=50, deadline=None)
@@ -51,8 +51,8 @@ def test_a_split_holds_out_about_the_fraction_asked_for():
        st.sampled_from(["bar", "beat", "near"]))
 def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where):
     owners = sorted(owners)
-    bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], bar_data.BEGINNINGS[where]
-    between, labels, begins = bar_data.bars_between(bars, names, owners, where)
+    bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], OFFSETS[where]
+    between, labels, begins = shifted_bars(bars, names, owners, where)
     expected = []
     for number, place in enumerate(places[1:], 1):
         for owner in sorted(set(owners)):
@@ -65,8 +65,8 @@ def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where)
 
 
 def test_bars_begin_on_the_line_first_then_on_beats_or_near_them():
-    near = bar_data.BEGINNINGS["near"]
-    assert all(steps[0] == 0 for steps in bar_data.BEGINNINGS.values()) and len(near) == len(set(near)) == 20
+    near = OFFSETS["near"]
+    assert all(steps[0] == 0 for steps in OFFSETS.values()) and len(near) == len(set(near)) == 20
     assert all(min(abs(step - beat) for beat in (0, 16, 32, 48, 64)) <= 2 for step in near)
 
 
@@ -74,10 +74,10 @@ def test_bars_between_leave_out_near_silence_and_what_is_asked_in_validation():
     bars = some_bars(3)
     bars[0, :, 16:], bars[1, :, 1:] = 0, 0
     bars[1, :, 0] = np.arange(8) < 1  # from the second beat on, a single hit is left across the first two bars
-    across, _, begins = bar_data.bars_between(bars, ["A"] * 3, [0] * 3, "beat")
+    across, _, begins = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat")
     assert begins.tolist() == [1, 2, 3]
     assert np.array_equal(across[0], np.concatenate([bars[1, :, 16:], bars[2, :, :16]], 1))
-    kept = bar_data.bars_between(bars, ["A"] * 3, [0] * 3, "beat", avoid=(across[1:2] > 0) * np.uint8(9))
+    kept = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat", avoid=(across[1:2] > 0) * np.uint8(9))
     assert kept[2].tolist() == [1, 3] and np.array_equal(kept[0], across[[0, 2]])
-    alone = bar_data.bars_between(bars, ["A", "B", "C"], [0] * 3, "beat")
+    alone = shifted_bars(bars, ["A", "B", "C"], [0] * 3, "beat")
     assert alone[0].shape == (0, 8, 64) and alone[1] == [] and len(alone[2]) == 0

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_map import STYLES, write_tiny_map
 
-import bar_tools
-import drum_map
-from Midi_To_Activation_Matrix import INSTRUMENTS
-from models import unpacked_hits
+from formats.activation_matrix import INSTRUMENTS
+from instrument import widgets
+from patterns import latent_map, paths, sampling
+from patterns.dataset import unpacked_hits
+from patterns.sampling import Constraints
 
 
 @pytest.fixture(scope="module", params=[2, 5])
@@ -19,11 +20,11 @@ def model(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(model):
-    return bar_tools.PlayedBars(model)
+    return latent_map.TrainingBars(model)
 
 
 def code(model, seed):
-    return bar_tools.random_code(model, seed, 0)
+    return latent_map.random_code(model, seed, 0)
 
 
 def a_bar(seed, hits=20):
@@ -36,14 +37,14 @@ def a_bar(seed, hits=20):
 # Styles and points -----------------------------------------------------------------------------------------------
 
 def test_styles_go_by_their_names_in_any_case(model):
-    assert [bar_tools.style_index(model, name) for name in (None, "any", "Any", "FUNK", "rock")] == [None] * 3 + [0, 2]
+    assert [sampling.style_index(model, name) for name in (None, "any", "Any", "FUNK", "rock")] == [None] * 3 + [0, 2]
     with pytest.raises(ValueError, match="style: expected any, funk, jazz, rock; found 'polka'"):
-        bar_tools.style_index(model, "polka")
+        sampling.style_index(model, "polka")
 
 
 def test_a_style_that_is_asked_for_changes_the_bars(model):
     codes = np.stack([code(model, seed) for seed in range(10)])
-    bars = [bar_tools.draw(model, codes, style=style) for style in (None, 0, 1, 2)]
+    bars = [sampling.draw(model, codes, constraints=Constraints(style=style)) for style in (None, 0, 1, 2)]
     assert len({bar.tobytes() for bar in bars}) == 4
 
 
@@ -51,9 +52,9 @@ def test_random_points_lie_by_played_bars_of_the_style_that_is_asked_for(model):
     codes, labels = model.map["codes"].numpy(), model.map["labels"].numpy()
     for style in (None, 0, 2):
         members = codes if style is None else codes[labels == style]
-        points = np.stack([bar_tools.random_code(model, 3, i, style) for i in range(40)])
+        points = np.stack([latent_map.random_code(model, 3, i, style) for i in range(40)])
         distances = np.linalg.norm(points[:, None] - members, axis=2).min(axis=1)
-        assert distances.max() < bar_tools.NEAR * 4 * np.sqrt(codes.shape[1])
+        assert distances.max() < latent_map.RANDOM_STEP * 4 * np.sqrt(codes.shape[1])
         assert len(np.unique(points, axis=0)) == 40
 
 
@@ -64,7 +65,8 @@ def test_random_points_lie_by_played_bars_of_the_style_that_is_asked_for(model):
 @settings(max_examples=25, deadline=None)
 def test_hits_a_bar_and_a_row_are_exact(model, seed, hits, rows, temperature):
     hits += sum(rows.values())
-    bar = bar_tools.draw(model, code(model, seed)[None], seed, hits=hits, row_hits=rows, temperature=temperature)[0]
+    bar = sampling.draw(model, code(model, seed)[None], seed, Constraints(
+        hits=hits, row_hits=rows, temperature=temperature))[0]
     assert np.count_nonzero(bar) == hits
     assert {row: np.count_nonzero(bar[row]) for row in rows} == rows
 
@@ -75,8 +77,8 @@ def test_locked_rows_are_kept_bit_for_bit_while_the_others_are_redrawn(model, se
     own = a_bar(seed)
     free = [row for row in range(8) if row not in kept]
     wishes = {"hits": np.count_nonzero(own[sorted(kept)]) + 3} if exact else {}
-    bars = np.stack([bar_tools.draw(model, code(model, seed)[None], take, locked=own, locked_rows=sorted(kept),
-                                    **wishes)[0] for take in range(4)])
+    bars = np.stack([sampling.draw(model, code(model, seed)[None], take, constraints=Constraints(locked=own, locked_rows=sorted(kept),
+                                    **wishes))[0] for take in range(4)])
     assert (bars[:, sorted(kept)] == own[sorted(kept)]).all()
     assert not exact or (np.count_nonzero(bars[:, free], axis=(1, 2)) == 3).all()
     if len(free) > 3:
@@ -116,16 +118,16 @@ def test_the_nearest_bars_are_those_of_the_plain_hamming_distance(played, seed, 
 def test_a_model_without_a_map_has_no_played_bars_and_still_random_points(tmp_path):
     model = write_tiny_map(tmp_path / "a.pt")
     model.map = None
-    played = bar_tools.PlayedBars(model)
+    played = latent_map.TrainingBars(model)
     assert len(played) == 0 and len(played.nearest(a_bar(0))[0]) == 0
-    assert bar_tools.random_code(model, 0, 0).shape == (2,)
+    assert latent_map.random_code(model, 0, 0).shape == (2,)
 
 
 # Velocities ------------------------------------------------------------------------------------------------------
 
 def test_humanising_keeps_the_hits_and_gives_them_velocities_that_differ(model):
     bars = np.stack([np.where(a_bar(seed) > 0, 100, 0).astype(np.uint8) for seed in range(4)])
-    struck, again, other = (bar_tools.humanise(model, bars, seed=seed) for seed in (1, 1, 2))
+    struck, again, other = (sampling.humanise(model, bars, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(struck > 0, bars > 0) and np.array_equal(struck, again) and not np.array_equal(struck, other)
     assert all(len(np.unique(bar[bar > 0])) > 5 for bar in struck)
 
@@ -136,70 +138,70 @@ def test_humanising_keeps_the_hits_and_gives_them_velocities_that_differ(model):
 @settings(max_examples=15, deadline=None)
 def test_a_path_begins_and_ends_at_its_points(model, seed, count, hits):
     ends = code(model, seed), code(model, seed + 1)
-    bars, codes = bar_tools.path(model, *ends, count, fills=False, seed=seed, hits=hits)
+    bars, codes = paths.path(model, *ends, count, fills=False, seed=seed, constraints=Constraints(hits=hits))
     assert bars.shape == (count, 8, 64) and np.allclose(np.diff(codes, 2, axis=0), 0, atol=1e-5)
     for bar, end in ((bars[0], ends[0]), (bars[-1], ends[1])):
-        assert np.array_equal(bar, bar_tools.draw(model, end[None], seed, hits=hits)[0])
+        assert np.array_equal(bar, sampling.draw(model, end[None], seed, constraints=Constraints(hits=hits))[0])
     assert hits is None or {np.count_nonzero(bar) for bar in bars} == {hits}
 
 
 @pytest.mark.parametrize("count, fills", [(2, {1: 2}), (4, {3: 2}), (8, {3: 1, 7: 2}), (9, {3: 1, 7: 1, 8: 2})])
 def test_fills_change_the_last_beats_of_their_bars_and_a_crash_follows(model, count, fills):
     ends = code(model, 3), code(model, 4)
-    plain, _ = bar_tools.path(model, *ends, count, fills=False, seed=5)
-    filled, _ = bar_tools.path(model, *ends, count, seed=5)
+    plain, _ = paths.path(model, *ends, count, fills=False, seed=5)
+    filled, _ = paths.path(model, *ends, count, seed=5)
     after = {(bar + 1) % count for bar in fills}
     for i, (without, bar) in enumerate(zip(plain, filled)):
         same = (without == bar).all(axis=0)  # steps
         assert same[1:64 - 16 * fills.get(i, 0)].all() and same[0] <= (i not in after)
         if i in after:
-            assert bar[INSTRUMENTS.index("Cymb"), 0] >= bar_tools.CRASH_VELOCITY and bar[0, 0] > 0
+            assert bar[INSTRUMENTS.index("Cymb"), 0] >= paths.CRASH_VELOCITY and bar[0, 0] > 0
     drums = [INSTRUMENTS.index(name) for name in ("Snare", "Tom")]
     for bar, beats in fills.items():
         assert np.count_nonzero(filled[bar][drums, -16 * beats:]) >= min(
-            np.count_nonzero(plain[bar][drums, -16 * beats:]), bar_tools.FILL_HITS * beats)
+            np.count_nonzero(plain[bar][drums, -16 * beats:]), paths.FILL_HITS * beats)
 
 
 def test_a_fill_plays_more_snare_and_toms_than_the_bars_it_interrupts(model):
     drums = [INSTRUMENTS.index(name) for name in ("Snare", "Tom")]
     codes = np.stack([code(model, seed) for seed in range(20)])
-    bars = bar_tools.draw(model, codes, 1)
-    fills = np.stack([bar_tools.fill(model, bar, point, 2, 1) for bar, point in zip(bars, codes)])
+    bars = sampling.draw(model, codes, 1)
+    fills = np.stack([paths.fill(model, bar, point, 2, 1) for bar, point in zip(bars, codes)])
     assert np.count_nonzero(fills[:, drums, 32:]) > 1.2 * np.count_nonzero(bars[:, drums, 32:])
     assert np.array_equal(fills[:, :, :32], bars[:, :, :32])
 
 
 def test_a_fill_leaves_locked_rows_alone(model):
     own = a_bar(1)
-    bars, _ = bar_tools.path(model, code(model, 1), code(model, 2), 4, seed=2, locked=own, locked_rows=[0, 1, 6])
+    bars, _ = paths.path(model, code(model, 1), code(model, 2), 4, seed=2, constraints=Constraints(locked=own, locked_rows=[0, 1, 6]))
     assert (bars[:, [0, 1, 6]] == own[[0, 1, 6]]).all()
 
 
 # The map's ground ------------------------------------------------------------------------------------------------
 
 def test_the_ground_is_empty_where_no_bars_lie_and_there_where_they_do(model):
-    plane = drum_map.Plane(model)
-    ground = drum_map.Ground(plane)
+    plane = latent_map.LatentPlane(model)
+    ground = latent_map.HitDensity(plane)
     while not ground.go_on(model):
         pass
     presence = [ground.presence_at(*point) for point in plane.points if np.abs(point).max() < plane.reach]
     assert min(presence) > 0 and np.mean(presence) > 0.8
     random = np.random.default_rng(0)
     points = random.uniform(-plane.reach, plane.reach, (300, 2))
-    far = np.linalg.norm(points[:, None] - plane.points, axis=2).min(axis=1) > 2 * drum_map.NEAR * plane.reach
+    far = np.linalg.norm(points[:, None] - plane.points, axis=2).min(axis=1) > 2 * latent_map.COVERAGE_RADIUS * plane.reach
     assert far.sum() > 10 and all(ground.presence_at(*point) == 0 for point in points[far])
-    panel = drum_map.Ground(plane).pixels()[0, 0]
-    assert np.allclose(ground.pixels()[ground.presence == 0], panel)
+    panel = widgets.ground_pixels(latent_map.HitDensity(plane))[0, 0]
+    assert np.allclose(widgets.ground_pixels(ground)[ground.presence == 0], panel)
     assert np.array_equal(np.isfinite(ground.hits), ground.presence > 0)
 
 
 def test_the_ground_is_lighter_where_more_hits_are_drawn(model):
-    plane = drum_map.Plane(model)
-    ground = drum_map.Ground(plane)
+    plane = latent_map.LatentPlane(model)
+    ground = latent_map.HitDensity(plane)
     while not ground.go_on(model):
         pass
     there = ground.presence == 1
-    light, hits = ground.pixels()[there].sum(axis=1), ground.hits[there]
+    light, hits = widgets.ground_pixels(ground)[there].sum(axis=1), ground.hits[there]
     low, high = ground.range()
     assert 0 < low < high < 512
     order = np.argsort(np.clip(hits, low, high))

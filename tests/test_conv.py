@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from convolutions import CodeFlow, Patches
+from formats.checkpoint import save_checkpoint
 from models import MODELS, ConvVAE
-from training import load_model, save_checkpoint
+from networks.convolutional import CodeFlow, Patches
+from saved_model import load_model
 
 SMALL = dict(latent=6, shape=(45, 23), widths=(8, 8, 16), neck=4, classes=3, embedding=4)
 

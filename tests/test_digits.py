@@ -13,16 +13,15 @@ import torch
 from digit_files import NAMES, strokes, write_idx, write_mnist
 
 import Activation_Matrix_To_Sound
-import command_line
-import digits
-import download
 import evaluate
-import figures
-import mnist
 import train_bernoulli
 import train_gaussian
-import training
+from formats import checkpoint
+from learning import figures, mnist, training
 from models import BernoulliVAE, GaussianVAE
+import command_line
+import download
+from saved_model import load_model
 
 RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "manifold.png",
              "samples.png", "reconstructions.png"}
@@ -48,8 +47,8 @@ def small_mnist(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(download, "DATA", folder / "none")
         patch.setenv("SEQUENCEUR_DATA", str(folder.parent))
-        patch.setattr(digits, "SHOWN", 4)
-        patch.setattr(digits, "MANIFOLD", dict(independent=4, raster=4))
+        patch.setattr(mnist, "SHOWN", 4)
+        patch.setattr(mnist, "MANIFOLD", dict(independent=4, raster=4))
         yield folder
 
 
@@ -76,21 +75,21 @@ def test_a_training_leaves_a_whole_run_folder_with_pictures_that_show_something(
     assert config["examples"] == {"train": 54, "validation": 6} and config["recipe"]["epoch_size"] == 20
     kind = GaussianVAE if "gaussian" in name else BernoulliVAE
     assert config["class"] == kind.__name__ and config["arguments"]["data"] == "mnist"
-    model = training.load_model(runs[name])
+    model = load_model(runs[name])
     assert type(model) is kind and model.shape == (28, 28) and model.config["decoder"] == name.split()[1]
-    assert model.map["labels"].tolist() == [i % 10 for i in range(54)] and model.map["label_names"] == digits.CLASSES
+    assert model.map["labels"].tolist() == [i % 10 for i in range(54)] and model.map["label_names"] == mnist.CLASSES
 
 
 def test_free_bits_are_those_of_the_decoder_and_none_with_several_samples(runs, tmp_path, monkeypatch):
-    asked = {name: training.load_checkpoint(run)["recipe"]["free_bits"] for name, run in runs.items()}
+    asked = {name: checkpoint.load_checkpoint(run)["recipe"]["free_bits"] for name, run in runs.items()}
     digits_default = train_bernoulli.DEFAULTS["mnist"]["free_bits"]
     assert asked == {"gaussian raster": train_gaussian.DEFAULTS["raster"]["free_bits"],
                      "gaussian independent normal": 0, "bernoulli raster": digits_default,
                      "bernoulli independent": digits_default}
-    monkeypatch.setattr(digits, "draw_pictures", lambda *_: None)
+    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
     for name, (script, arguments) in COMMANDS.items():
         script.main([*arguments, "--samples", "2", "--epochs", "1", "--run-folder", str(tmp_path / name)])
-        recipe = training.load_checkpoint(tmp_path / name)["recipe"]
+        recipe = checkpoint.load_checkpoint(tmp_path / name)["recipe"]
         assert recipe["samples"] == 2 and recipe["free_bits"] == 0
 
 
@@ -100,7 +99,7 @@ class Stop(Exception):
 
 @each_command
 def test_a_run_that_failed_and_was_resumed_equals_one_that_was_not(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(digits, "draw_pictures", lambda *_: None)
+    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
     script, arguments = COMMANDS[name]
     arguments = [*arguments, "--epochs", "3", "--seed", "7"]
     script.main([*arguments, "--run-folder", str(tmp_path / "whole")])
@@ -114,10 +113,10 @@ def test_a_run_that_failed_and_was_resumed_equals_one_that_was_not(tmp_path, mon
     with pytest.raises(Stop):
         script.main([*arguments, "--run-folder", str(tmp_path / "broken")])
     monkeypatch.undo()
-    monkeypatch.setattr(digits, "draw_pictures", lambda *_: None)
-    assert training.load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["epoch"] == 1
+    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
+    assert checkpoint.load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["epoch"] == 1
     script.main([*arguments, "--run-folder", str(tmp_path / "broken"), "--resume"])
-    whole, broken = (training.load_checkpoint(tmp_path / run / "checkpoint.pt") for run in ("whole", "broken"))
+    whole, broken = (checkpoint.load_checkpoint(tmp_path / run / "checkpoint.pt") for run in ("whole", "broken"))
     assert whole["epoch"] == broken["epoch"] == 3 and whole["best"] == broken["best"]
     assert all(torch.equal(value, broken["weights"][key]) for key, value in whole["weights"].items())
     one, other = (content["optimizer"] if isinstance(content["optimizer"], list) else [content["optimizer"]]
@@ -150,15 +149,15 @@ def test_an_epoch_of_its_own_size_is_drawn_anew_without_repetition(tmp_path):
     assert all(len(epoch) == 10 for epoch in epochs) and len(set.union(*epochs)) > 20
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert all(-8 < record["train_log_px"] < -4 for record in log), "a mean over the examples seen, not over all"
-    group, = training.load_checkpoint(tmp_path / "run" / "checkpoint.pt")["optimizer"]["param_groups"]
+    group, = checkpoint.load_checkpoint(tmp_path / "run" / "checkpoint.pt")["optimizer"]["param_groups"]
     assert group["lr"] == training.learning_rate_at(11, 12, 3e-3), "the learning rate falls over the steps there are"
 
 
 def test_an_epoch_as_large_as_the_data_is_all_of_it_and_no_setting(tmp_path):
     for name, size in (("none", None), ("all", 30), ("more", 10**9)):
         small_fit(tmp_path / name, size, epochs=1)
-        assert "epoch_size" not in training.load_checkpoint(tmp_path / name)["recipe"]
-        assert training.load_checkpoint(tmp_path / name / "checkpoint.pt")["optimizer"]["state"][0]["step"] == 8
+        assert "epoch_size" not in checkpoint.load_checkpoint(tmp_path / name)["recipe"]
+        assert checkpoint.load_checkpoint(tmp_path / name / "checkpoint.pt")["optimizer"]["state"][0]["step"] == 8
 
 
 @pytest.mark.parametrize("before, now, told", [(10, 20, "--epoch-size 20: .* was started with 10"),
@@ -177,28 +176,28 @@ def test_pixels_are_as_each_model_was_trained_on_them():
     pixels = strokes(4)[0]
     bernoulli, mass, normal = BernoulliVAE(shape=(28, 28), hidden=(4,)), *(
         GaussianVAE(hidden=(4,), likelihood=likelihood) for likelihood in ("mass", "normal"))
-    drawn = digits.as_trained(bernoulli, pixels, 3)
+    drawn = mnist.prepare_pixels(bernoulli, pixels, 3)
     assert torch.equal(drawn, mnist.binarised(torch.as_tensor(pixels), torch.Generator().manual_seed(3)))
-    assert torch.equal(drawn, digits.as_trained(bernoulli, pixels, 3))
-    assert not torch.equal(drawn, digits.as_trained(bernoulli, pixels, 4))
-    assert torch.equal(digits.as_trained(mass, pixels, 3), torch.as_tensor(pixels))
-    noisy = digits.as_trained(normal, pixels, 3)
+    assert torch.equal(drawn, mnist.prepare_pixels(bernoulli, pixels, 3))
+    assert not torch.equal(drawn, mnist.prepare_pixels(bernoulli, pixels, 4))
+    assert torch.equal(mnist.prepare_pixels(mass, pixels, 3), torch.as_tensor(pixels))
+    noisy = mnist.prepare_pixels(normal, pixels, 3)
     assert noisy.is_floating_point() and 0.4 < (noisy - torch.as_tensor(pixels)).abs().max() <= 0.5 + 1e-4
 
 
 def test_the_plane_of_two_dimensions_has_even_shares_of_the_normal_distribution_top_row_first():
-    plane = digits.plane_of_codes(np.zeros((3, 2)), 20).reshape(20, 20, 2)
+    plane = mnist.plane_of_codes(np.zeros((3, 2)), 20).reshape(20, 20, 2)
     share = torch.special.ndtr(torch.tensor(plane)).numpy()
     np.testing.assert_allclose(share[0, :, 0], (np.arange(20) + 0.5) / 20, atol=1e-5)
     np.testing.assert_allclose(share[:, 0, 1], 1 - (np.arange(20) + 0.5) / 20, atol=1e-5)
     assert np.array_equal(plane[:, 3, 0], np.full(20, plane[0, 3, 0]))
-    assert digits.plane_of_codes(np.zeros((3, 1)), 4).shape == (16, 1)
+    assert mnist.plane_of_codes(np.zeros((3, 1)), 4).shape == (16, 1)
 
 
 def test_the_plane_of_more_dimensions_lies_along_the_two_principal_components_of_the_codes():
     source = np.random.default_rng(0)
     codes = 5 + source.standard_normal((500, 6)) * [0.1, 3, 0.1, 0.1, 1, 0.1]
-    plane = digits.plane_of_codes(codes, 9)
+    plane = mnist.plane_of_codes(codes, 9)
     assert plane.shape == (81, 6)
     np.testing.assert_allclose(plane.mean(0), codes.mean(0), atol=1e-6)
     spread = plane.std(0)
@@ -208,36 +207,36 @@ def test_the_plane_of_more_dimensions_lies_along_the_two_principal_components_of
 def test_what_stands_at_a_code_is_a_picture_of_0_to_255_of_either_model(runs):
     z = torch.tensor([[0.0, 0.0], [1.0, -1.0]])
     for name, run in runs.items():
-        model = training.load_model(run)
-        pictures = digits.pictures_at(model, z, 0)
+        model = load_model(run)
+        pictures = mnist.pictures_at(model, z, 0)
         assert pictures.shape == (2, 28, 28) and 0 <= pictures.min() and 40 < pictures.max() <= 255, name
         assert (set(np.unique(pictures)) == {0, 255}) == (name == "bernoulli raster")
-        assert np.array_equal(pictures, digits.pictures_at(model, z, 0))
+        assert np.array_equal(pictures, mnist.pictures_at(model, z, 0))
 
 
 def test_each_of_ten_classes_has_a_colour_and_every_code_a_point(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
     codes = np.random.default_rng(0).standard_normal((70, 2))
-    figures.draw_latent({"train": (codes, np.arange(70) % 10)}, digits.CLASSES, tmp_path / "latent.png", most=10)
+    figures.draw_latent({"train": (codes, np.arange(70) % 10)}, mnist.CLASSES, tmp_path / "latent.png", most=10)
     axes, = drawn[0].axes
     lines = {line.get_label(): line for line in axes.lines}
-    assert sorted(lines) == digits.CLASSES
+    assert sorted(lines) == mnist.CLASSES
     assert sum(len(line.get_xdata()) for line in lines.values()) == 70
-    assert all(len(lines[name].get_xdata()) == 7 for name in digits.CLASSES)
-    assert len({lines[name].get_color() for name in digits.CLASSES}) == 10
+    assert all(len(lines[name].get_xdata()) == 7 for name in mnist.CLASSES)
+    assert len({lines[name].get_color() for name in mnist.CLASSES}) == 10
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 7, 40])
 def test_reconstructions_stand_below_their_digits_however_few_there_are(tmp_path, monkeypatch, runs, count):
     sheets = {}
-    monkeypatch.setattr(figures, "draw_images", lambda images, columns, path, title: sheets.update({
+    monkeypatch.setattr(mnist, "draw_images", lambda images, columns, path, title: sheets.update({
         path.name: (np.asarray(images), columns)}))
     for name in ("draw_curves", "draw_latent"):
-        monkeypatch.setattr(figures, name, lambda *_, **__: None)
-    model, pixels = training.load_model(runs["gaussian independent normal"]), strokes(count)
+        monkeypatch.setattr(mnist, name, lambda *_, **__: None)
+    model, pixels = load_model(runs["gaussian independent normal"]), strokes(count)
     model.likelihood = "mass"
-    digits.draw_pictures(model, {"train": strokes(20), "validation": pixels}, [], tmp_path)
+    mnist.draw_pictures(model, {"train": strokes(20), "validation": pixels}, [], tmp_path)
     shown = min(count, 8)  # two rows of four
     sheet, columns = sheets["reconstructions.png"]
     assert columns == 4 and len(sheet) == 8 * math.ceil(shown / 4)
@@ -284,7 +283,7 @@ def test_evaluation_prints_and_writes_the_numbers_of_the_test_digits_and_gives_t
 def test_the_numbers_are_those_of_the_model_on_these_digits(runs, tmp_path):
     run = runs["gaussian raster"]
     found = evaluate.main([str(run), *QUICK, "--split", "test", "--json", str(tmp_path / "found.json")])["bounds"]
-    model, x = training.load_model(run), torch.as_tensor(mnist.load_digits()["test"][0])
+    model, x = load_model(run), torch.as_tensor(mnist.load_digits()["test"][0])
     with torch.no_grad():
         log_px, kl = model.elbo(x, torch.randn(12, 2, generator=torch.Generator().manual_seed(0)))
     assert found["log_px"] == pytest.approx(log_px.mean().item(), rel=1e-5)
@@ -299,7 +298,7 @@ def test_more_samples_raise_the_bound_of_digits(runs, tmp_path):
 
 def test_a_run_on_a_folder_of_ones_own_is_measured_on_that_folder(tmp_path, monkeypatch, capsys):
     """Named from where it was trained, found from anywhere."""
-    monkeypatch.setattr(digits, "draw_pictures", lambda *_: None)
+    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
     write_mnist(tmp_path / "mine", train=30, test=4, ending="")
     monkeypatch.chdir(tmp_path)
     run = train_gaussian.main([*COMMANDS["gaussian independent normal"][1], "--data", "mine", "--run-folder", "run"])
@@ -389,7 +388,7 @@ def test_a_run_of_digits_is_measured_on_digits_alone(runs, capsys, monkeypatch, 
     assert "train-images-idx3-ubyte.gz: no such file" in refusal(
         capsys, monkeypatch, evaluate, run, *QUICK, "--data", tmp_path / "groove")
     torch.manual_seed(0)
-    training.save_checkpoint(tmp_path / "small.pt", GaussianVAE(shape=(2, 4), hidden=(4,)))
+    checkpoint.save_checkpoint(tmp_path / "small.pt", GaussianVAE(shape=(2, 4), hidden=(4,)))
     assert "small.pt: expected a model of pictures of 28 x 28 pixels, found 2 x 4" in refusal(
         capsys, monkeypatch, evaluate, tmp_path / "small.pt", *QUICK)
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-import bar_measures
-import bounds
-import command_line
 import evaluate
+from formats.checkpoint import save_checkpoint
+from learning.bounds import mutual_information
 from models import BernoulliVAE
-from training import save_checkpoint
+from patterns.metrics import classifier_auc, clicks, f1, hamming, jensen_shannon, sample_statistics, velocity_divergence
+import command_line
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,7 +51,7 @@ def test_the_json_holds_what_is_returned_and_the_same_command_gives_it_again(fil
     assert json.dumps(again) == json.dumps(first)
     bounds = first["bounds"]
     assert bounds["elbo"] == pytest.approx(bounds["log_px"] - bounds["kl"])
-    assert first["own_bars"]["draws"] == 20 and first["bars"] == 6
+    assert first["sample_statistics"]["draws"] == 20 and first["bars"] == 6
 
 
 def test_a_single_bar_has_no_standard_error_and_its_json_is_sound(files, capsys):
@@ -72,27 +72,27 @@ def test_a_style_is_asked_for_where_there_are_bars_of_it(files):
     result = evaluate.main([str(files / "run"), *QUICK, "--json", str(files / "styles.json")])
     assert list(result["styles"]) == ["ROCK"] and result["styles"]["ROCK"]["real_bars"] == result["bars"]
     assert result["density_exact"] == 1
-    assert result["bounds"]["bound_style_told"] < 0
+    assert result["bounds"]["bound_conditioned"] < 0
 
 
 def test_the_mutual_information_is_that_of_a_known_channel():
     """Codes far apart from each other say which bar it was: log n; codes that lie all in one place say nothing. For
     z = x + noise, x normal of variance 3 and noise of variance 1, it is log(1 + 3) / 2."""
     line = torch.arange(64.0, dtype=torch.float64)[:, None]
-    assert bounds.mutual_information(1000 * line, 0 * line, 0) == pytest.approx(math.log(64))
-    assert bounds.mutual_information(0 * line, 0 * line, 0) == pytest.approx(0)
+    assert mutual_information(1000 * line, 0 * line, 0) == pytest.approx(math.log(64))
+    assert mutual_information(0 * line, 0 * line, 0) == pytest.approx(0)
     mean = 3 ** 0.5 * torch.randn(4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert bounds.mutual_information(mean, 0 * mean, 0) == pytest.approx(math.log(4) / 2, abs=0.03)
+    assert mutual_information(mean, 0 * mean, 0) == pytest.approx(math.log(4) / 2, abs=0.03)
 
 
 def test_clicks_are_codes_of_training_bars_of_the_style_asked_for(files):
     model = BernoulliVAE(styles=["a", "b"])
     codes = torch.arange(20.0).view(10, 2)
     model.map = {"codes": codes, "labels": torch.arange(10) % 2, "label_names": ["a", "b"]}
-    points = evaluate.clicks(model, 200, torch.Generator().manual_seed(0), label=1)
+    points = clicks(model, 200, torch.Generator().manual_seed(0), label=1)
     assert {tuple(point) for point in points.tolist()} == {tuple(code) for code in codes[1::2].tolist()}
     model.map = None
-    assert evaluate.clicks(model, 200, torch.Generator().manual_seed(0)).std() == pytest.approx(1, abs=0.1)
+    assert clicks(model, 200, torch.Generator().manual_seed(0)).std() == pytest.approx(1, abs=0.1)
 
 
 # bar_measures.py
@@ -100,22 +100,22 @@ def test_clicks_are_codes_of_training_bars_of_the_style_asked_for(files):
 def test_f1_is_that_of_scikit_learn():
     source = np.random.default_rng(1)
     real, made = source.random((2, 5, 64)) < 0.3
-    assert bar_measures.f1(real, made) == pytest.approx(f1_score(real.ravel(), made.ravel()))
-    assert bar_measures.f1(real, real) == 1 and bar_measures.f1(real & False, made & False) is None
+    assert f1(real, made) == pytest.approx(f1_score(real.ravel(), made.ravel()))
+    assert f1(real, real) == 1 and f1(real & False, made & False) is None
 
 
 def test_the_divergence_is_nothing_between_equal_and_one_bit_between_disjoint_distributions():
     p, q = np.array([0.5, 0.5, 0, 0]), np.array([0, 0, 0.1, 0.9])
-    assert bar_measures.jensen_shannon(p, p) == 0 and bar_measures.jensen_shannon(p, q) == pytest.approx(1)
+    assert jensen_shannon(p, p) == 0 and jensen_shannon(p, q) == pytest.approx(1)
 
 
 def test_the_divergence_of_velocities_is_taken_row_by_row_where_there_are_enough_hits():
     real, made = np.zeros((2, 200, 2, 64), np.uint8)
     real[:, 0, 0], made[:, 0, 5] = 100, 100  # the first row alike, wherever struck; the second with too few hits
     real[:9, 1, 0] = made[:9, 1, 0] = 30
-    assert bar_measures.velocity_divergence(real, made, ["one", "two"]) == {"one": 0}
+    assert velocity_divergence(real, made, ["one", "two"]) == {"one": 0}
     made[made == 100] = 20
-    assert bar_measures.velocity_divergence(real, made, ["one", "two"]) == {"one": 1}
+    assert velocity_divergence(real, made, ["one", "two"]) == {"one": 1}
 
 
 def test_own_bars_counts_what_is_unique_copied_and_empty_by_hits_alone():
@@ -123,7 +123,7 @@ def test_own_bars_counts_what_is_unique_copied_and_empty_by_hits_alone():
     train[0, 0, 0], train[1, 1, 1] = 100, 90
     draws = np.zeros((4, 8, 64), np.uint8)
     draws[0, 0, 0], draws[1, 0, 0], draws[2, 5, 5] = 30, 127, 60  # two copies of one bar, a new bar, an empty one
-    assert bar_measures.own_bars(draws, train, train) == {
+    assert sample_statistics(draws, train, train) == {
         "draws": 4, "unique": 0.75, "copied_from_training": 0.5, "empty": 0.25, "hits_a_bar": 0.75,
         "hits_a_bar_real": 1.0}
 
@@ -131,7 +131,7 @@ def test_own_bars_counts_what_is_unique_copied_and_empty_by_hits_alone():
 def test_bars_differ_in_as_many_cells_as_hits_stand_in_one_alone():
     first, second = np.zeros((2, 1, 8, 64), np.uint8)
     first[0, 0, 0], second[0, 0, 0], second[0, 3, 7], first[0, 4, 4] = 9, 99, 1, 1
-    assert bar_measures.hamming(first, second).tolist() == [2]
+    assert hamming(first, second).tolist() == [2]
 
 
 def performances(source, count, share):
@@ -146,12 +146,12 @@ def test_the_classifier_tells_what_differs_and_not_what_is_alike():
     real, groups = performances(source, 30, 0.05)
     alike, alike_groups = performances(source, 30, 0.05)
     dense, dense_groups = performances(source, 30, 0.2)
-    assert bar_measures.classifier_auc(real, groups, dense, dense_groups) > 0.95
-    assert abs(bar_measures.classifier_auc(real, groups, alike, alike_groups) - 0.5) < 0.15
+    assert classifier_auc(real, groups, dense, dense_groups) > 0.95
+    assert abs(classifier_auc(real, groups, alike, alike_groups) - 0.5) < 0.15
     loud = np.where(alike > 0, 120, 0).astype(np.uint8)
-    assert bar_measures.classifier_auc(real, groups, loud, alike_groups, velocities=True) > 0.95
-    assert abs(bar_measures.classifier_auc(real, groups, loud, alike_groups) - 0.5) < 0.15
-    assert bar_measures.classifier_auc(real[:39], groups[:39], dense, dense_groups) is None, "too few to say"
+    assert classifier_auc(real, groups, loud, alike_groups, velocities=True) > 0.95
+    assert abs(classifier_auc(real, groups, loud, alike_groups) - 0.5) < 0.15
+    assert classifier_auc(real[:39], groups[:39], dense, dense_groups) is None, "too few to say"
 
 
 def test_the_classifier_is_not_helped_by_knowing_a_performance():
@@ -159,8 +159,8 @@ def test_the_classifier_is_not_helped_by_knowing_a_performance():
     source = np.random.default_rng(1)
     real, groups = performances(source, 24, 0.05)
     other, other_groups = performances(source, 24, 0.05)
-    by_heart = bar_measures.classifier_auc(real, None, other, None)
-    apart = bar_measures.classifier_auc(real, groups, other, other_groups)
+    by_heart = classifier_auc(real, None, other, None)
+    apart = classifier_auc(real, groups, other, other_groups)
     assert by_heart > 0.9 and apart < 0.7
 
 

@@ -8,10 +8,12 @@ import pytest
 import scipy.stats
 import torch
 
-import training
-from bounds import bounds
-from models import MEAN_BEYOND, MODELS, VAE, BernoulliVAE, GaussianVAE
-from pixel_decoders import PixelDecoder, RasterDecoder, discretised_normal_log_likelihood
+from formats import checkpoint
+from learning import training
+from learning.bounds import bounds
+from models import MODELS, VAE, BernoulliVAE, GaussianVAE
+from networks.pixels import MEAN_BEYOND, PixelDecoder, RasterDecoder, discretised_normal_log_likelihood
+from saved_model import load_model
 
 LEVELS = torch.arange(256)
 LOG_DEVIATION_RANGE = (-2.0, 5.0)  # of a model that says nothing else
@@ -543,8 +545,8 @@ def test_a_config_that_makes_no_model_is_refused_by_name(name, value):
 @each_model
 def test_a_saved_model_of_pictures_is_loaded_as_it_was(tmp_path, kind, config):
     model = make(kind, **config)
-    training.save_checkpoint(tmp_path / "model.pt", model)
-    twin = training.load_model(tmp_path / "model.pt")
+    checkpoint.save_checkpoint(tmp_path / "model.pt", model)
+    twin = load_model(tmp_path / "model.pt")
     assert type(twin) is kind and twin.config == model.config and not twin.training
     assert MODELS[kind.__name__](**model.config).config == model.config
     x, eps = pictures(), torch.randn(20, 2)
@@ -577,8 +579,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_what_was_saved_stands(tmp_p
         return x.float() * (math.nan if next(calls) == 12 else 1)  # in the third epoch of 5 steps
     with pytest.raises(FloatingPointError, match="run: stopped at epoch 3, step 2: the loss is nan"):
         small_fit(tmp_path / "run", make(**config), spoilt)
-    assert training.load_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 2
-    model = training.load_model(tmp_path / "run")
+    assert checkpoint.load_checkpoint(tmp_path / "run" / "checkpoint.pt")["epoch"] == 2
+    model = load_model(tmp_path / "run")
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
     with pytest.raises(FloatingPointError, match="stopped at epoch 1, step 1"):
         broken = make(**config)
@@ -591,10 +593,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_what_was_saved_stands(tmp_p
 def test_weights_in_sixteen_bits_say_nearly_the_same(tmp_path):
     """best.pt holds them so: the bound of what is evaluated is that of what was trained."""
     model, x, eps = make(decoder="raster", components=3, strength=1.0), pictures(count=200), torch.zeros(200, 2)
-    training.save_checkpoint(tmp_path / "best.pt", model, half=True)
+    checkpoint.save_checkpoint(tmp_path / "best.pt", model, half=True)
     with torch.no_grad():
         found, expected = (torch.sub(*one.elbo(x, eps)).mean().item()
-                           for one in (training.load_model(tmp_path / "best.pt"), model))
+                           for one in (load_model(tmp_path / "best.pt"), model))
     assert found == pytest.approx(expected, rel=0.01)
 
 

@@ -8,9 +8,13 @@ import soundfile
 import torch
 
 import audio2nsgt
-from audio2nsgt import NSGT, OctScale, block_rms, load_audio
-from griffin_lim import INITS, STFT, convergence, full_rate, griffin_lim, main, start
-from phase_search import Slice, _at_frames, coarse_start, search
+from audio2nsgt import block_rms
+from formats.audio import load_audio
+from griffin_lim import INITS, convergence, full_rate, griffin_lim, main, start
+from transforms.nsgt import NSGT
+from transforms.phase_retrieval import BandSlice, _at_frames, low_band_start, search
+from transforms.scales import OctScale
+from transforms.stft import STFT
 
 RATE, LENGTH = 8000, 2000
 
@@ -81,8 +85,8 @@ def test_the_truth_is_a_fixed_point_of_the_search(name):
 
 @pytest.mark.parametrize("name, target", [("stft", -25), ("nsgt", -30)])
 def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((16, 60), (8, 60)))
-    monkeypatch.setattr("phase_search.SEARCHES", 60)
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((16, 60), (8, 60)))
+    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 60)
     transform = pair(name)
     magnitude = transform.forward(np.stack([drum(seed) for seed in range(4)])).abs()
     ours = convergence(griffin_lim(magnitude, transform), magnitude, transform)
@@ -94,9 +98,9 @@ def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
 @pytest.mark.parametrize("init", INITS)
 def test_a_batch_is_a_loop_and_a_seed_a_result(name, init, monkeypatch):
     """Over a few iterations: later, the search lets differences of rounding grow."""
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 4),))
-    monkeypatch.setattr("phase_search.SEARCHES", 3)
-    monkeypatch.setattr("phase_search.SETTLES", 2)
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 4),))
+    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 3)
+    monkeypatch.setattr("transforms.phase_retrieval.SETTLES", 2)
     transform = pair(name, "float64")
     magnitude = transform.forward(np.stack([drum(seed).astype(float) for seed in range(3)])).abs()
     together = griffin_lim(magnitude, transform, 4, init=init, seed=5)
@@ -120,8 +124,8 @@ def test_the_level_is_kept_and_does_not_matter(name):
 @pytest.mark.parametrize("name", ["stft", "nsgt"])
 @pytest.mark.parametrize("sound", ["silence", "click", "offset", "noise"])
 def test_odd_sounds_give_finite_output(name, sound, monkeypatch):
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
-    monkeypatch.setattr("phase_search.SEARCHES", 10)
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
+    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 10)
     signal = {"silence": np.zeros(LENGTH), "click": np.eye(1, LENGTH, 700)[0], "offset": np.full(LENGTH, 0.3),
               "noise": np.sign(np.random.default_rng(0).standard_normal(LENGTH))}[sound]
     transform = pair(name)
@@ -150,7 +154,7 @@ def test_an_unknown_init_is_named():
 
 @pytest.mark.parametrize("name", ["stft", "nsgt"])
 def test_progress_sees_every_step(name, monkeypatch):
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 4),))
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 4),))
     transform, seen = pair(name), []
     magnitude = transform.forward(3 * drum()).abs()
     found = griffin_lim(magnitude, transform, 60, candidates=1, progress=lambda *what: seen.append(what))
@@ -165,7 +169,7 @@ def sliced(first, last, **held):
     """A slice of the NSGT, the spectrum and the coefficients of three drums."""
     transform = pair("nsgt", "float64")
     signal = torch.as_tensor(np.stack([drum(seed) for seed in range(3)])).double()
-    return Slice(transform, first, last, **held), torch.fft.rfft(signal), transform.forward(signal)
+    return BandSlice(transform, first, last, **held), torch.fft.rfft(signal), transform.forward(signal)
 
 
 @pytest.mark.parametrize("first, last", [(1, 9), (20, 21), (40, 52), (66, 72)])
@@ -193,12 +197,12 @@ def test_a_slice_has_a_way_back_and_holds_what_others_see():
 
 
 def test_more_candidates_are_no_worse_and_cost_no_determinism(monkeypatch):
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 40),))
-    monkeypatch.setattr("phase_search.SEARCHES", 30)
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 40),))
+    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 30)
     transform = pair("nsgt")
     magnitude = transform.forward(np.stack([drum(seed) for seed in range(2)])).abs()
     magnitude /= magnitude.amax()
-    few, many, again = (coarse_start(magnitude, transform, candidates) for candidates in (1, 4, 4))
+    few, many, again = (low_band_start(magnitude, transform, candidates) for candidates in (1, 4, 4))
     few, many, again = (convergence(transform.backward(c), magnitude, transform) for c in (few, many, again))
     assert many.mean() < few.mean() + 0.5 and torch.equal(many, again)
 
@@ -227,8 +231,8 @@ def test_full_rate_of_a_decay_is_nearly_the_decay():
     ["--bins", "12", "--candidates", "1"],
     ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
 def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
-    monkeypatch.setattr("phase_search.SEARCHES", 10)
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
+    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 10)
     soundfile.write(tmp_path / "in.wav", drum(), RATE)
     result = main([str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--iterations", "40", "--plot",
                    str(tmp_path / "plot.png"), *options])
@@ -243,8 +247,8 @@ def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
 
 @pytest.mark.parametrize("d, target", [("1", -18), ("4", -10)])
 def test_the_command_rebuilds_a_picture_of_either_kind(tmp_path, d, target, monkeypatch):
-    monkeypatch.setattr("phase_search.LOW_PARTS", ((8, 10), (4, 10)))
-    monkeypatch.setattr("phase_search.SEARCHES", 10)
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
+    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 10)
     (tmp_path / "sounds").mkdir()
     soundfile.write(tmp_path / "sounds" / "in.wav", drum(), RATE)
     audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d,

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import symusic
+from Midi_To_Activation_Matrix import read_bars
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "Dataset_Drum_Groove_Midi"
@@ -93,7 +94,6 @@ def test_midi_files_end_exactly_at_their_last_bar_line():
 
 
 def test_matrices_are_the_bars_of_the_midi_files():
-    from Midi_To_Activation_Matrix import read_bars
     for groove in GROOVES:
         matrix = np.load(PATTERNS / f"{groove['name']}.npy")
         assert matrix.dtype == np.uint8 and matrix.shape == (len(groove["bars"]), 8, 64)

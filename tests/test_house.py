@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import graphlib
 import importlib.metadata
 import os
 import re
@@ -15,21 +16,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = {".git", ".venv", "runs", "data", "results", "__pycache__", ".pytest_cache", ".hypothesis"}
 
-# A room imports only from floors below its own. A new room needs its line here.
-FLOORS = {
-    0: {"command_line"},
-    1: {"notation", "nonstationary_gabor", "training_options", "decoders", "convolutions",
-        "pixel_decoders", "wishes", "optimizers"},
-    2: {"phase_search", "models", "Midi_To_Activation_Matrix", "audio2nsgt", "download"},
-    3: {"training", "bar_measures", "sequencer", "griffin_lim", "drum_map", "figures", "browser", "one_shots",
-        "bar_tools", "mnist", "bounds"},
-    4: {"bar_data", "digits", "sound_pictures", "resynthesis", "bar_files", "layout"},
-    5: {"sound_model", "desk"},
-    6: {"sound_measures", "window"},
-    7: {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "evaluate"},
+# What each module or package may import of the project; command_line and itself everyone may.
+MAY_IMPORT = {
+    "formats": set(), "transforms": set(), "networks": set(), "models": {"networks"}, "download": set(),
+    "Midi_To_Activation_Matrix": {"formats"},
+    "audio2nsgt": {"formats", "transforms"},
+    "griffin_lim": {"formats", "transforms", "audio2nsgt"},
+    "learning": {"models", "formats", "download"},
+    "patterns": {"models", "formats", "Midi_To_Activation_Matrix", "download"},
+    "sounds": {"models", "formats", "transforms", "audio2nsgt", "griffin_lim"},
+    "instrument": {"patterns", "sounds", "formats", "Midi_To_Activation_Matrix"},
 }
-FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained", "golden"}  # on the top floor
+NOBODY_IMPORTS = {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "generate_sounds",
+                  "evaluate"}
+PACKAGES = ("formats", "transforms", "networks", "learning", "patterns", "sounds", "instrument")
+SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained", "golden"}  # may import all
 NOT_AT_IMPORT = {"tkinter", "matplotlib.pyplot", "sounddevice"}
 
 
@@ -42,7 +43,7 @@ def all_files():
 
 FILES = list(all_files())
 PYTHON = [path for path in FILES if path.suffix == ".py"]
-MODULES = [path for path in PYTHON if path.parent == ROOT]
+MODULES = [path for path in PYTHON if path.parent == ROOT or path.parent.name in PACKAGES]
 TESTS = [path for path in PYTHON if path.parent == ROOT / "tests"]
 ROOMS = [path for path in PYTHON if path not in TESTS]  # every module and script, benchmarks too
 
@@ -66,7 +67,7 @@ def imports(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name_of(path)}:{node.lineno}: a relative import; the house is flat"
+            assert node.level == 0, f"{name_of(path)}:{node.lineno}: a relative import; imports name the package"
             yield node.module.split(".")[0]
 
 
@@ -78,27 +79,54 @@ SCRIPTS = [path for path in ROOMS if is_script(path)]
 each_script = pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 
 
-# Floors and folders.
+# Who imports whom.
 
-@each_module
-def test_every_room_has_a_floor(path):
-    assert path.stem in FLOOR, f"{path.name} is new: give it a floor in tests/test_house.py, by what it may import"
+
+def place_of(path):
+    """The package, or the module of the top folder, that a file belongs to."""
+    parts = path.relative_to(ROOT).parts
+    return parts[0] if parts[0] in PACKAGES else path.stem
+
+
+OURS = {place_of(path) for path in MODULES}
 
 
 @each_room
-def test_a_room_imports_only_from_floors_below(path):
-    if path.parent == ROOT:
-        own = FLOOR.get(path.stem, max(FLOORS))
-    else:
-        assert path.parent.name in SCRIPT_FOLDERS, f"{name_of(path)}: not a folder for scripts"
-        own = max(FLOORS) + 1
-    for module in set(imports(path)) & {module.stem for module in MODULES}:
-        assert FLOOR.get(module, max(FLOORS)) < own, f"{name_of(path)} imports {module}, which is not on a floor below"
+def test_a_module_imports_only_what_the_table_allows(path):
+    used = set(imports(path)) & OURS - {"command_line"}
+    if path.parent.name in SCRIPT_FOLDERS:
+        return
+    assert path in MODULES, f"{name_of(path)}: not a folder for modules or scripts"
+    place = place_of(path)
+    assert not used & NOBODY_IMPORTS - {place}, f"{name_of(path)} imports {used & NOBODY_IMPORTS}"
+    if place not in NOBODY_IMPORTS | {"command_line"}:
+        assert place in MAY_IMPORT, f"{name_of(path)} is new: say in MAY_IMPORT what it may import"
+        assert used <= MAY_IMPORT[place] | {place}, f"{name_of(path)} imports {used - MAY_IMPORT[place]}"
+
+
+def dotted(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path):
+    """The project's modules that a file imports, by dotted names."""
+    names = {dotted(module) for module in MODULES}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from names & {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = names & {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from inner or names & {node.module}
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {dotted(path): set(imported_modules(path)) for path in MODULES}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_no_folder_shadows_a_module_or_hides_one():
     folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
-    assert not folders & {module.stem for module in MODULES}
+    assert not folders & {module.stem for module in MODULES if module.parent == ROOT}
     assert not folders & {"models", "src", "utils", "config"}
 
 
@@ -108,7 +136,7 @@ IMPORT_ALL = """
 import importlib.util, sys
 from pathlib import Path
 for path in sys.argv[2:]:
-    sys.path[:1] = [str(Path(path).parent)] if Path(path).parent == Path(sys.argv[1]) else [sys.argv[1]]
+    sys.path[:1] = [sys.argv[1]]
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -131,7 +159,7 @@ def test_importing_a_module_does_nothing_but_define():
         for node in tree(path).body:
             acts = isinstance(node, (ast.For, ast.While, ast.With)) or (
                 isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-                and not ast.unparse(node).startswith("sys.path."))
+                and not ast.unparse(node).startswith(("sys.path.", "os.environ.setdefault(")))
             assert not acts, f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
 
 
@@ -257,7 +285,7 @@ def test_everything_imported_is_required(path):
     pinned = set(requirements("requirements.txt"))
     if path.parent.name in ("tests", "benchmarks"):
         pinned |= set(requirements("requirements-dev.txt"))
-    ours = {other.stem for other in PYTHON}
+    ours = {other.stem for other in PYTHON} | set(PACKAGES)
     for module in set(imports(path)) - set(sys.stdlib_module_names) - ours:
         names = {name.lower().replace("_", "-") for name in distributions().get(module, [])}
         assert names & pinned, f"{name_of(path)} imports {module}, which no requirements file names"

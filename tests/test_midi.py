@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import bar_data
 import Midi_To_Activation_Matrix as midi
+from formats import activation_matrix, bar_picture
+from patterns.dataset import groove_split, style_of
 
 KICK, SNARE, OPEN_HAT, CLOSED_HAT = 36, 38, 46, 42
 
@@ -238,7 +239,7 @@ def test_impossible_tempos_do_no_harm(tmp_path):
 
 def test_the_table_covers_general_midi_percussion_and_the_td_11():
     assert set(range(35, 82)) | {22, 26} == set(midi.PITCH_TO_INSTRUMENT)
-    rows = {pitch: midi.INSTRUMENTS[row] for pitch, row in midi.PITCH_TO_INSTRUMENT.items()}
+    rows = {pitch: activation_matrix.INSTRUMENTS[row] for pitch, row in midi.PITCH_TO_INSTRUMENT.items()}
     expected = {35: "Kick", 36: "Kick", 37: "Snare", 38: "Snare", 39: "Clap", 40: "Snare", 22: "HHC", 26: "HHO",
                 42: "HHC", 44: "HHC", 46: "HHO", 41: "Tom", 48: "Tom", 50: "Tom", 58: "Tom", 49: "Cymb", 51: "Cymb",
                 53: "Cymb", 59: "Cymb", 54: "Percu", 56: "Percu", 60: "Percu", 75: "Percu", 81: "Percu"}
@@ -471,7 +472,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_named():
 
 def test_a_picture_of_no_known_kind_is_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"bar\.xyz: expected a name that ends in \.png"):
-        midi.write_picture(np.zeros((1, 8, 64), np.uint8), "bar", tmp_path / "bar.xyz")
+        bar_picture.write_picture(np.zeros((1, 8, 64), np.uint8), "bar", tmp_path / "bar.xyz")
     assert not list(tmp_path.iterdir())
 
 
@@ -533,7 +534,7 @@ def test_load_patterns_of_nothing_is_an_error_that_names_the_source(tmp_path):
     ("HOUSE1", "HOUSE"), ("HOUSE12.mid", "HOUSE"), ("a/b/Rock3", "Rock"), ("1_funk_80_beat_4-4", "funk"),
     ("drummer1/session1/10_jazz-funk_116_fill_4-4", "jazz"), ("123", ""), ("BOSSA_NOVA1", "BOSSA")])
 def test_the_leading_letters_of_a_name_are_the_style(name, style):
-    assert midi.style_of(name) == style
+    assert style_of(name) == style
 
 
 def test_groove_split_follows_the_published_table(tmp_path):
@@ -545,13 +546,13 @@ def test_groove_split_follows_the_published_table(tmp_path):
              "d1,d1/s,2,jazz/swing,90,fill,4-4,d1/2_jazz-swing_90_fill_4-4.mid,,1.0,validation",
              "d1,d1/s,3,rock,90,beat,3-4,d1/3_rock_90_beat_3-4.mid,,1.0,train"]
     (tmp_path / "info.csv").write_text("\n".join(table) + "\n")
-    splits = bar_data.groove_split(tmp_path)
+    splits = groove_split(tmp_path)
     assert {split: (len(bars), names, styles) for split, (bars, names, styles) in splits.items()} == {
         "train": (1, ["d1/1_funk_80_beat_4-4"], ["funk"]),
         "validation": (1, ["d1/2_jazz-swing_90_fill_4-4"], ["jazz"])}
     (tmp_path / "info.csv").write_text("drummer,split\nd1,train\n")
     with pytest.raises(ValueError, match="info.csv: expected the columns midi_filename, time_signature"):
-        bar_data.groove_split(tmp_path)
+        groove_split(tmp_path)
 
 
 # Showing.
@@ -559,8 +560,8 @@ def test_groove_split_follows_the_published_table(tmp_path):
 def test_the_text_grid_shows_instruments_beats_and_loudness():
     bar = np.zeros((8, 64), np.uint8)
     bar[0, 0], bar[1, 16], bar[7, 63] = 127, 60, 1
-    lines = midi.as_text(bar).splitlines()
-    assert [line.split()[0] for line in lines] == list(midi.INSTRUMENTS) and len({len(line) for line in lines}) == 1
+    lines = activation_matrix.as_text(bar).splitlines()
+    assert [line.split()[0] for line in lines] == list(activation_matrix.INSTRUMENTS) and len({len(line) for line in lines}) == 1
     assert lines[0] == " Kick |X" + "." * 15 + ("|" + "." * 16) * 3 + "|"
     assert lines[1].split("|")[2] == "o" + "." * 15 and lines[7].endswith("...-|")
 
@@ -571,7 +572,7 @@ def test_a_picture_shows_a_hit_and_a_louder_one_darker(tmp_path):
     pictures = []
     for velocity in (0, 20, 120):
         bars[0, 3, 30] = velocity
-        midi.write_picture(bars, "a bar", tmp_path / "bar.png")
+        bar_picture.write_picture(bars, "a bar", tmp_path / "bar.png")
         pictures.append(image.imread(tmp_path / "bar.png")[..., :3].mean(axis=2))
     silent, soft, loud = pictures
     changed = silent != soft
@@ -584,7 +585,7 @@ def test_a_picture_shows_a_hit_and_a_louder_one_darker(tmp_path):
 def test_a_picture_holds_at_most_sixteen_bars_and_says_so(count, most):
     from matplotlib.figure import Figure
     figure = Figure()
-    midi.draw(np.full((count, 8, 64), 9, np.uint8), "song", figure)
+    bar_picture.draw(np.full((count, 8, 64), 9, np.uint8), "song", figure)
     shown = [axis for axis in figure.axes if axis.get_images() and axis.get_visible()]
     assert len(shown) == min(count, most)
     assert ("the first 16 of 40 bars" in figure.texts[0].get_text()) == (count > most)

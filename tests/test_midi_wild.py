@@ -4,8 +4,8 @@ import mido
 import numpy as np
 import pytest
 
-import bar_data
 import Midi_To_Activation_Matrix as midi
+from patterns.dataset import groove_split
 from formats import midi_file
 
 
@@ -61,7 +61,7 @@ def test_no_melody_of_the_wild_files_is_taken_for_drums_and_most_drums_are_known
 def test_the_groove_midi_dataset_gives_the_published_numbers_of_bars(shared_data):
     if not (shared_data / "groove" / "info.csv").is_file():
         pytest.skip(f"needs {shared_data / 'groove'}")
-    splits = bar_data.groove_split(shared_data / "groove")
+    splits = groove_split(shared_data / "groove")
     assert {split: len(bars) for split, (bars, _, _) in splits.items() if split != "test"} == {
         "train": 17_291, "validation": 2_161}
     for bars, names, styles in splits.values():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from digit_files import NAMES, idx_bytes, strokes, write_idx, write_mnist
 
-import mnist
+from learning import mnist
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,14 +8,26 @@ import pytest
 import scipy.stats
 import torch
 
-import decoders
 import models
 from models import MODELS, BernoulliVAE
+from networks import causal, independent
+from patterns import sampling
+from patterns.dataset import packed_hits, unpacked_hits
 
 INDEPENDENT = dict(shape=(2, 3), hidden=(8,), decoder="independent")
 CAUSAL = dict(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def drawn(model, z, seed=0, **asked):
+    """What sampling.draw gives, as a tensor."""
+    return torch.as_tensor(sampling.draw(model, z, seed, sampling.Constraints(**asked)))
+
+
+def humanised(model, bars, *given, **more):
+    """What sampling.humanise gives, as a tensor."""
+    return torch.as_tensor(sampling.humanise(model, bars, *given, **more))
 
 
 def make(latent=2, dtype=torch.float64, strength=3.0, **config):
@@ -63,7 +75,7 @@ def test_the_velocity_masses_sum_to_one_and_none_is_above_it(dtype, tolerance):
     mean, log_scale = torch.meshgrid(torch.linspace(-1, 129, 27, dtype=dtype), torch.linspace(0, 4, 9, dtype=dtype),
                                      indexing="ij")
     velocities = torch.arange(1, 128, dtype=dtype)[:, None, None]
-    logs = models.logistic_log_likelihood(velocities, mean, log_scale)                # (127, 27, 9)
+    logs = causal.logistic_log_likelihood(velocities, mean, log_scale)                # (127, 27, 9)
     assert logs.shape == (127, 27, 9) and (logs <= 0).all()
     torch.testing.assert_close(logs.exp().sum(0), torch.ones(27, 9, dtype=dtype), rtol=0, atol=tolerance)
 
@@ -71,14 +83,14 @@ def test_the_velocity_masses_sum_to_one_and_none_is_above_it(dtype, tolerance):
 def test_a_velocity_mass_is_the_difference_of_two_logistic_distribution_functions():
     velocity, mean, log_scale = torch.tensor(70.0), torch.tensor(64.3), torch.tensor(1.2)
     upper, lower = scipy.stats.logistic(64.3, math.exp(1.2)).cdf([70.5, 69.5])
-    assert models.logistic_log_likelihood(velocity, mean, log_scale) == pytest.approx(math.log(upper - lower), abs=1e-5)
+    assert causal.logistic_log_likelihood(velocity, mean, log_scale) == pytest.approx(math.log(upper - lower), abs=1e-5)
 
 
 def test_velocity_gradients_are_finite_at_the_ends_of_their_range():
     value, mean, log_scale = torch.meshgrid(torch.tensor([1.0, 2, 63, 126, 127]), torch.tensor([-1.0, 0, 64, 128, 129]),
                                             torch.tensor([0.0, 1, 4]), indexing="ij")
     mean, log_scale = mean.clone().requires_grad_(), log_scale.clone().requires_grad_()
-    logs = models.logistic_log_likelihood(value, mean, log_scale)
+    logs = causal.logistic_log_likelihood(value, mean, log_scale)
     logs.sum().backward()
     assert all(torch.isfinite(tensor).all() for tensor in (logs, mean.grad, log_scale.grad))
     assert mean.grad.abs().min() > 0, "a gradient that vanishes would leave a wrong velocity as it is"
@@ -86,10 +98,10 @@ def test_velocity_gradients_are_finite_at_the_ends_of_their_range():
 
 def test_dropout_keeps_the_mean_and_without_numbers_drops_nothing():
     units, uniform = torch.ones(4, 100_000), torch.rand(4, 100_000, generator=torch.Generator().manual_seed(0))
-    dropped = decoders.drop(units, uniform, 0.3)
+    dropped = independent.drop(units, uniform, 0.3)
     assert (dropped == 0).float().mean() == pytest.approx(0.3, abs=0.005)
     assert dropped.mean() == pytest.approx(1.0, abs=0.01)
-    assert decoders.drop(units, None, 0.3) is units and torch.equal(decoders.drop(units, uniform, 0.0), units)
+    assert independent.drop(units, None, 0.3) is units and torch.equal(independent.drop(units, uniform, 0.0), units)
 
 
 # The bounds, against log p(x) by dense quadrature over z.
@@ -256,12 +268,12 @@ def test_no_bar_comes_out_empty_unless_nothing_is_likelier_than_not(decoder):
         model.decoder.out.bias.fill_(-2.5)  # one bar in four would be
     z = torch.randn(400, 2)
     with torch.no_grad():
-        empty = (~model.decoder.draw(z, decoders.logistic_noise((400, 16))).bool().any(1)).float().mean()
+        empty = (~model.decoder.draw(z, models.logistic_noise((400, 16))).bool().any(1)).float().mean()
     assert 0.1 < empty < 0.6
     assert (model.decode_sample(z) > 0).flatten(1).any(1).all()
-    drawn = model.draw(z, seed=3)
-    assert (drawn > 0).flatten(1).any(1).all() and torch.equal(drawn, model.draw(z, seed=3))
-    assert not model.draw(z, temperature=0).any() and not model.draw(z, hits=0).any()
+    drawn = drawn(model, z, seed=3)
+    assert (drawn > 0).flatten(1).any(1).all() and torch.equal(drawn, drawn(model, z, seed=3))
+    assert not drawn(model, z, temperature=0).any() and not drawn(model, z, hits=0).any()
 
 
 def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
@@ -272,7 +284,7 @@ def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
     model.log_likelihood(x, z).sum().backward()
     assert all(weights.grad is None for weights in struck) and any(weights.grad is not None for weights in hits)
     model.zero_grad()
-    model.side_log_likelihood(x, z).sum().backward()
+    model.auxiliary_log_likelihood(x, z).sum().backward()
     assert all(weights.grad is None for weights in hits) and any(weights.grad is not None for weights in struck)
     assert len(BernoulliVAE(shape=(2, 8), hidden=(8,)).parts()) == 1
 
@@ -291,28 +303,28 @@ def drum_model(request):
 @pytest.mark.parametrize("hits", [0, 1, 7, 20, 60, 512])
 def test_a_bar_has_exactly_the_hits_asked_for(drum_model, hits):
     z = torch.tensor([[0.0, 0.0], [1.0, -2.0], [-30.0, 30.0]])
-    bars = drum_model.draw(z, hits=hits)
+    bars = drawn(drum_model, z, hits=hits)
     assert bars.shape == (3, 8, 64) and bars.dtype == torch.uint8
     assert (bars > 0).flatten(1).sum(1).tolist() == [hits] * 3
-    assert torch.equal(bars, drum_model.draw(z, hits=hits)), "the same arguments give the same bars"
-    assert torch.equal(bars[1:2], drum_model.draw(z[1:2], hits=hits)), "a point has one bar, wherever drawn"
+    assert torch.equal(bars, drawn(drum_model, z, hits=hits)), "the same arguments give the same bars"
+    assert torch.equal(bars[1:2], drawn(drum_model, z[1:2], hits=hits)), "a point has one bar, wherever drawn"
 
 
 def test_a_dense_bar_is_not_far_from_the_model(drum_model):
     """Asking for as many hits as a bar has anyway leaves it as it is."""
     z = torch.tensor([[0.3, 0.4]])
-    bar = drum_model.draw(z)
-    assert torch.equal(drum_model.draw(z, hits=int((bar > 0).sum())), bar)
+    bar = drawn(drum_model, z)
+    assert torch.equal(drawn(drum_model, z, hits=int((bar > 0).sum())), bar)
 
 
 def test_the_seed_chooses_the_bar_and_the_global_generator_does_not(drum_model):
     z = torch.tensor([[0.3, 0.4]])
-    first = drum_model.draw(z, seed=3)
+    first = drawn(drum_model, z, seed=3)
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    assert torch.equal(drum_model.draw(z, seed=3), first) and not torch.equal(drum_model.draw(z, seed=4), first)
+    assert torch.equal(drawn(drum_model, z, seed=3), first) and not torch.equal(drawn(drum_model, z, seed=4), first)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(drum_model.draw(z), drum_model.draw(z, seed=None))
+    assert torch.equal(drawn(drum_model, z), drawn(drum_model, z, seed=None))
 
 
 def test_without_noise_a_cell_is_struck_where_that_is_likelier_than_not():
@@ -321,7 +333,7 @@ def test_without_noise_a_cell_is_struck_where_that_is_likelier_than_not():
     z = torch.tensor([[0.3, 0.4], [2.0, -1.0]])
     with torch.no_grad():
         logits = model.decoder.logits(None, z)
-    assert torch.equal((model.draw(z, temperature=0) > 0).flatten(1), logits > 0)
+    assert torch.equal((drawn(model, z, temperature=0) > 0).flatten(1), logits > 0)
 
 
 def test_velocities_are_1_to_127_where_a_hit_is_and_0_elsewhere(drum_model):
@@ -341,7 +353,7 @@ def test_a_model_without_velocities_strikes_alike():
     model = BernoulliVAE(hidden=(16,))
     bars = model.sample(10, torch.Generator().manual_seed(0))
     assert set(bars.unique().tolist()) == {0, 100}
-    assert torch.equal(model.side_log_likelihood(bars, torch.zeros(10, 2)), torch.zeros(10))
+    assert torch.equal(model.auxiliary_log_likelihood(bars, torch.zeros(10, 2)), torch.zeros(10))
 
 
 def test_samples_are_given_by_their_generator(drum_model):
@@ -365,14 +377,14 @@ def test_the_likelihood_of_hits_does_not_hear_velocities_and_that_of_velocities_
     with torch.no_grad():
         assert torch.equal(drum_model.log_likelihood(bars, z), drum_model.log_likelihood(softer, z))
         assert torch.equal(torch.stack(drum_model.encode(bars)), torch.stack(drum_model.encode(softer)))
-        side = drum_model.side_log_likelihood(bars, z)
+        side = drum_model.auxiliary_log_likelihood(bars, z)
         assert side.shape == (3,) and (side < 0).all()
-        assert torch.equal(drum_model.side_log_likelihood(torch.zeros_like(bars), z), torch.zeros(3))
+        assert torch.equal(drum_model.auxiliary_log_likelihood(torch.zeros_like(bars), z), torch.zeros(3))
 
 
 def test_velocities_do_not_train_the_code(drum_model):
     z = torch.zeros(3, 2, requires_grad=True)
-    side = drum_model.side_log_likelihood(random_bars(), z).sum()
+    side = drum_model.auxiliary_log_likelihood(random_bars(), z).sum()
     assert torch.autograd.grad(side, z, allow_unused=True)[0] is None
 
 
@@ -380,13 +392,13 @@ def test_velocities_do_not_train_the_code(drum_model):
                                torch.tensor([[math.inf, 0.0]])])
 def test_a_point_that_is_none_is_refused(drum_model, z):
     with pytest.raises(ValueError, match="finite points of shape"):
-        drum_model.draw(z)
+        drawn(drum_model, z)
 
 
 @pytest.mark.parametrize("hits", [-1, 513])
 def test_impossible_hits_are_refused(drum_model, hits):
     with pytest.raises(ValueError, match=f"expected 0 to 512, found {hits}"):
-        drum_model.draw(torch.zeros(1, 2), hits=hits)
+        drawn(drum_model, torch.zeros(1, 2), hits=hits)
 
 
 # What is asked of a bar: rows, locks, styles, a drummer's hand.
@@ -411,27 +423,27 @@ def struck(bars):
 def test_each_row_has_exactly_the_hits_asked_for_and_so_has_the_bar(styled_model):
     z = torch.tensor([[0.0, 0.0], [1.0, -2.0]])
     wanted = {0: 5, 1: 0, 4: 17}
-    rows = struck(styled_model.draw(z, row_hits=wanted))
+    rows = struck(drawn(styled_model, z, row_hits=wanted))
     assert rows[:, list(wanted)].tolist() == [list(wanted.values())] * 2
-    both = struck(styled_model.draw(z, hits=40, row_hits=wanted))
+    both = struck(drawn(styled_model, z, hits=40, row_hits=wanted))
     assert both[:, list(wanted)].tolist() == [list(wanted.values())] * 2 and both.sum(1).tolist() == [40, 40]
     every = {row: row for row in range(8)}
-    assert struck(styled_model.draw(z, hits=28, row_hits=every)).tolist() == [list(range(8))] * 2
+    assert struck(drawn(styled_model, z, hits=28, row_hits=every)).tolist() == [list(range(8))] * 2
 
 
 def test_locked_rows_stay_as_they_are_and_the_others_are_drawn_anew(styled_model):
     z = torch.tensor([[0.2, 0.1], [1.0, -1.0]])
     bar = random_bars(count=1)[0]
-    made = styled_model.draw(z, seed=3, locked=bar, locked_rows=[0, 6])
+    made = drawn(styled_model, z, seed=3, locked=bar, locked_rows=[0, 6])
     assert torch.equal(made[:, [0, 6]], bar[[0, 6]].expand(2, -1, -1))
     assert not torch.equal(made[0, 1], bar[1]) and (made[:, 1:6] > 0).any()
-    assert torch.equal(made, styled_model.draw(z, seed=3, locked=bar, locked_rows=[0, 6]))
-    other = styled_model.draw(z, seed=4, locked=bar, locked_rows=[0, 6])
+    assert torch.equal(made, drawn(styled_model, z, seed=3, locked=bar, locked_rows=[0, 6]))
+    other = drawn(styled_model, z, seed=4, locked=bar, locked_rows=[0, 6])
     assert not torch.equal(other[:, 1:6], made[:, 1:6])
-    dense = styled_model.draw(z, seed=3, hits=60, row_hits={1: 9}, locked=bar, locked_rows=[0, 6])
+    dense = drawn(styled_model, z, seed=3, hits=60, row_hits={1: 9}, locked=bar, locked_rows=[0, 6])
     assert torch.equal(dense[:, [0, 6]], made[:, [0, 6]])
     assert struck(dense).sum(1).tolist() == [60, 60] and struck(dense)[:, 1].tolist() == [9, 9]
-    whole = styled_model.draw(z, locked=bar, locked_rows=range(8))
+    whole = drawn(styled_model, z, locked=bar, locked_rows=range(8))
     assert torch.equal(whole, bar.expand(2, -1, -1))
 
 
@@ -447,7 +459,7 @@ def test_what_is_drawn_around_locked_rows_fits_them_as_the_model_says():
     alike = (bars[:, 1] == bar[1]).all(1)
     truth = torch.softmax(log_px[alike], 0) @ bars[alike][:, 0].float()               # (4,)
     before = torch.softmax(log_px, 0) @ bars[:, 0].float()
-    made = torch.cat([model.draw(z, seed=seed, locked=bar, locked_rows=[1]) for seed in range(count)])
+    made = torch.cat([drawn(model, z, seed=seed, locked=bar, locked_rows=[1]) for seed in range(count)])
     found = (made[:, 0] > 0).float().mean(0)
     assert (before - truth).abs().max() > 0.1, "or there is nothing to fit"
     assert (found - truth).abs().max() < 0.3 * (before - truth).abs().max() + 0.03
@@ -465,14 +477,14 @@ def test_what_is_drawn_around_locked_rows_fits_them_as_the_model_says():
 ])
 def test_what_cannot_be_had_is_refused_by_name(styled_model, options, words):
     with pytest.raises(ValueError, match=words):
-        styled_model.draw(torch.zeros(1, 2), **options)
+        drawn(styled_model, torch.zeros(1, 2), **options)
 
 
 def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_of_its_own(styled_model):
     z, bars = torch.tensor([[0.2, 0.1]]), random_bars()
-    made = [styled_model.draw(z, style=style) for style in (None, 0, 1, 2)]
+    made = [drawn(styled_model, z, style=style) for style in (None, 0, 1, 2)]
     assert all(not torch.equal(first, second) for first, second in itertools.combinations(made, 2))
-    assert torch.equal(styled_model.draw(z.expand(3, -1), style=torch.tensor([2, -1, 0])),
+    assert torch.equal(drawn(styled_model, z.expand(3, -1), style=torch.tensor([2, -1, 0])),
                        torch.cat([made[3], made[0], made[1]]))
     codes = [styled_model.encode(bars, style=style)[0] for style in (None, torch.tensor([0, 0, 0]), 1)]
     assert not torch.equal(codes[0], codes[1]) and not torch.equal(codes[1], codes[2])
@@ -490,7 +502,7 @@ def test_where_a_bar_begins_is_told_to_encoder_and_decoder_and_the_first_place_i
     for speak in (lambda told: model.encode(x, begins=told)[0].sum(-1),
                   lambda told: model.encode_touch(x, begins=told)[0].sum(-1),
                   lambda told: model.log_likelihood(x, z, begins=told),
-                  lambda told: model.side_log_likelihood(x, z, begins=told)):
+                  lambda told: model.auxiliary_log_likelihood(x, z, begins=told)):
         silent, told, first = speak(None), speak(begins), speak(torch.zeros(4, dtype=torch.long))
         assert torch.equal(silent, first) and torch.equal(told[0], silent[0])
         assert (told[1:] - silent[1:]).abs().min() > 1e-4
@@ -510,13 +522,13 @@ def test_low_precision_is_for_training_alone_and_near_the_full_one():
     rough = model.train().log_likelihood(x, z)
     assert rough.dtype == torch.float32 and not torch.equal(rough, exact)
     torch.testing.assert_close(rough, exact, rtol=1e-2, atol=0.0)
-    assert torch.isfinite(model.side_log_likelihood(x, z)).all()
+    assert torch.isfinite(model.auxiliary_log_likelihood(x, z)).all()
     assert torch.equal(model.eval().log_likelihood(x, z), exact)
 
 
 def test_the_noise_of_a_point_is_logistic_over_the_seeds_and_near_points_have_near_noise():
     z = torch.tensor([[0.3, -0.4], [0.35, -0.4], [30.0, 10.0]])
-    noise = torch.stack([decoders.noise_field(z, 40, 2, seed) for seed in range(300)])  # (300, 3, 2, 40)
+    noise = torch.stack([sampling.noise_field(z, 40, 2, seed) for seed in range(300)])  # (300, 3, 2, 40)
     assert scipy.stats.kstest(noise[:, 0].flatten().numpy(), "logistic").pvalue > 1e-3
     ranks = scipy.stats.spearmanr(noise.transpose(0, 1).flatten(1).numpy().T).statistic
     assert ranks[0, 1] > 0.99 and abs(ranks[0, 2]) < 0.03
@@ -526,15 +538,15 @@ def test_the_noise_of_a_point_is_logistic_over_the_seeds_and_near_points_have_ne
 
 def test_a_bar_drawn_by_hand_gets_velocities_and_keeps_its_hits(styled_model):
     bar = torch.where(random_bars(count=1)[0] > 0, 1, 0)
-    made = styled_model.humanise(bar, seed=1)
+    made = humanised(styled_model, bar, seed=1)
     assert made.shape == (8, 64) and made.dtype == torch.uint8 and torch.equal(made > 0, bar > 0)
     assert len(made[made > 0].unique()) > 5
-    assert torch.equal(made, styled_model.humanise(bar, seed=1))
-    assert not torch.equal(made, styled_model.humanise(bar, seed=2))
-    assert not torch.equal(made, styled_model.humanise(bar, seed=1, style=1))
-    assert styled_model.humanise(bar[None], z=torch.zeros(1, 2)).shape == (1, 8, 64)
+    assert torch.equal(made, humanised(styled_model, bar, seed=1))
+    assert not torch.equal(made, humanised(styled_model, bar, seed=2))
+    assert not torch.equal(made, humanised(styled_model, bar, seed=1, style=1))
+    assert humanised(styled_model, bar[None], z=torch.zeros(1, 2)).shape == (1, 8, 64)
     with pytest.raises(ValueError, match="bar: expected shape"):
-        styled_model.humanise(torch.zeros(8, 32))
+        humanised(styled_model, torch.zeros(8, 32))
 
 
 @pytest.mark.parametrize("shape", [(2, 8), (8, 16)])
@@ -567,20 +579,20 @@ def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck
         assert touch.shape == (3, 3) and not torch.equal(touch, model.encode_touch(softer)[0])
         assert torch.equal(torch.stack(model.encode(bars)), torch.stack(model.encode(softer)))
         uniform = torch.rand(3, model.dropout_units)
-        assert not torch.equal(model.side_log_likelihood(bars, z, dropout=uniform), model.side_log_likelihood(bars, z))
+        assert not torch.equal(model.auxiliary_log_likelihood(bars, z, dropout=uniform), model.auxiliary_log_likelihood(bars, z))
         empty = torch.zeros_like(bars)
-        assert torch.equal(model.side_log_likelihood(empty, z), torch.zeros(3))
-    one, other = (model.humanise(bars, z, touch=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
+        assert torch.equal(model.auxiliary_log_likelihood(empty, z), torch.zeros(3))
+    one, other = (humanised(model, bars, z, touch=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
     assert torch.equal(one > 0, bars > 0) and not torch.equal(one, other)
-    drawn = model.humanise(bars, z, temperature=0)
-    assert torch.equal(drawn, model.humanise(bars, z, temperature=0, touch=torch.zeros(3, 3)))
+    drawn = humanised(model, bars, z, temperature=0)
+    assert torch.equal(drawn, humanised(model, bars, z, temperature=0, touch=torch.zeros(3, 3)))
 
 
 def test_hits_packed_to_bits_come_back():
     bars = random_bars(count=20)
-    packed = models.packed_hits(bars)
+    packed = packed_hits(bars)
     assert packed.shape == (20, 64) and packed.dtype == torch.uint8
-    assert torch.equal(models.unpacked_hits(packed), bars > 0)
+    assert torch.equal(unpacked_hits(packed), bars > 0)
 
 
 # Building a model.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_midi import drum_file, some_bars, struck
 
 import Midi_To_Activation_Matrix as midi
-import notation
+from formats import notation
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import nonstationary_gabor
-from audio2nsgt import NSGT, LogScale, MelScale, OctScale, Scale
+from transforms import nsgt
+from transforms.nsgt import NSGT
+from transforms.scales import LogScale, MelScale, OctScale, Scale
 
 SCALES = {"oct": OctScale, "log": LogScale, "mel": MelScale}
 CASES = ("oct48_half_second", "oct24_full", "oct12_ragged", "mel96", "log128_odd_length")
@@ -157,7 +158,7 @@ def test_gradients_of_both_directions_are_right():
 def test_the_table_of_exponentials_and_the_fft_agree(monkeypatch):
     signal, results = noise(1500), []
     for by_table in (True, False):
-        monkeypatch.setattr(nonstationary_gabor, "_by_table", lambda width, frames: by_table)
+        monkeypatch.setattr(nsgt, "_by_table", lambda width, frames: by_table)
         transform = small()
         results.append((transform.forward(signal), transform.backward(transform.forward(signal))))
     for one, other in zip(*results):

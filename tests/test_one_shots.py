@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from Midi_To_Activation_Matrix import INSTRUMENTS
-from one_shots import CLASS_NAMES, ROW_OF_NAME, SUFFIXES, class_of, find_one_shots, fitted, load_one_shots, machine_of
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import SUFFIXES, fitted
+from sounds.dataset import CLASS_NAMES, ROW_OF_NAME, class_from_name, find_one_shots, load_one_shots, machine_of
 
 
 @pytest.mark.parametrize("name, row", [
@@ -15,16 +16,16 @@ from one_shots import CLASS_NAMES, ROW_OF_NAME, SUFFIXES, class_of, find_one_sho
     ("Toms", "Tom"), ("LT", "Tom"), ("Crash", "Cymb"), ("Cymbals", "Cymb"), ("ride", "Cymb"), ("Percussion", "Percu"),
     ("cowbells", "Percu"), ("RimShots", "Percu"), ("rs", "Percu"), ("Maracas", "Percu"), ("808 BD", "Kick")])
 def test_the_usual_names_of_a_class_are_understood(name, row):
-    assert class_of(name) == INSTRUMENTS.index(row)
+    assert class_from_name(name) == INSTRUMENTS.index(row)
 
 
 @pytest.mark.parametrize("name", ["Loops", "Samples", "kit", "", "2019", "FX", "Basslines", "Chords"])
 def test_other_names_are_not_guessed_at(name):
-    assert class_of(name) is None
+    assert class_from_name(name) is None
 
 
 def test_the_table_gives_each_name_one_row_and_every_row_its_own():
-    assert all(class_of(name) == row for row, name in enumerate(INSTRUMENTS))
+    assert all(class_from_name(name) == row for row, name in enumerate(INSTRUMENTS))
     assert len(ROW_OF_NAME) == sum(map(len, CLASS_NAMES.values()))
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from learning.optimizers import Optimizers, as_matrix
 from models import BernoulliVAE, GaussianVAE
-from optimizers import Optimizers, as_matrix
 
 NAMES = ["adamw", "muon"]
 

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 
 import sound_card
-from sequencer import load_kit, render
+from instrument.sequencer import render
+from sounds.kits import load_kit
 
 PROGRAM = """
     import json, sys, time
     import numpy as np
     sys.path.insert(0, {root!r})
-    from sequencer import Player, load_kit
+    from instrument.sequencer import Player
+    from sounds.kits import load_kit
     generator = np.random.default_rng(3)
     shape = (12, 1, 8, 64)
     patterns = ((generator.random(shape) < 0.06) * generator.integers(40, 128, shape)).astype(np.uint8)

@@ -12,9 +12,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import sequencer
-from Midi_To_Activation_Matrix import INSTRUMENTS
-from sequencer import AMPLITUDE, CEILING, AudioUnavailable, Player, Sequencer, load_kit, render, step_starts
+from formats.activation_matrix import INSTRUMENTS
+from instrument.sequencer import AMPLITUDE, AudioUnavailable, Player, Sequencer, render, step_starts
+from sounds import kits
+from sounds.kits import CEILING, load_kit
 
 CLOSE = dict(rtol=0, atol=2e-6)  # float32 sums in another order
 
@@ -565,4 +566,4 @@ def test_what_is_not_a_kit_is_refused(kit, word):
 
 
 def test_the_default_kit_stands_in_the_project():
-    assert sequencer.KIT.is_dir() and len(load_kit()) == 8
+    assert kits.KIT.is_dir() and len(load_kit()) == 8

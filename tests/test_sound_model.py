@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import Activation_Matrix_To_Sound
-import resynthesis
-import sequencer
-import sound_model
 import train_audio
-import training
 from audio2nsgt import make_transform
+from formats import checkpoint
+from formats.activation_matrix import INSTRUMENTS
 from griffin_lim import convergence
-from Midi_To_Activation_Matrix import INSTRUMENTS
+from instrument import sequencer
 from models import BernoulliVAE, ConvVAE
-from sound_pictures import to_decibels
+from sounds import calibration, kits, synthesis
+from sounds.codes import between, encode_file, load_sound_model, random_codes, attach_transform
+from sounds.spectrograms import to_decibels
+from transforms import phase_retrieval
 
 RATE, SAMPLES = 8000, 2000
 SETTINGS = dict(scale="oct", rate=RATE, downsample=1, min_freq=60.0, max_freq=3975.0, bins=24, seconds=0.25)
@@ -54,7 +55,7 @@ def make_model(transform, **sound):
 
 @pytest.fixture(scope="module")
 def model(transform):
-    return sound_model.with_sound(*make_model(transform))
+    return attach_transform(*make_model(transform))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def run(transform, tmp_path_factory):
     """A run folder with such a model."""
     folder = tmp_path_factory.mktemp("run")
     model, described = make_model(transform)
-    training.save_checkpoint(folder / "best.pt", model, sound=described)
+    checkpoint.save_checkpoint(folder / "best.pt", model, sound=described)
     return folder
 
 
@@ -85,24 +86,24 @@ def signals():
 @settings(max_examples=60, deadline=None)
 @given(signal=signals(), level=st.floats(-40, 0))
 def test_a_finished_sound_starts_at_once_ends_in_silence_and_has_no_dc_at_its_level(signal, level):
-    sound = resynthesis.finish(signal, RATE, level)
+    sound = synthesis.finish(signal, RATE, level)
     assert sound.dtype == np.float32 and sound.shape == signal.shape and np.isfinite(sound).all()
     peak = np.abs(sound).max()
-    assert 0 < peak <= resynthesis.CEILING + 1e-6
-    assert resynthesis.onset_of(sound, RATE) <= 0.002 * RATE
+    assert 0 < peak <= synthesis.CEILING + 1e-6
+    assert synthesis.onset_of(sound, RATE) <= 0.002 * RATE
     assert sound[-1] == 0 and abs(sound.mean()) < 1e-6 * peak + 1e-9
-    if peak < resynthesis.CEILING - 1e-3:
-        assert resynthesis.level_db(sound, RATE) == pytest.approx(level, abs=0.01)
+    if peak < synthesis.CEILING - 1e-3:
+        assert synthesis.level_db(sound, RATE) == pytest.approx(level, abs=0.01)
 
 
 def test_silence_stays_silence():
-    assert not resynthesis.finish(np.zeros(SAMPLES), RATE, -10).any()
+    assert not synthesis.finish(np.zeros(SAMPLES), RATE, -10).any()
 
 
 def test_a_sound_that_starts_late_or_softly_is_brought_to_the_front():
     hit = drum()
     late = np.concatenate((1e-3 * hit[:300], hit))[:SAMPLES]
-    early, brought = (resynthesis.finish(sound, RATE, -12)[:1000].astype(float) for sound in (hit, late))
+    early, brought = (synthesis.finish(sound, RATE, -12)[:1000].astype(float) for sound in (hit, late))
     agreement = [np.dot(early[:900], brought[lag:lag + 900]) for lag in range(20)]
     assert np.argmax(agreement) <= RATE // 1000 and max(agreement) > 0.98 * np.dot(early[:900], early[:900])
     soft = hit * np.minimum(1, (np.arange(SAMPLES) + 10) / 100)  # its attack takes 12 ms
@@ -112,21 +113,21 @@ def test_a_sound_that_starts_late_or_softly_is_brought_to_the_front():
         rms = np.sqrt(np.convolve(sound.astype(float) ** 2, np.ones(16), "valid"))
         return int(np.argmax(rms > 0.5 * rms.max()))
 
-    assert rise(soft) > 20 and rise(resynthesis.finish(soft, RATE, -12)) <= 8
+    assert rise(soft) > 20 and rise(synthesis.finish(soft, RATE, -12)) <= 8
 
 
 def test_a_sharp_attack_is_left_as_it_is():
     hit = drum(tone=700)
-    np.testing.assert_allclose(resynthesis.sharpened(hit, RATE)[20:], hit[20:])
+    np.testing.assert_allclose(synthesis.sharpened(hit, RATE)[20:], hit[20:])
     bursts = np.concatenate([drum(seed, 0.002, noise=3.0)[:80] for seed in range(20)]) + 0.0  # a clap: 10 ms apart
-    np.testing.assert_allclose(resynthesis.sharpened(bursts, RATE)[40:], bursts[40:])
+    np.testing.assert_allclose(synthesis.sharpened(bursts, RATE)[40:], bursts[40:])
 
 
 def test_level_is_the_rms_of_the_loudest_20_ms():
     sound = np.zeros(SAMPLES)
     sound[500:660] = 0.1
-    assert resynthesis.level_db(sound, RATE) == pytest.approx(-20)
-    assert resynthesis.level_db(np.zeros(10), RATE) <= -200
+    assert synthesis.level_db(sound, RATE) == pytest.approx(-20)
+    assert synthesis.level_db(np.zeros(10), RATE) <= -200
 
 
 # --- phase, end, grain ---
@@ -136,13 +137,13 @@ def test_level_is_the_rms_of_the_loudest_20_ms():
 def test_a_drum_comes_back_from_its_magnitude_and_a_known_end_makes_it_better(transform, decay):
     sounds = torch.as_tensor(np.stack([drum(seed, decay, tone) for seed, tone in enumerate((120, 180, 400, 900))]))
     magnitude = transform.forward(sounds).abs()
-    ends = [resynthesis.end_of(sound, RATE) for sound in sounds.numpy()]
-    known = resynthesis.search_phase(magnitude + 0j, transform, 16, ends)
-    unknown = resynthesis.search_phase(magnitude + 0j, transform, 16)
+    ends = [calibration.duration_of(sound, RATE) for sound in sounds.numpy()]
+    known = synthesis.search_phase(magnitude + 0j, transform, 16, ends)
+    unknown = synthesis.search_phase(magnitude + 0j, transform, 16)
     assert convergence(known, magnitude, transform).mean() < -15
     for sound, end, original in zip(known.numpy(), ends, sounds.numpy()):
         assert not sound[int(max(1.2 * end, end + 0.01 * RATE)) + 2:].any()
-        assert abs(resynthesis.onset_of(sound, RATE) - resynthesis.onset_of(original, RATE)) <= 0.002 * RATE
+        assert abs(synthesis.onset_of(sound, RATE) - synthesis.onset_of(original, RATE)) <= 0.002 * RATE
     last = slice(-RATE // 100, None)  # what would be heard before the attack, round the circle
     assert known[:, last].abs().max() < 0.01 * unknown[:, last].abs().max()
 
@@ -150,7 +151,7 @@ def test_a_drum_comes_back_from_its_magnitude_and_a_known_end_makes_it_better(tr
 def test_the_truth_is_where_the_search_stays(transform):
     sounds = torch.as_tensor(np.stack([drum(0), drum(1)]))
     coefficients = transform.forward(sounds)
-    found = resynthesis.search_phase(coefficients, transform, 6)
+    found = synthesis.search_phase(coefficients, transform, 6)
     assert convergence(found, coefficients.abs(), transform).max() < -80
 
 
@@ -159,38 +160,38 @@ def test_peaks_rise_to_where_the_picture_has_them_above_the_rest_and_right_ones_
     wanted = transform.forward(sounds).abs()
     wanted = wanted / wanted.amax((1, 2), keepdim=True)
     low = wanted.clamp(max=0.4)  # as a mean has it: 8 dB lower at the peaks
-    held = resynthesis.Held(transform, torch.ones(len(sounds), SAMPLES))
+    held = phase_retrieval.TimeLimited(transform, torch.ones(len(sounds), SAMPLES))
 
     def height(signals):
         """How far the loudest point stands above the mean of all that counts, in dB."""
         level = 20 * transform.forward(signals).abs().clamp_min(1e-9).log10()
-        counts = wanted > 10 ** (resynthesis.PEAK_REST_DB / 20)
+        counts = wanted > 10 ** (synthesis.PEAK_REST_DB / 20)
         return level.amax((1, 2)) - torch.stack([one[there].mean() for one, there in zip(level, counts)])
 
-    flat = resynthesis.search_phase(low + 0j, transform, 30)
-    raised = resynthesis.with_peaks(flat, low, held, 1.0)
+    flat = synthesis.search_phase(low + 0j, transform, 30)
+    raised = synthesis.match_peaks(flat, low, held, 1.0)
     assert (height(sounds) - height(flat)).min() > 3
     assert (height(sounds) - height(raised)).abs().max() < 2
     right = sounds / transform.forward(sounds).abs().amax((1, 2))[:, None]
-    assert (resynthesis.with_peaks(right, wanted, held, 1.0) - right).abs().max() < 1e-4 * right.abs().max()
-    assert not resynthesis.with_peaks(0 * right, 0 * wanted, held, 1.0).any()
+    assert (synthesis.match_peaks(right, wanted, held, 1.0) - right).abs().max() < 1e-4 * right.abs().max()
+    assert not synthesis.match_peaks(0 * right, 0 * wanted, held, 1.0).any()
 
 
 def test_a_sound_is_the_same_to_the_bit_in_any_company(transform):
     magnitude = transform.forward(np.stack([drum(seed, 0.02 + 0.004 * seed) for seed in range(7)])).abs()
     noise = torch.randn(7, SAMPLES, generator=torch.Generator().manual_seed(0))
     ends = torch.linspace(500, 1900, 7)
-    whole = resynthesis.to_signals(magnitude, transform, noise, ends=ends)
+    whole = synthesis.reconstruct(magnitude, transform, noise, ends=ends)
     for part in ([6], [2, 3, 4], [5, 0]):
-        assert torch.equal(resynthesis.to_signals(magnitude[part], transform, noise[part], ends=ends[part]),
+        assert torch.equal(synthesis.reconstruct(magnitude[part], transform, noise[part], ends=ends[part]),
                            whole[part]), part
 
 
 def test_sounds_too_long_to_be_grouped_are_worked_on_one_by_one(transform, monkeypatch):
     magnitude = transform.forward(np.stack([drum(0), drum(1), drum(2)])).abs()
-    grouped = resynthesis.search_phase(magnitude + 0j, transform, 4)
-    monkeypatch.setattr(resynthesis, "group_size", lambda transform: 1)
-    alone = resynthesis.search_phase(magnitude + 0j, transform, 4)
+    grouped = synthesis.search_phase(magnitude + 0j, transform, 4)
+    monkeypatch.setattr(synthesis, "group_size", lambda transform: 1)
+    alone = synthesis.search_phase(magnitude + 0j, transform, 4)
     torch.testing.assert_close(alone, grouped, rtol=0, atol=1e-3)
 
 
@@ -203,7 +204,7 @@ def smooth_noise(transform):
 def test_grain_is_that_of_white_noise_high_up_keeps_the_level_and_leaves_lows_alone(transform):
     magnitude = smooth_noise(transform).expand(16, -1, -1)
     noise = torch.randn(16, SAMPLES, generator=torch.Generator().manual_seed(1))
-    grained = resynthesis.with_grain(magnitude, transform, noise)
+    grained = synthesis.add_residual_noise(magnitude, transform, noise)
     low, high = np.array(transform.frequencies) < 200, np.array(transform.frequencies) > 1000
     torch.testing.assert_close(grained[:, low].abs(), magnitude[:, low])
     difference = 20 * (grained[:, high].abs() / magnitude[:, high]).log10()
@@ -220,10 +221,10 @@ def test_a_blurred_ridge_becomes_a_long_tone(transform):
 
     def unevenness(coefficients):
         """The loudest 10 ms over the mean, in energy: 1 for a steady tone."""
-        energy = resynthesis.search_phase(coefficients, transform, 0)[0].square().view(25, -1).sum(1)
+        energy = synthesis.search_phase(coefficients, transform, 0)[0].square().view(25, -1).sum(1)
         return float(energy.max() / energy.mean())
 
-    assert unevenness(ridge * resynthesis.tone_turns(ridge, transform)) < 1.3
+    assert unevenness(ridge * phase_retrieval.tonal_phase(ridge, transform, 1000.0)) < 1.3
     assert unevenness(ridge + 0j) > 4
 
 
@@ -238,7 +239,7 @@ def test_phases_of_tones_are_nearer_those_of_a_tone_than_an_impulses(transform):
         """1 where all loud coefficients of a sound differ from `turns` by one phase; the mean over sounds."""
         return ((coefficients * turns.conj() / level * weight).sum((1, 2)).abs() / weight.sum((1, 2))).mean()
 
-    assert agreement(resynthesis.tone_turns(level, transform)) > 0.8
+    assert agreement(phase_retrieval.tonal_phase(level, transform, 1000.0)) > 0.8
     assert agreement(torch.ones_like(coefficients)) < 0.7
 
 
@@ -247,7 +248,7 @@ def test_a_tone_gets_no_grain(transform):
     magnitude = 1e-3 * smooth_noise(transform)
     magnitude[:, band] *= 1000
     noise = torch.randn(1, SAMPLES, generator=torch.Generator().manual_seed(1))
-    grained = resynthesis.with_grain(magnitude, transform, noise)
+    grained = synthesis.add_residual_noise(magnitude, transform, noise)
     torch.testing.assert_close(grained[:, band].abs(), magnitude[:, band])
     assert (grained[:, band + 12] - magnitude[:, band + 12]).abs().max() > 0.1 * magnitude[:, band + 12].max()
 
@@ -256,18 +257,18 @@ def test_the_end_is_read_from_pictures_that_were_not_in_the_fit(transform):
     generator = np.random.default_rng(0)
     sounds = np.stack([drum(seed, generator.uniform(0.004, 0.06), generator.uniform(80, 800), generator.uniform(0, 1))
                        for seed in range(240)])
-    features = resynthesis.end_features(transform.forward(sounds).abs(), transform)
-    ends = np.array([resynthesis.end_of(sound, RATE) for sound in sounds])
-    fitted = resynthesis.fit_ends(features[:200], ends[:200], SAMPLES)
-    read = resynthesis.read_ends(fitted, features[200:], margin=0).numpy()
+    features = synthesis.end_features(transform.forward(sounds).abs(), transform)
+    ends = np.array([calibration.duration_of(sound, RATE) for sound in sounds])
+    fitted = calibration.fit_duration_regression(features[:200], ends[:200], SAMPLES)
+    read = synthesis.read_ends(fitted, features[200:], margin=0).numpy()
     error = np.log2(read / ends[200:])
     assert np.sqrt(np.mean(error**2)) < 0.5 * np.std(np.log2(ends[200:]))
-    assert (read <= SAMPLES).all() and np.isfinite(resynthesis.read_ends(fitted, 1e6 * features).numpy()).all()
+    assert (read <= SAMPLES).all() and np.isfinite(synthesis.read_ends(fitted, 1e6 * features).numpy()).all()
 
 
 def test_end_of_is_where_the_sound_falls_below_40_db():
     sound = np.exp(-np.arange(SAMPLES) / 100.0) * np.sign(np.sin(np.arange(SAMPLES)))
-    assert resynthesis.end_of(sound, RATE) == pytest.approx(100 * np.log(100), abs=80)
+    assert calibration.duration_of(sound, RATE) == pytest.approx(100 * np.log(100), abs=80)
 
 
 # --- sounds of a model ---
@@ -275,21 +276,21 @@ def test_end_of_is_where_the_sound_falls_below_40_db():
 
 def test_sounds_follow_seed_and_number_and_nothing_else(model):
     labels = torch.arange(6)
-    codes = sound_model.random_codes(model, 6, seed=4)
-    whole = sound_model.sounds(model, codes, labels, seed=4)
+    codes = random_codes(model, 6, seed=4)
+    whole = synthesis.sounds(model, codes, labels, seed=4)
     assert whole.dtype == np.float32 and whole.shape == (6, SAMPLES) and np.abs(whole).max(1).min() > 0.01
-    assert np.array_equal(whole, sound_model.sounds(model, codes, labels, seed=4, workers=1))
+    assert np.array_equal(whole, synthesis.sounds(model, codes, labels, seed=4, workers=1))
     for i in (0, 5):
-        code = sound_model.random_codes(model, 1, seed=4, numbers=[i])
-        assert np.array_equal(sound_model.sounds(model, code, int(labels[i]), seed=4, numbers=[i])[0], whole[i])
-    assert not np.array_equal(whole, sound_model.sounds(model, codes, labels, seed=5))
-    assert not torch.equal(codes, sound_model.random_codes(model, 6, seed=5))
+        code = random_codes(model, 1, seed=4, numbers=[i])
+        assert np.array_equal(synthesis.sounds(model, code, int(labels[i]), seed=4, numbers=[i])[0], whole[i])
+    assert not np.array_equal(whole, synthesis.sounds(model, codes, labels, seed=5))
+    assert not torch.equal(codes, random_codes(model, 6, seed=5))
 
 
 def test_the_best_quality_comes_nearest_to_the_magnitude(transform):
     sounds = np.stack([drum(0), drum(1, 0.02, 500)])
-    magnitude, ends = transform.forward(sounds).abs(), [resynthesis.end_of(sound, RATE) for sound in sounds]
-    found = [resynthesis.to_signals(magnitude, transform, None, quality, ends) for quality in ("fast", "fine", "best")]
+    magnitude, ends = transform.forward(sounds).abs(), [calibration.duration_of(sound, RATE) for sound in sounds]
+    found = [synthesis.reconstruct(magnitude, transform, None, quality, ends) for quality in ("fast", "fine", "best")]
     errors = [float(convergence(signal, magnitude, transform).mean()) for signal in found]
     assert errors[0] > errors[1] + 2 > errors[2] + 4, errors
 
@@ -299,15 +300,15 @@ def test_sounds_keep_the_level_of_their_class_and_a_mix_lies_between(model):
     mix = torch.zeros(3, 8)
     mix[0, 0] = mix[1, 7] = 1.0
     mix[2, [0, 7]] = 0.5
-    mixed = sound_model.sounds(model, codes, mix)
-    levels = [resynthesis.level_db(sound, RATE) for sound in mixed]
+    mixed = synthesis.sounds(model, codes, mix)
+    levels = [synthesis.level_db(sound, RATE) for sound in mixed]
     assert levels == pytest.approx([-12, -19, -15.5], abs=0.02)
-    assert np.array_equal(mixed[0], sound_model.sounds(model, codes[:1], 0)[0])
+    assert np.array_equal(mixed[0], synthesis.sounds(model, codes[:1], 0)[0])
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4, 1e30])
 def test_any_finite_code_gives_a_finite_sound(model, scale):
-    made = sound_model.sounds(model, scale * sound_model.random_codes(model, 4, seed=1), torch.arange(4))
+    made = synthesis.sounds(model, scale * random_codes(model, 4, seed=1), torch.arange(4))
     assert np.isfinite(made).all() and np.abs(made).max() <= 1
 
 
@@ -317,22 +318,22 @@ def test_any_finite_code_gives_a_finite_sound(model, scale):
     (torch.zeros(1, 3), torch.zeros(1, 8), "weights")])
 def test_what_is_no_code_or_class_is_named(model, codes, label, words):
     with pytest.raises(ValueError, match=words):
-        sound_model.sounds(model, codes, label)
+        synthesis.sounds(model, codes, label)
 
 
 def test_pictures_at_the_floor_are_silent_and_wild_ones_finite(model):
     floor = torch.full((1, *model.shape), (-60.0 + 30) / 15)
-    assert not sound_model.to_magnitude(model, floor).any()
+    assert not synthesis.to_magnitude(model, floor).any()
     for value in (float("nan"), float("inf"), -float("inf"), 1e30):
-        assert torch.isfinite(sound_model.to_magnitude(model, torch.full((1, *model.shape), value))).all()
+        assert torch.isfinite(synthesis.to_magnitude(model, torch.full((1, *model.shape), value))).all()
 
 
 def test_a_kit_is_eight_sounds_at_the_sequencers_rate_that_leave_room_for_each_other(model):
-    kit = sound_model.kit(model, seed=2)
+    kit = kits.kit(model, seed=2)
     assert len(kit) == 8 and all(sound.dtype == np.float32 for sound in kit)
-    assert all(len(sound) == round(SAMPLES * sequencer.SAMPLE_RATE / RATE) for sound in kit)
-    assert sum(np.abs(sound).max() ** 2 for sound in kit) ** 0.5 <= sequencer.CEILING + 1e-6
-    again = sound_model.kit(model, seed=2)
+    assert all(len(sound) == round(SAMPLES * kits.SAMPLE_RATE / RATE) for sound in kit)
+    assert sum(np.abs(sound).max() ** 2 for sound in kit) ** 0.5 <= kits.CEILING + 1e-6
+    again = kits.kit(model, seed=2)
     assert all(np.array_equal(one, two) for one, two in zip(kit, again))
     bars = np.zeros((1, 8, 64), np.uint8)
     bars[:, :, ::8] = 100
@@ -341,36 +342,36 @@ def test_a_kit_is_eight_sounds_at_the_sequencers_rate_that_leave_room_for_each_o
 
 def test_a_morph_goes_evenly_from_one_code_to_the_other():
     start, end = torch.tensor([3.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
-    path = sound_model.between(start, end, 5)
+    path = between(start, end, 5)
     torch.testing.assert_close(path[[0, -1]], torch.stack((start, end)))
     torch.testing.assert_close(path.norm(dim=1), torch.linspace(3, 1, 5))
     angles = torch.atan2(path[:, 1], path[:, 0])
     torch.testing.assert_close(angles, torch.linspace(0, np.pi / 2, 5))
     for other in (start, -start, 0 * start):
-        assert torch.isfinite(sound_model.between(start, other, 4)).all()
+        assert torch.isfinite(between(start, other, 4)).all()
 
 
 # --- files and commands ---
 
 
 def test_what_is_no_sound_model_is_named(tmp_path):
-    training.save_checkpoint(tmp_path / "bars.pt", BernoulliVAE(latent=2, hidden=(4,)))
+    checkpoint.save_checkpoint(tmp_path / "bars.pt", BernoulliVAE(latent=2, hidden=(4,)))
     with pytest.raises(ValueError, match="bars.pt: expected a model of sounds .* BernoulliVAE"):
-        sound_model.load_sound_model(tmp_path / "bars.pt")
+        load_sound_model(tmp_path / "bars.pt")
     with pytest.raises(FileNotFoundError, match="none.pt"):
-        sound_model.load_sound_model(tmp_path / "none.pt")
+        load_sound_model(tmp_path / "none.pt")
 
 
 def test_a_checkpoint_that_does_not_say_what_its_sounds_are_is_named(transform, tmp_path):
     model, described = make_model(transform)
     for change, words in ((dict(settings={**SETTINGS, "bins": 12}), "expected pictures of"),
                           (dict(samples=None), "cannot be used")):
-        training.save_checkpoint(tmp_path / "best.pt", model, sound={**described, **change})
+        checkpoint.save_checkpoint(tmp_path / "best.pt", model, sound={**described, **change})
         with pytest.raises(ValueError, match=words):
-            sound_model.load_sound_model(tmp_path)
-    training.save_checkpoint(tmp_path / "best.pt", model, sound={"settings": SETTINGS})
+            load_sound_model(tmp_path)
+    checkpoint.save_checkpoint(tmp_path / "best.pt", model, sound={"settings": SETTINGS})
     with pytest.raises(ValueError, match="samples"):
-        sound_model.load_sound_model(tmp_path)
+        load_sound_model(tmp_path)
 
 
 def sounds_in(folder):
@@ -388,7 +389,7 @@ def generate(run, folder, *options):
 def test_generate_writes_a_kit_that_the_sequencer_reads(run, tmp_path):
     made = generate(run, tmp_path / "kit", "--seed", 3)
     assert set(made) == {f"{name}.wav" for name in INSTRUMENTS}
-    assert len(sequencer.load_kit(tmp_path / "kit")) == 8
+    assert len(kits.load_kit(tmp_path / "kit")) == 8
     again = generate(run / "best.pt", tmp_path / "again", "--seed", 3)
     assert all(np.array_equal(made[name][0], again[name][0]) for name in made)
 
@@ -408,17 +409,17 @@ def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path
         soundfile.write(tmp_path / f"{name}.wav", drum(tone=tone, rate=16000, samples=6000), 16000)
     point = generate(run, tmp_path / "at", "--at", 1, "-0.5", "--class", "Tom")
     assert list(point) == ["Tom.wav"]
-    expected = sound_model.sounds(model, torch.tensor([[1, -0.5, 0]]), 5, numbers=[5], quality="fine")[0]
+    expected = synthesis.sounds(model, torch.tensor([[1, -0.5, 0]]), 5, numbers=[5], quality="fine")[0]
     np.testing.assert_allclose(point["Tom.wav"][0], expected, atol=2**-23)
     near = generate(run, tmp_path / "like", "--like", tmp_path / "Kick.wav", "--spread", 0, "--n", 2)
     assert set(near) == {"Kick_001.wav", "Kick_002.wav"}
-    code, label = sound_model.encode_file(model, tmp_path / "Kick.wav", 0)
-    expected = sound_model.sounds(model, code[None], label, quality="fine")[0]
+    code, label = encode_file(model, tmp_path / "Kick.wav", 0)
+    expected = synthesis.sounds(model, code[None], label, quality="fine")[0]
     np.testing.assert_allclose(near["Kick_001.wav"][0], expected, atol=2**-23)
     files = tmp_path / "Kick.wav", tmp_path / "Clap.wav"
     morph = generate(run, tmp_path / "between", "--between", *files, "--steps", 3)
     assert list(morph) == [f"Kick_to_Clap_{i:03d}.wav" for i in (1, 2, 3)]
-    levels = [resynthesis.level_db(samples, RATE) for samples, _ in morph.values()]
+    levels = [synthesis.level_db(samples, RATE) for samples, _ in morph.values()]
     assert levels == pytest.approx([-12, -13, -14], abs=0.1)  # of the class, which changes on the way
 
 
@@ -448,5 +449,5 @@ def test_a_pattern_plays_with_a_kit_of_a_sound_model(run, model, tmp_path):
     Activation_Matrix_To_Sound.main(["--pattern", str(tmp_path / "bar.npy"), "--kit", str(run), "--seed", "6",
                                      "--wav", str(tmp_path / "bar.wav")])
     samples, rate = soundfile.read(tmp_path / "bar.wav", dtype="float32")
-    expected = sequencer.render(bar, sound_model.kit(model, seed=6))
+    expected = sequencer.render(bar, kits.kit(model, seed=6))
     np.testing.assert_allclose(samples.reshape(len(samples), -1)[:, 0], expected, atol=1e-4)

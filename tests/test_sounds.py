@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from scipy import signal
 
-from Midi_To_Activation_Matrix import INSTRUMENTS
-from sequencer import KIT, load_kit
+from formats.activation_matrix import INSTRUMENTS
+from sounds.kits import KIT, load_kit
 
 
 @pytest.fixture(scope="module")

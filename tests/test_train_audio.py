@@ -10,15 +10,15 @@ import torch
 
 import audio2nsgt
 import evaluate
-import sound_measures
-import sound_model
-import sound_pictures
+import models
 import train_audio
-import training
-from audio2nsgt import save_audio
-from Midi_To_Activation_Matrix import INSTRUMENTS
-from sound_measures import train_classifier
-from sound_pictures import load_pictures, make_variation, split_by_machine, to_decibels
+from formats import checkpoint
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import save_audio
+from sounds import calibration, codes, metrics, spectrograms, synthesis
+from sounds.dataset import split_by_machine
+from sounds.metrics import train_classifier
+from sounds.spectrograms import load_spectrograms, make_augmentation, to_decibels
 
 TINY = ["--rate", "4000", "--seconds", "0.1", "--bins", "6", "--min-freq", "100", "--latent", "3", "--widths", "8", "8",
         "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
@@ -31,10 +31,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(autouse=True)
 def own_cache_and_little_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_audio, "fit_prior", functools.partial(train_audio.fit_prior, steps=15))
-    monkeypatch.setattr(sound_measures, "train_classifier", functools.partial(train_classifier, steps=20))
-    monkeypatch.setattr(sound_pictures, "CACHE", tmp_path / "cache")
-    monkeypatch.setattr(load_pictures, "__defaults__", (None, sound_pictures.FLOOR_DB, tmp_path / "cache"))
+    monkeypatch.setattr(train_audio, "fit_prior", functools.partial(calibration.fit_prior, steps=15))
+    monkeypatch.setattr(metrics, "train_classifier", functools.partial(train_classifier, steps=20))
+    monkeypatch.setattr(spectrograms, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(load_spectrograms, "__defaults__", (None, spectrograms.FLOOR_DB, tmp_path / "cache"))
 
 
 def write_sounds(folder, machines=5, rate=4000, seconds=0.1):
@@ -58,7 +58,7 @@ def train(data, run, *options):
 
 
 def weights_of(path):
-    return training.load_checkpoint(path)["weights"]
+    return checkpoint.load_checkpoint(path)["weights"]
 
 
 # A whole run.
@@ -67,27 +67,27 @@ def test_a_run_leaves_its_folder_and_a_model_that_says_all_of_its_sounds(sounds,
     found = train(sounds, tmp_path / "run")
     assert RUN_FILES <= {path.name for path in (tmp_path / "run").iterdir()}
     assert len(found["history"]) == 2 and all(math.isfinite(record["train_elbo"]) for record in found["history"])
-    content = training.load_checkpoint(tmp_path / "run")
+    content = checkpoint.load_checkpoint(tmp_path / "run")
     sound = content["sound"]
     assert sound["settings"] == SETTINGS and sound["samples"] == 400 and sound["floor_db"] == -60
     assert len(sound["levels"]) == 8 and all(-60 < level < 0 for level in sound["levels"])
-    pictures = load_pictures(sounds, SETTINGS)["pictures"]
+    pictures = load_spectrograms(sounds, SETTINGS)["pictures"]
     assert tuple(content["config"]["shape"]) == pictures.shape[1:]
-    model = training.build_model(content)
+    model = models.build_model(content)
     assert torch.isfinite(model.sample(8, torch.Generator().manual_seed(0), label=torch.arange(8))).all()
     assert "run folder" in capsys.readouterr().out
 
 
 def test_another_rate_and_length_needs_no_other_option(tmp_path, monkeypatch):
     """44.1 kHz and 1 s: every size follows, and a sound comes out at that rate and length."""
-    monkeypatch.setattr(sound_model, "write_examples", functools.partial(sound_model.write_examples, each=1))
+    monkeypatch.setattr(train_audio, "write_examples", functools.partial(train_audio.write_examples, each=1))
     folder = write_sounds(tmp_path / "sounds", machines=3, rate=44100, seconds=0.3)
     train_audio.main(["--data", str(folder), "--run-folder", str(tmp_path / "run"), "--rate", "44100", "--seconds", "1",
                       "--bins", "16", "--latent", "3", "--widths", "4", "4", "8", "--epochs", "1", "--batch-size", "8",
                       "--device", "cpu"])
-    model = sound_model.load_sound_model(tmp_path / "run")
+    model = codes.load_sound_model(tmp_path / "run")
     assert model.shape[0] > 150 and model.shape[1] > 600 and model.sound["settings"]["max_freq"] == 22025
-    made = sound_model.sounds(model, torch.zeros(1, 3), 1)
+    made = synthesis.sounds(model, torch.zeros(1, 3), 1)
     assert made.shape == (1, 44100) and np.isfinite(made).all() and np.abs(made).max() > 0
 
 
@@ -101,7 +101,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path):
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     assert not all(torch.equal(whole[name], first[name]) for name in whole)
     train(sounds, tmp_path / "parts", "--resume")
-    assert training.load_checkpoint(tmp_path / "parts" / "checkpoint.pt")["epoch"] == 2
+    assert checkpoint.load_checkpoint(tmp_path / "parts" / "checkpoint.pt")["epoch"] == 2
 
 
 def test_a_run_can_start_from_a_model_and_keeps_its_units(sounds, tmp_path):
@@ -109,7 +109,7 @@ def test_a_run_can_start_from_a_model_and_keeps_its_units(sounds, tmp_path):
     other = write_sounds(tmp_path / "other", machines=3)
     train(other, tmp_path / "two", "--start-from", str(tmp_path / "one" / "best.pt"), "--learning-rate", "1e-9",
           "--also", str(sounds))
-    one, two = (training.load_checkpoint(tmp_path / name) for name in ("one", "two"))
+    one, two = (checkpoint.load_checkpoint(tmp_path / name) for name in ("one", "two"))
     assert one["sound"]["mean"] == two["sound"]["mean"]
     for name, value in one["weights"].items():
         if not name.startswith("prior."):
@@ -122,7 +122,7 @@ def test_a_run_can_start_from_a_model_and_keeps_its_units(sounds, tmp_path):
 def test_a_folder_of_transforms_trains_as_its_sounds_do(sounds, tmp_path, capsys):
     audio2nsgt.convert_folder(sounds, tmp_path / "npy", SETTINGS)
     train(tmp_path / "npy", tmp_path / "run")
-    assert training.load_checkpoint(tmp_path / "run")["sound"]["settings"] == SETTINGS
+    assert checkpoint.load_checkpoint(tmp_path / "run")["sound"]["settings"] == SETTINGS
 
 
 def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
@@ -147,23 +147,23 @@ def test_decibels_are_relative_to_the_peak_and_stop_at_the_floor():
 
 
 def test_pictures_are_kept_and_made_again_when_a_sound_changes(sounds, tmp_path, monkeypatch):
-    first = load_pictures(sounds, SETTINGS)
+    first = load_spectrograms(sounds, SETTINGS)
     made = []
-    monkeypatch.setattr(sound_pictures, "pictures_of",
-                        lambda *given, make=sound_pictures.pictures_of: made.append(1) or make(*given))
-    again = load_pictures(sounds, SETTINGS)
+    monkeypatch.setattr(spectrograms, "spectrograms_of",
+                        lambda *given, make=spectrograms.spectrograms_of: made.append(1) or make(*given))
+    again = load_spectrograms(sounds, SETTINGS)
     assert not made and np.array_equal(first["pictures"], again["pictures"])
     save_audio(sounds / "Kick" / "m0_x_0.wav", np.hanning(300), 4000)
-    changed = load_pictures(sounds, SETTINGS)
+    changed = load_spectrograms(sounds, SETTINGS)
     assert made and not np.array_equal(first["pictures"], changed["pictures"])
-    assert len(load_pictures(sounds, {**SETTINGS, "bins": 5})["pictures"]) == 40 and len(made) == 2
+    assert len(load_spectrograms(sounds, {**SETTINGS, "bins": 5})["pictures"]) == 40 and len(made) == 2
 
 
 def test_silence_and_strangers_are_named_not_dropped(sounds):
     save_audio(sounds / "Snare" / "m9_x_0.wav", np.zeros(400), 4000)
     (sounds / "loops").mkdir()
     save_audio(sounds / "loops" / "a.wav", np.hanning(400), 4000)
-    data = load_pictures(sounds, SETTINGS)
+    data = load_spectrograms(sounds, SETTINGS)
     assert len(data["pictures"]) == len(data["labels"]) == len(data["names"]) == len(data["sounds"]) == 40
     assert len(data["left_out"]) == 2 and any("silence" in line for line in data["left_out"])
 
@@ -185,7 +185,7 @@ def test_a_machine_is_on_one_side_only_and_every_sound_on_one():
 def test_variation_keeps_the_peak_and_the_floor_and_repeats_by_its_generator():
     x = torch.full((64, 48, 20), -3.0)
     x[:, 20:24, :10] = 1.0
-    vary = make_variation(1.0, -3.0)
+    vary = make_augmentation(1.0, -3.0)
     y = vary(x.half(), torch.Generator().manual_seed(0))
     assert y.shape == x.shape and y.min() >= -3 and torch.allclose(y.amax((1, 2)), torch.ones(64), atol=1e-5)
     assert torch.equal(y, vary(x.half(), torch.Generator().manual_seed(0)))
@@ -196,7 +196,7 @@ def test_variation_keeps_the_peak_and_the_floor_and_repeats_by_its_generator():
     assert rows.min() < 20 < rows.max()  # pitch goes both ways
     lengths = (y > 0).any(1).sum(1)
     assert lengths.min() < 10 < lengths.max()
-    assert torch.equal(make_variation(0, -3.0)(x, torch.Generator()), x)
+    assert torch.equal(make_augmentation(0, -3.0)(x, torch.Generator()), x)
 
 
 # What a person can get wrong.

@@ -20,14 +20,16 @@ import torch.distributed.run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bar_data
-import command_line
 import models
 import train_bernoulli
-import training
+from formats.checkpoint import load_checkpoint, save_checkpoint
+from learning import run_folder, training
+from learning.training import fit
 from Midi_To_Activation_Matrix import write_midi
 from models import VAE, BernoulliVAE
-from training import fit, load_checkpoint, load_model, save_checkpoint
+from patterns.dataset import load_bars
+import command_line
+from saved_model import load_model
 
 RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "reconstructions.png"}
 TINY = ["--epochs", "2", "--batch-size", "16", "--hidden", "8", "--width", "8", "--device", "cpu"]
@@ -201,7 +203,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
 
 def test_a_folder_that_another_training_writes_to_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
-    with training.alone(tmp_path / "run"), pytest.raises(ValueError, match="run: another training is writing here"):
+    with run_folder.alone(tmp_path / "run"), pytest.raises(ValueError, match="run: another training is writing here"):
         small_fit(tmp_path / "run")
     assert contents(tmp_path / "run") == {}
     small_fit(tmp_path / "run")
@@ -335,7 +337,7 @@ def test_a_saved_model_is_loaded_as_it_was(tmp_path):
     assert all(torch.equal(value, best["weights"][name]) for name, value in model.state_dict().items())
     assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"]
     assert model.map["labels"].tolist() == [*range(3)] * 13 + [0, 1]
-    torch.testing.assert_close(model.map["codes"], training.codes_of(model, TRAIN), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(model.map["codes"], training.encode_all(model, TRAIN), rtol=1e-3, atol=1e-3)
     assert load_model(tmp_path / "run" / "checkpoint.pt").map is None
 
 
@@ -615,7 +617,7 @@ def test_the_map_holds_as_many_of_the_first_examples_as_asked_told_as_in_trainin
     fit(model, bars, bars[:8], tmp_path / "run", epochs=1, train_condition={"style": styles}, labels=styles[:12],
         label_names=["FUNK", "ROCK"], map_size=12, epoch_size=20, device="cpu")
     kept = load_model(tmp_path / "run")
-    expected = training.codes_of(kept, bars[:12], {"style": styles[:12]})
+    expected = training.encode_all(kept, bars[:12], {"style": styles[:12]})
     assert torch.allclose(kept.map["codes"], expected, atol=2e-3) and len(kept.map["labels"]) == 12
 
 
@@ -662,7 +664,7 @@ def test_a_folder_of_midi_trains_too(tmp_path):
         write_midi(part, tmp_path / "midi" / ("deeper" if i % 2 else "") / f"{'FUNK' if i < 4 else 'ROCK'}{i}.mid")
     train_bernoulli.main(["--data", str(tmp_path / "midi"), "--run-folder", str(tmp_path / "run"), *TINY])
     assert load_model(tmp_path / "run").map["label_names"] == ["FUNK", "ROCK"]
-    splits = bar_data.load_bars(tmp_path / "midi")
+    splits = load_bars(tmp_path / "midi")
     assert sum(len(found) for found, _, _ in splits.values()) == 24
     for found, names, styles in splits.values():
         assert len(found) == len(names) == len(styles)
@@ -678,7 +680,7 @@ def test_files_that_cannot_be_used_are_named_and_left_out(matrices, tmp_path, ca
     np.save(folder / "SHAPE.npy", np.zeros((8, 32), np.uint8))
     (folder / "BROKEN.mid").write_bytes(b"MThd broken")
     np.save(folder / "THIN.npy", np.eye(8, 64, dtype=np.uint8)[None] * (np.arange(8) < 1)[:, None])  # a single hit
-    splits = bar_data.load_bars(folder)
+    splits = load_bars(folder)
     assert sum(len(bars) for bars, _, _ in splits.values()) == 79
     errors = capsys.readouterr().err
     assert errors.count("\n") == 3 and all(name in errors for name in ("NAN.npy", "SHAPE.npy", "BROKEN.mid"))
@@ -725,6 +727,6 @@ def test_an_impossible_option_is_one_line_and_makes_nothing(matrices, tmp_path, 
 
 def test_the_groove_midi_dataset_trains_by_its_published_split(shared_data, monkeypatch):
     monkeypatch.setenv("SEQUENCEUR_DATA", str(shared_data))
-    splits = bar_data.load_bars("groove")
+    splits = load_bars("groove")
     assert {side: len(splits[side][0]) for side in ("train", "validation")} == {"train": 17_291, "validation": 2_161}
     assert {"funk", "rock", "jazz"} <= set(splits["train"][2])

@@ -17,15 +17,18 @@ from sklearn.decomposition import PCA
 from tiny_map import write_tiny_map
 
 import Activation_Matrix_To_Sound
-import bar_tools
-import command_line
-import drum_map
-import sequencer
-from bar_files import next_name
-from bar_tools import FASTEST, SLOWEST
+import models
+from formats import checkpoint
+from instrument import sequencer, widgets
+from instrument.editor import FASTEST, SLOWEST
+from instrument.files import next_name
+from instrument.widgets import shortened
+from instrument.window import Window
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
-from layout import shortened
-from window import Window
+from patterns import latent_map, sampling
+from sounds import kits
+import command_line
+from patterns.sampling import Constraints
 
 ROOT = Path(__file__).resolve().parent.parent
 main = Activation_Matrix_To_Sound.main
@@ -181,7 +184,7 @@ def test_every_output_holds_the_bars_that_are_returned(model_path, kit_folder, t
     assert np.array_equal(np.load(npy), bars)
     assert np.array_equal(read_bars(midi), bars)
     samples, rate = soundfile.read(wav)
-    expected = sequencer.render(bars, sequencer.load_kit(kit_folder), 97)
+    expected = sequencer.render(bars, kits.load_kit(kit_folder), 97)
     assert rate == 44100 and len(samples) == round(3 * 240 / 97 * 44100)
     assert np.abs(samples - expected).max() < 2 ** -22
     assert png.read_bytes()[1:4] == b"PNG"
@@ -205,8 +208,8 @@ def test_every_source_says_where_its_bars_lie_and_how_new_they_are(command, mode
     write_midi(a_bar(), tmp_path / "own.mid")
     status, output, _ = command("--like", tmp_path / "own.mid")
     fact = main(["--like", str(tmp_path / "own.mid"), "--model", str(command.model)])["facts"][0]
-    point = drum_map.Plane(model).from_codes(bar_tools.encode(model, a_bar()[None])[0])
-    indices, cells = bar_tools.PlayedBars(model).nearest(a_bar(), 3)
+    point = latent_map.LatentPlane(model).from_codes(sampling.encode(model, a_bar()[None])[0])
+    indices, cells = latent_map.TrainingBars(model).nearest(a_bar(), 3)
     assert status == 0 and fact["hits"] == 13 and np.allclose(fact["point"], point, atol=1e-6)
     assert fact["novelty"] == cells[0] and [near[1] for near in fact["nearest"]] == cells.tolist()
     x, y = fact["point"]
@@ -223,7 +226,7 @@ def test_nearest_gives_the_bar_that_was_played(command, model):
     point = model.map["codes"][7].tolist()
     result = main(["--at", *map(str, point), "--nearest", "--model", str(command.model)])
     plain = main(["--at", *map(str, point), "--model", str(command.model)])
-    bar, played = result["bars"][0], bar_tools.PlayedBars(model)
+    bar, played = result["bars"][0], latent_map.TrainingBars(model)
     assert played.nearest(bar)[1][0] == 0
     assert np.count_nonzero((bar > 0) != (plain["bars"][0] > 0)) == result["facts"][0]["novelty"]
 
@@ -322,9 +325,7 @@ def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tm
     np.save("shape.npy", np.zeros((3, 3)))
     np.save("code.npy", np.array([print], dtype=object), allow_pickle=True)
     if "digits.pt" in arguments:
-        import models
-        import training
-        training.save_checkpoint(Path("digits.pt"), models.BernoulliVAE(shape=(4, 4), hidden=(8,)))
+        checkpoint.save_checkpoint(Path("digits.pt"), models.BernoulliVAE(shape=(4, 4), hidden=(8,)))
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     status, output, errors = command(*arguments)
     assert status == 2 and output == ""
@@ -368,7 +369,7 @@ def test_the_twin_loads_no_toolkit_and_no_sound_card(model_path, kit_folder, tmp
 
 def test_a_wide_code_is_shown_in_the_plane_of_its_principal_components(tmp_path):
     model = write_tiny_map(tmp_path / "wide.pt", latent=7)
-    plane = drum_map.Plane(model)
+    plane = latent_map.LatentPlane(model)
     oracle = PCA(2).fit(model.map["codes"].double().numpy())
     assert np.allclose(np.abs(np.sum(plane.axes * oracle.components_, axis=1)), 1)
     assert np.allclose(np.abs(plane.points), np.abs(oracle.transform(model.map["codes"].double().numpy())), atol=1e-6)
@@ -376,13 +377,13 @@ def test_a_wide_code_is_shown_in_the_plane_of_its_principal_components(tmp_path)
 
 
 def test_two_dimensions_are_shown_as_they_are(model):
-    plane = drum_map.Plane(model)
+    plane = latent_map.LatentPlane(model)
     assert plane.to_code(0.25, -1.5).tolist() == [0.25, -1.5]
     assert np.allclose(plane.points, model.map["codes"].numpy())
 
 
 def test_the_style_near_a_point_is_that_of_its_neighbours(model):
-    plane = drum_map.Plane(model)
+    plane = latent_map.LatentPlane(model)
     for label, name in enumerate(plane.names):
         middle = np.median(plane.points[plane.labels == label], axis=0)
         assert plane.style_near(*middle) == name
@@ -401,7 +402,7 @@ def test_a_model_without_codes_has_a_map_too(tmp_path, latent):
 def test_a_louder_hit_is_brighter_and_no_hit_is_the_ground():
     bar = np.zeros((8, 64), np.uint8)
     bar[0] = np.arange(1, 128, 2)
-    colours = drum_map.bar_pixels(bar)
+    colours = widgets.bar_pixels(bar)
     assert (np.diff(colours[0].sum(axis=1)) > 0).all()
     assert (colours[0].sum(axis=1) > colours[1:].sum(axis=2).max()).all()
 
@@ -425,8 +426,8 @@ def test_the_random_button_goes_where_the_twin_goes(window, model_path):
 
 
 def test_a_drag_decodes_once_a_frame_and_ends_where_it_is_let_go(window, monkeypatch):
-    count, draw = [], bar_tools.draw
-    monkeypatch.setattr(bar_tools, "draw", lambda *arguments, **wishes: count.append(1) or draw(*arguments, **wishes))
+    count, draw = [], sampling.draw
+    monkeypatch.setattr(sampling, "draw", lambda *arguments, **wishes: count.append(1) or draw(*arguments, **wishes))
     mouse(window, "button_press", window.picture.map, 0, 0)
     for x in np.linspace(0, 1.2, 50):
         mouse(window, "motion_notify", window.picture.map, x, 0.5)
@@ -531,7 +532,7 @@ def test_temperature_is_asked_for_by_slider_and_by_key(window):
     click(window, window.picture.temperature_slider.ax, 0.5, 0.5)
     window.tick()
     assert window.wishes["temperature"] == 0.5
-    assert np.array_equal(window.bars, bar_tools.draw(window.model, window.codes, 5, temperature=0.5))
+    assert np.array_equal(window.bars, sampling.draw(window.model, window.codes, 5, constraints=Constraints(temperature=0.5)))
     window.on_key(">")
     assert window.wishes["temperature"] == 0.6
 
@@ -541,10 +542,10 @@ def test_a_style_is_asked_for_in_the_legend_and_the_map_shows_it(window):
     press_zone(window, "jazz")
     window.tick()
     assert window.style_name() == "jazz" and "jazz" in window.describe()
-    assert np.array_equal(window.bars, bar_tools.draw(window.model, window.codes, 5, style=1))
+    assert np.array_equal(window.bars, sampling.draw(window.model, window.codes, 5, constraints=Constraints(style=1)))
     while len(window.ground.left):  # the ground is drawn anew for the style
         window.tick()
-    shown = drum_map.Ground(window.plane)
+    shown = latent_map.HitDensity(window.plane)
     while not shown.go_on(window.model, 1):
         pass
     assert np.allclose(shown.hits, window.ground.hits, atol=0.5, equal_nan=True)  # however many cells at a time
@@ -662,7 +663,7 @@ def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, 
     window.on_key("backspace")
     window.on_key("enter")
     assert np.array_equal(window.bar, a_bar()) and np.array_equal(window.player.bars[0], a_bar())
-    assert np.allclose(window.codes, bar_tools.encode(window.model, a_bar()[None]))
+    assert np.allclose(window.codes, sampling.encode(window.model, a_bar()[None]))
     assert len(window.neighbour_points()) == 3
     press_zone(window, "Model")
     assert np.count_nonzero(window.bar) == 13 and not np.array_equal(window.bar, a_bar())
@@ -837,7 +838,7 @@ def test_without_sound_everything_else_works_and_the_window_says_so(model, tmp_p
     click(window, window.picture.map, 0.5, 0.5)
     window.tick()
     assert not window.playing and any("No sound" in text.get_text() for text in window.figure.texts)
-    assert np.array_equal(window.bar, bar_tools.draw(model, window.codes)[0])
+    assert np.array_equal(window.bar, sampling.draw(model, window.codes)[0])
     window.on_key("s")
     assert (tmp_path / "pattern_001.wav").stat().st_size > 1000
     window.player.reason = None  # a sound card is plugged in

@@ -25,12 +25,12 @@ from matplotlib.figure import Figure
 from sound_card import SAMPLE_RATE, missing, null_sink
 from tiny_map import write_tiny_map
 
-import bar_tools
-import drum_map
-import sequencer
-from layout import GRID, MAP
+from instrument import sequencer
+from instrument.view import GRID, MAP
+from instrument.window import Window
 from Midi_To_Activation_Matrix import write_midi
-from window import Window
+from patterns import latent_map, sampling
+from sounds import kits
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1300, 700  # of the window, in pixels
@@ -131,7 +131,7 @@ class Hand:
     """A mouse and a keyboard on a virtual screen; map points and cells of the bar instead of pixels."""
 
     def __init__(self, display, model):
-        self.env, self.reach = {**os.environ, "DISPLAY": display}, drum_map.Plane(model).reach
+        self.env, self.reach = {**os.environ, "DISPLAY": display}, latent_map.LatentPlane(model).reach
         figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
         FigureCanvasAgg(figure)
         self.zones = Window(figure, model, None, None, None).picture.zones
@@ -182,7 +182,7 @@ def pixel(box, across, up):
 
 def point_bar(model, line):
     """The bar of a point that the log names."""
-    return bar_tools.draw(model, [line["point"]])[0]
+    return sampling.draw(model, [line["point"]])[0]
 
 
 def align(recorded, expected):
@@ -196,9 +196,7 @@ def align(recorded, expected):
 
 @pytest.fixture(scope="module")
 def model(material):
-    import training
-
-    return training.load_model(material / "map.pt")
+    return latent_map.load_bar_model(material / "map.pt")
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +218,7 @@ def hand(screen, model, window):
 
 def test_a_click_is_heard_within_100_ms_as_the_pattern_of_its_point(window, hand, card, model, material):
     recording, delays, likeness = card[1], [], []
-    kit = sequencer.load_kit(material / "kit")
+    kit = kits.load_kit(material / "kit")
     for i, (x, y) in enumerate([(0.6, 0.4), (-0.7, 0.2), (0.1, -0.8), (1.0, 0.9), (-0.3, 1.1)], start=1):
         hand.do("mousemove", *hand.on_map(x, y))
         time.sleep(0.1)
@@ -407,7 +405,7 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
                 await asyncio.sleep(0.1)
             left, top = await page.evaluate(
                 "(({left, top}) => [left, top])(document.querySelector('canvas').getBoundingClientRect())")
-            reach = drum_map.Plane(model).reach
+            reach = latent_map.LatentPlane(model).reach
             x, y = pixel(MAP, 0.5 + 0.5 / reach / 2, 0.5 - 0.4 / reach / 2)
             await page.mouse("Moved", left + x, top + y)
             await asyncio.sleep(0.3)

@@ -3,7 +3,9 @@
 import torch
 
 import models
-import training
+from formats import checkpoint
+from patterns.dataset import packed_hits
+from patterns import latent_map, sampling
 
 STYLES = ["funk", "jazz", "rock"]
 
@@ -23,7 +25,7 @@ def write_tiny_map(path, latent=2, bars=300):
         labels = torch.arange(bars) % 3
         codes = torch.randn(bars, latent) * 0.4 + torch.eye(3)[labels][:, :2] @ torch.ones(2, latent).tril()
         with torch.no_grad():
-            played = model.decode_sample(codes, torch.Generator().manual_seed(1), labels)
-    training.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": STYLES,
-                                               "bars": models.packed_hits(played)})
-    return training.load_model(path)
+            played = torch.as_tensor(sampling.draw_independent(model, codes, torch.Generator().manual_seed(1), labels))
+    checkpoint.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": STYLES,
+                                               "bars": packed_hits(played)})
+    return latent_map.load_bar_model(path)

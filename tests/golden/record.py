@@ -38,11 +38,14 @@ GENERATE = "--generate"  # what stands before the folder for generated sounds
 
 # The one way past `main`: defaults that no option sets, made smaller, or an evaluation of sounds would take a minute;
 # and the cache of pictures, which would hide what a new code gives: module, function, {argument: value}.
-SMALLER = [("sound_measures", "train_classifier", {"steps": 40}), ("sound_measures", "measure", {"each": 3}),
-           ("train_audio", "fit_prior", {"steps": 60})]
-CACHE = ("sound_pictures", "load_pictures", "cache")
+SMALLER = [("sounds.metrics", "train_classifier", {"steps": 40}), ("sounds.metrics", "measure", {"each": 3}),
+           ("sounds.calibration", "fit_prior", {"steps": 60})]
+CACHE = ("sounds.spectrograms", "load_spectrograms", "cache")
 
-OLD_TO_NEW = {}  # {"case/key as it is recorded": "case/key as it is called now"}
+# {"case/key as it is recorded": "case/key as it is called now"}
+OLD_TO_NEW = {"evaluate_bars/bounds.bound_style_told": "evaluate_bars/bounds.bound_conditioned",
+              **{f"evaluate_bars/own_bars.{key}": f"evaluate_bars/sample_statistics.{key}" for key in (
+                  "copied_from_training", "draws", "empty", "hits_a_bar", "hits_a_bar_real", "real_bars", "unique")}}
 TOLERANCE = {"train_bernoulli": 1e-4, "train_gaussian": 1e-4, "train_audio": 1e-4, "evaluate_sounds": 1e-4}
 TOLERANCES = {"train_audio/best": 1e-3}  # its weights are kept in 16 bits
 USUAL_TOLERANCE = 1e-5  # of the case's scale

@@ -1,0 +1,52 @@
+"""formats/activation_matrix: to be written."""
+
+import numpy as np
+
+from command_line import one_line
+
+INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  # the rows of every activation matrix
+KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
+STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
+
+
+def check_bars(bars):
+    """Return bars as uint8 (n, 8, 64). Takes (8, 64) too; ValueError unless whole velocities 0 to 127."""
+    bars = np.asarray(bars)
+    if bars.ndim == 2:
+        bars = bars[None]
+    if bars.ndim != 3 or bars.shape[1:] != (len(INSTRUMENTS), STEPS_PER_BAR) or not len(bars):
+        raise ValueError(f"bars: expected the shape (bars, 8, 64) or (8, 64), found {bars.shape}")
+    if not np.issubdtype(bars.dtype, np.number) or np.iscomplexobj(bars):
+        raise ValueError(f"bars: expected whole velocities 0 to 127, found the type {bars.dtype}")
+    if not ((bars >= 0) & (bars <= 127) & (bars == np.floor(bars))).all():
+        raise ValueError(f"bars: expected whole velocities 0 to 127, found {bars.min()} to {bars.max()}")
+    return bars.astype(np.uint8)
+
+
+def load_matrix(path):
+    """Load a matrix, uint8 (n, 8, 64), or the classic 0.0 and 1.0. ValueError, naming the file, for anything else."""
+    try:
+        bars = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header that lies takes no memory
+    except (ValueError, EOFError) as error:
+        reason = "it holds Python objects, or is something else" if "ickle" in str(error) else one_line(error)
+        raise ValueError(f"{path}: expected a NumPy matrix ({reason})") from None
+    if not isinstance(bars, np.ndarray):
+        raise ValueError(f"{path}: expected a NumPy matrix, found an archive of them")
+    try:
+        if np.issubdtype(bars.dtype, np.floating) and np.isin(bars, (0, 1)).all():
+            bars = 100 * bars
+        return check_bars(bars)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+# -- Showing ----------------------------------------------------------------------------------------------------------
+
+def as_text(bar):
+    """A bar, (8, 64), as lines of text: a row an instrument, `|` at the beats, `-` soft, `o` medium, `X` loud."""
+    lines = []
+    for name, row in zip(INSTRUMENTS, bar):
+        glyphs = "".join(".-oX"[0 if velocity == 0 else 1 + min(velocity // 43, 2)] for velocity in row.tolist())
+        beats = "|".join(glyphs[beat:beat + 16] for beat in range(0, STEPS_PER_BAR, 16))
+        lines.append(f"{name:>5} |{beats}|")
+    return "\n".join(lines)

@@ -1,0 +1,101 @@
+"""formats/audio: to be written."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from command_line import replacing
+
+SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3")
+FADE_SECONDS = 0.01  # at the end of a sound that --seconds cuts short
+
+
+def load_audio(path, sample_rate=None):
+    """Read a sound (WAV, AIFF, FLAC, OGG, MP3): its samples, mixed to mono, and their rate.
+
+    Args:
+        path: the file.
+        sample_rate: the rate wanted, in Hz; None keeps the file's own.
+
+    Returns:
+        (samples, sample_rate): float32, shape (samples,), full scale 1; rate in Hz.
+
+    Raises:
+        OSError: there is no such file, or it may not be read.
+        ValueError: it is no sound, holds no samples, or holds values that are not finite.
+    """
+    path = Path(path)
+    with open(path, "rb") as file:  # a missing file or a folder is an OSError that names it
+        try:
+            samples, rate = soundfile.read(file, dtype="float32", always_2d=True)  # (samples, channels)
+        except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
+            reason = getattr(error, "error_string", None) or error
+            raise ValueError(f"{path}: expected a sound file, found one that cannot be read ({reason})") from error
+    if not len(samples):
+        raise ValueError(f"{path}: expected a sound, found a file of 0 samples")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{path}: expected finite samples, found {np.sum(~np.isfinite(samples))} that are not")
+    samples = samples.mean(axis=1)  # (samples,)
+    if sample_rate is not None and sample_rate != rate:
+        if not sample_rate > 0:
+            raise ValueError(f"sample_rate: expected more than 0 Hz, found {sample_rate}")
+        samples, frames = soxr.resample(samples, rate, sample_rate), len(samples)
+        if not len(samples):
+            raise ValueError(f"{path}: its {frames} samples at {rate} Hz leave none at {sample_rate} Hz")
+        rate = sample_rate
+    return samples, rate
+
+
+def save_audio(path, samples, sample_rate, subtype="PCM_24"):
+    """Write a sound, whole or not at all; the suffix of `path` chooses the format.
+
+    Args:
+        path: the file; folders that are missing are made.
+        samples: shape (samples,) or (samples, channels), within [-1, 1] unless subtype is "FLOAT" or "DOUBLE": nothing
+            is ever clipped here.
+        sample_rate: in Hz.
+        subtype: soundfile's name of the sample format; a format that does not know it gets its own default.
+
+    Raises:
+        OSError: nothing can be written there.
+        ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers; an unknown suffix.
+    """
+    path, samples = Path(path), np.asarray(samples)
+    kind = {"AIF": "AIFF"}.get(path.suffix[1:].upper(), path.suffix[1:].upper())
+    if kind not in soundfile.available_formats():
+        raise ValueError(f"{path}: expected a name that ends in .wav, .flac, .aiff, .ogg or .mp3")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{path}: expected finite samples, found {np.sum(~np.isfinite(samples))} that are not")
+    peak = np.abs(samples).max(initial=0)
+    subtype = subtype if soundfile.check_format(kind, subtype) else None
+    if peak > 1 and subtype not in ("FLOAT", "DOUBLE"):
+        raise ValueError(f"{path}: expected samples within [-1, 1], found a peak of {peak:.6g}; scale the sound first")
+    content = io.BytesIO()  # where libsndfile itself meets a full disk, it does not say so
+    soundfile.write(content, samples, int(sample_rate), subtype, format=kind)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+def fit_length(samples, length, fade):
+    """Pad with silence, or trim with a fade of at most `fade` samples, to `length` samples."""
+    if len(samples) <= length:
+        return np.pad(samples, (0, length - len(samples)))
+    samples, fade = samples[:length].copy(), min(fade, length)
+    samples[length - fade:] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
+    return samples
+
+
+SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
+
+
+def fitted(samples, length):
+    """A sound (n,) of exactly `length` samples: padded with silence, or cut with a fade over its last tenth."""
+    if len(samples) <= length:
+        return np.pad(samples, (0, length - len(samples))).astype(np.float32)
+    fade = max(1, length // 10)
+    samples = samples[:length].astype(np.float32)  # a copy
+    samples[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32) if fade > 1 else 0
+    return samples

@@ -1,0 +1,1 @@
+"""The window: sequencer, pattern editor, view, files."""

@@ -1,0 +1,50 @@
+"""Bars into files: as MIDI, sound, picture and matrix, all of them or none.
+
+    write_all(bars, 120, kit, midi=Path("a.mid"), wav=Path("a.wav"))
+"""
+
+import contextlib
+import itertools
+
+import numpy as np
+
+from command_line import replacing
+from formats.audio import save_audio
+from formats.bar_picture import write_picture
+from instrument import sequencer
+from Midi_To_Activation_Matrix import load_patterns, write_midi
+from sounds import kits
+
+
+def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
+    """Write bars (bars, 8, 64) to every path that is given, all or none; return those paths.
+
+    The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `sequencer.load_kit`.
+    """
+    writers = ((npy, lambda path: np.save(path, bars)), (midi, lambda path: write_midi(bars, path, bpm)),
+               (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm), kits.SAMPLE_RATE)),
+               (png, lambda path: write_picture(bars, f"{bpm:g} bpm", path)))
+    with contextlib.ExitStack() as stack:  # every file under a temporary name first: an error leaves all as it was
+        for path, write in writers:
+            if path:
+                write(stack.enter_context(replacing(path)))
+    return [path for path, _ in writers if path]
+
+
+def next_name(folder):
+    """The first of pattern_001, pattern_002, ... that no file in the folder bears."""
+    taken = {path.stem for path in folder.glob("pattern_*")} if folder.is_dir() else set()
+    return next(name for i in itertools.count(1) if (name := f"pattern_{i:03d}") not in taken)
+
+
+MOST_BARS = 1000  # at once: half an hour at 120 bpm
+
+
+def read_pattern(path, bars=None):
+    """The bars of a file, uint8 (bars, 8, 64), at most `bars` of them where given."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
+    found = load_patterns(path)[0]
+    if len(found) > MOST_BARS and not bars:
+        raise ValueError(f"{path}: expected at most {MOST_BARS} bars, found {len(found)}; --bars N takes the first N")
+    return found[:bars]

@@ -1,0 +1,353 @@
+"""When each hit sounds: a bar and a kit become samples, in a file or live.
+
+    kit = load_kit("dataset_audio/kit")                 # eight one-shots, in the order of the rows
+    samples = render(bars, kit, bpm=120)                # one exact pass of the loop, float32
+    player = Player(kit); player.play(bars)             # the same, from the sound card, until stop()
+
+Time is counted in samples. Step s of bar b starts at round((64 b + s) * bar_seconds / 64 * sample_rate) with
+bar_seconds = 240 / bpm, whatever the sounds' length: hits add, and every tail rings on over the steps that follow (an
+open hi-hat too: nothing chokes it, so two halves of a pattern rendered apart add up to the whole).
+
+Level: a velocity scales its sound by AMPLITUDE[velocity]. Where the loop's peak would pass CEILING, one gain for the
+whole pattern brings it there; nothing is clipped or compressed. `Player` uses the same gain, fixed for each hit as it
+is struck, so that a new pattern with another gain starts at its own level while the old tails die away at theirs: no
+step, no pumping. Only where both together would pass CEILING, for as long as those tails ring, is the peak rounded off.
+"""
+
+import contextlib
+import ctypes
+import sys
+import threading
+from collections import namedtuple
+
+import numpy as np
+
+from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
+from sounds.kits import CEILING, SAMPLE_RATE, check_rate, gain_for, peak_of
+
+BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
+
+
+def _amplitudes(range_db=40.0):
+    """The square law of velocity over `range_db` (Dannenberg, The Interpretation of MIDI Velocity, ICMC 2006).
+
+    127 is the sound as it is, 64 is -10 dB, 30 (a ghost note) -21 dB, 1 is -`range_db`; 0 is no hit.
+    """
+    softest = 10 ** (-range_db / 40)  # the root of the amplitude at velocity 1
+    velocity = np.arange(128)
+    amplitude = (softest + (1 - softest) * (velocity - 1) / 126) ** 2
+    amplitude[0] = 0.0
+    return amplitude.astype(np.float32)  # (128,)
+
+
+AMPLITUDE = _amplitudes()
+
+
+class AudioUnavailable(OSError):
+    """There is no PortAudio, or no device that plays: the message says which, in one line."""
+
+
+def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
+    """The sample at which each step starts, int64 (64 * bars_count + 1,); the last is the length of the loop."""
+    if bars_count < 1:
+        raise ValueError(f"bars: expected at least one, found {bars_count}")
+    if not BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:  # false for nan too
+        raise ValueError(f"bpm: expected a number from {BPM_RANGE[0]:g} to {BPM_RANGE[1]:g}, found {bpm}")
+    check_rate(sample_rate)
+    step_seconds = 240.0 / bpm / STEPS_PER_BAR
+    return np.rint(np.arange(STEPS_PER_BAR * bars_count + 1) * step_seconds * sample_rate).astype(np.int64)
+
+
+def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
+    """The samples of a pattern, float32 (n,), from bars uint8 (bars, 8, 64) or (8, 64) and the kit of `load_kit`.
+
+    With `loop`, one pass as it repeats: exactly as long as the loop, with the tails of the passes before ringing into
+    it. Else one pass from silence, with the last tails ringing out beyond its end. The peak is below 1, by the gain
+    that the head of this module tells of. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
+    """
+    bars, kit = _check_bars(bars), _check_kit(kit)
+    samples, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate), loop)
+    return samples if gain == 1 else np.multiply(samples, np.float32(gain), out=samples)
+
+
+def _mix(bars, kit, starts, loop=True):
+    """The samples as `render` gives them but for the gain, and the gain: one for the first pass and the last."""
+    length = int(starts[-1])
+    hits = _hits(bars)
+    end = max([length] + [int(starts[step]) + len(kit[row]) for step, row, _ in hits])
+    samples = np.zeros(end, np.float32)
+    scaled = np.empty(max(map(len, kit)), np.float32)
+    for step, row, velocity in hits:
+        sound, start = kit[row], int(starts[step])
+        np.multiply(sound, AMPLITUDE[velocity], out=scaled[:len(sound)])
+        samples[start:start + len(sound)] += scaled[:len(sound)]
+    peak = peak_of(samples)
+    head = samples[:min(length, end - length)].copy()  # as far as the tail reaches into the next pass
+    for start in range(length, end, length):  # the second pass hears the first one's tail, the third two of them, ...
+        tail = samples[start:start + length]
+        head[:len(tail)] += tail
+        peak = max(peak, peak_of(head))
+    if not np.isfinite(peak):
+        raise ValueError("kit: expected finite samples, found nan or infinity")
+    if loop:
+        samples = samples[:length]
+        samples[:len(head)] = head
+    return samples, gain_for(peak)
+
+
+def _hits(bars):
+    """Every hit as (step of the loop, row, velocity), in the order of time."""
+    grid = bars.transpose(0, 2, 1).reshape(-1, len(INSTRUMENTS))  # (64 * bars, 8)
+    steps, rows = np.nonzero(grid)
+    return list(zip(steps.tolist(), rows.tolist(), grid[steps, rows].tolist()))
+
+
+def _check_bars(bars):
+    """The pattern as uint8 (bars, 8, 64)."""
+    bars = np.asarray(bars)
+    if bars.ndim == 2:
+        bars = bars[None]
+    shape = (len(INSTRUMENTS), STEPS_PER_BAR)
+    if bars.ndim != 3 or bars.shape[1:] != shape or not len(bars):
+        raise ValueError(f"bars: expected shape (bars, {shape[0]}, {shape[1]}), one bar or more, found {bars.shape}")
+    if bars.dtype.kind not in "ui" or bars.min() < 0 or bars.max() > 127:
+        raise ValueError("bars: expected whole velocities from 0 to 127, found " + (
+            f"{bars.dtype}" if bars.dtype.kind not in "ui" else f"{bars.min()} to {bars.max()}"))
+    return bars.astype(np.uint8, copy=False)
+
+
+def _check_kit(kit):
+    """The kit as a list of eight float32 arrays (samples,); an array (8, samples) is a kit too."""
+    kit = [np.ascontiguousarray(sound, np.float32) for sound in kit]
+    if len(kit) != len(INSTRUMENTS):
+        raise ValueError(f"kit: expected {len(INSTRUMENTS)} sounds, found {len(kit)}")
+    for name, sound in zip(INSTRUMENTS, kit):
+        if sound.ndim != 1 or not len(sound):
+            raise ValueError(f"kit: expected mono samples for {name}, found shape {sound.shape}")
+    return kit
+
+
+# What sounds now: the hits (row, amplitude) of each step, when each step starts, and which call of play() began the
+# run.
+Loop = namedtuple("Loop", "bars bpm starts hits run")
+
+
+class Sequencer:
+    """The live engine: `fill` gives the next samples of what `play`, `stop` and `set_bpm` asked for.
+
+    It knows no sound card, so that tests and files can drive it. `fill` belongs to one thread (the sound card's), the
+    rest to others: what they want is one reference to an immutable Loop, prepared on their side and picked up whole, so
+    fill never waits. For a pattern that stays, every pass after the tails have met the loop's start equals `render` to
+    float32 rounding.
+    """
+
+    HISTORY = 64  # steps remembered for `heard`: a second at 240 bpm, more than any latency
+
+    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, block=1024):
+        self.kit, self.sample_rate, self.bpm = _check_kit(kit), sample_rate, bpm
+        step_starts(1, bpm, sample_rate)  # checks both
+        longest = max(map(len, self.kit))
+        self._future = np.zeros(longest + block, np.float32)  # a ring of what the hits so far still have to sound
+        self._scaled = np.empty(longest, np.float32)
+        self._block = block
+        self._asking = threading.Lock()  # between those who ask; fill never takes it
+        self._wanted, self._loop, self._runs = None, None, 0
+        self._clock = 0  # samples given so far
+        self._step, self._due = 0, 0  # the next step of the loop, and the sample at which it starts
+        self._origin = 0  # the sample at which this pass of the loop began
+        self._history = ()  # (sample, (bar, step) or None), the newest last
+
+    def play(self, bars):
+        """Start at step 0 with the next sample; or, while playing, let this pattern take over with the next step."""
+        with self._asking:
+            if self._wanted is None:
+                self._runs += 1
+            self._wanted = self._prepare(bars)
+
+    def stop(self):
+        """Strike no more; what sounds rings out."""
+        with self._asking:
+            self._wanted = None
+
+    def set_bpm(self, bpm):
+        """Change the tempo at the next sample; the place in the bar stays."""
+        step_starts(1, bpm, self.sample_rate)  # checks it
+        with self._asking:
+            self.bpm = float(bpm)
+            if self._wanted is not None:
+                self._wanted = self._prepare(self._wanted.bars)
+
+    def fill(self, frames):
+        """The next samples, float32 (frames,)."""
+        wanted = self._wanted
+        if wanted is not self._loop:
+            self._take(wanted)
+        samples = np.empty(frames, np.float32)
+        for begin in range(0, frames, self._block):
+            self._fill(samples[begin:begin + self._block])
+        return samples
+
+    def heard(self, sample):
+        """(bar, step) at a sample of the past, counted from the first that fill gave; None in silence."""
+        for start, place in reversed(self._history):
+            if start <= sample:
+                return place
+        return None
+
+    @property
+    def clock(self):
+        """The number of samples given so far."""
+        return self._clock
+
+    def _prepare(self, bars):
+        bars = _check_bars(bars)
+        starts = step_starts(len(bars), self.bpm, self.sample_rate)
+        _, gain = _mix(bars, self.kit, starts)
+        hits = [[] for _ in starts[1:]]
+        for step, row, velocity in _hits(bars):
+            hits[step].append((row, np.float32(gain * AMPLITUDE[velocity])))
+        return Loop(bars, self.bpm, starts.tolist(), hits, self._runs)
+
+    def _take(self, wanted):
+        now, self._loop = self._loop, wanted
+        if wanted is None:
+            self._remember(self._clock, None)
+        elif now is None or now.run != wanted.run:
+            self._step, self._due, self._origin = 0, self._clock, self._clock
+        else:
+            self._step %= len(wanted.hits)
+            self._due = self._clock + round((self._due - self._clock) * now.bpm / wanted.bpm)
+            self._origin = self._due - wanted.starts[self._step]
+
+    def _fill(self, samples):
+        end = self._clock + len(samples)
+        while self._loop is not None and self._due < end:
+            for row, amplitude in self._loop.hits[self._step]:
+                self._strike(self._due, self.kit[row], amplitude)
+            self._remember(self._due, divmod(self._step, STEPS_PER_BAR))
+            self._step += 1
+            if self._step == len(self._loop.hits):
+                self._step = 0
+                self._origin += self._loop.starts[-1]
+            self._due = self._origin + self._loop.starts[self._step]
+        start = self._clock % len(self._future)
+        first = self._future[start:start + len(samples)]
+        rest = self._future[:len(samples) - len(first)]
+        for part, place in ((first, samples[:len(first)]), (rest, samples[len(first):])):
+            place[:] = part
+            part[:] = 0
+        self._clock = end
+        if peak_of(samples) > CEILING:
+            _soften(samples)
+
+    def _strike(self, at, sound, amplitude):
+        scaled = np.multiply(sound, amplitude, out=self._scaled[:len(sound)])
+        start = at % len(self._future)
+        first = self._future[start:start + len(sound)]
+        first += scaled[:len(first)]
+        self._future[:len(sound) - len(first)] += scaled[len(first):]
+
+    def _remember(self, sample, place):
+        self._history = (self._history + ((sample, place),))[-self.HISTORY:]
+
+
+def _soften(samples):
+    """Bend what passes CEILING below 1, in place: only where tails of one loud pattern meet the hits of the next."""
+    loud = np.abs(samples) > CEILING
+    room = 0.999 - CEILING
+    samples[loud] = np.sign(samples[loud]) * (CEILING + room * np.tanh((np.abs(samples[loud]) - CEILING) / room))
+
+
+class Player:
+    """A kit on the sound card: one stream, opened by the first `play` (or `open`) and kept until `close`.
+
+    Raises AudioUnavailable, an OSError of one line, from `open` and `play` where there is no PortAudio or no device.
+    `underruns` counts the blocks that came too late for the device; `latency` is the buffer in seconds that guards
+    against them.
+    """
+
+    SETTLE = 0.02  # seconds of silence after opening: PulseAudio swallows some of what a new stream plays first
+
+    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, latency=0.04):
+        self.sequencer = Sequencer(kit, sample_rate, bpm)
+        self.sample_rate, self.latency = sample_rate, latency
+        self.underruns = 0
+        self._stream = None
+        self._settling = 0  # samples of silence still to give
+        self._sent = (0.0, 0)  # when the last block is heard, on the stream's clock in seconds, and its first sample
+
+    def open(self):
+        """Open the stream, silent, so that the first play() is as quick as the others."""
+        if self._stream is not None and self._stream.active:
+            return
+        self.close()
+        try:
+            import sounddevice
+        except (OSError, ImportError) as error:
+            raise AudioUnavailable(f"no sound: PortAudio is not installed ({_one_line(error)})") from error
+        _quiet_alsa()
+        try:
+            device = sounddevice.query_devices(kind="output")
+            self._settling = int(self.SETTLE * self.sample_rate)
+            self._stream = sounddevice.OutputStream(
+                samplerate=self.sample_rate, channels=min(2, device["max_output_channels"]), dtype="float32",
+                latency=self.latency, callback=self._callback)
+            self._stream.start()
+        except (sounddevice.PortAudioError, ValueError) as error:
+            self.close()
+            raise AudioUnavailable(f"no sound: no output device plays ({_one_line(error)})") from error
+
+    def play(self, bars):
+        """Start the pattern, or let it take over without a gap with the next step."""
+        self.open()
+        self.sequencer.play(bars)
+
+    def stop(self):
+        """Strike no more; what sounds rings out."""
+        self.sequencer.stop()
+
+    def set_bpm(self, bpm):
+        """Change the tempo, while it plays too; the place in the bar stays."""
+        self.sequencer.set_bpm(bpm)
+
+    def position(self):
+        """(bar, step) that is heard now, the output's latency counted in, or None in silence."""
+        stream = self._stream
+        if stream is None or not stream.active:
+            return None
+        heard_at, first = self._sent
+        return self.sequencer.heard(first + (stream.time - heard_at) * self.sample_rate)
+
+    def close(self):
+        """Stop the sound at once and give the device back."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.abort(ignore_errors=True)
+            stream.close(ignore_errors=True)
+
+    def _callback(self, out, frames, time, status):
+        if self._settling > 0:
+            self._settling -= frames
+            out[:] = 0
+            return
+        if status.output_underflow:
+            self.underruns += 1
+        self._sent = (time.outputBufferDacTime, self.sequencer.clock)
+        out[:] = self.sequencer.fill(frames)[:, None]
+
+
+def _quiet_alsa():
+    """Keep ALSA from writing on the terminal each time a busy machine comes too late: `underruns` counts that."""
+    if _ALSA_HANDLER or not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):  # without ALSA there is nothing to quiet
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+        _ALSA_HANDLER.append(kind(lambda file, line, function, error, text: None))
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_ALSA_HANDLER[0])
+
+
+_ALSA_HANDLER = []  # ALSA keeps only its address: it has to stay
+
+
+def _one_line(error):
+    return " ".join(str(error).split())

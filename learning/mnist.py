@@ -1,0 +1,270 @@
+"""The handwritten digits of MNIST (LeCun et al. 1998) as tensors: pixels of 8 bits, classes 0 to 9.
+
+The four IDX files, gzipped or not, are read whole and checked; a broken one is an error that names it.
+"""
+
+import gzip
+import math
+import shlex
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import download
+from models import build_model, logistic_noise
+from formats.checkpoint import load_checkpoint
+from learning import training
+from learning.bounds import bounds
+from learning.figures import draw_curves, draw_images, draw_latent
+from learning.training import encode_all, fit_options
+
+SIDE = 28  # pixels
+VALIDATION = 1000  # digits at the end of the training files: few, since the published figures train on all 60,000
+PARTS = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path):
+    """The numbers of an IDX file, gzipped or not: uint8, of the shape that it says. Raises ValueError where it is not.
+
+    An IDX file is the bytes 0, 0, kind (8: uint8), dimensions; each dimension's length in 32 bits; then the numbers.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: damaged, or cut short ({error}); fetch it again") from None
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 3:
+        raise ValueError(f"{path}: expected an IDX file of bytes, found one that "
+                         + (f"begins with {content[:4].hex(' ')}" if content else "is empty"))
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise ValueError(f"{path}: cut short within its head, {len(content)} bytes; fetch it again")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    if len(content) - start != math.prod(shape):
+        raise ValueError(f"{path}: expected {math.prod(shape)} numbers for its shape {shape}, found "
+                         f"{len(content) - start}; fetch it again")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+
+
+def find(folder, name):
+    """The path of one of the four files in a folder, gzipped or not, with the names of either mirror."""
+    names = [name + end for name in (name, name.replace("-idx", ".idx")) for end in (".gz", "")]
+    for candidate in names:
+        if (Path(folder) / candidate).exists():
+            return Path(folder) / candidate
+    raise FileNotFoundError(f"{Path(folder) / names[0]}: no such file; expected the four files of MNIST in {folder}")
+
+
+def load_digits(folder=None):
+    """The splits of MNIST: a dictionary "train", "validation", "test" -> (pixels (n, 28, 28) uint8, classes (n,)).
+
+    folder: where the four files lie; None finds them in data/ or $SEQUENCEUR_DATA, or else fetches them. The last
+    VALIDATION digits of the training files are for validation. Raises ValueError or OSError, in one line.
+    """
+    if folder is None:
+        folder = download.fetch("mnist")
+    splits = {}
+    for split, part in PARTS.items():
+        images_path, labels_path = find(folder, f"{part}-images-idx3-ubyte"), find(folder, f"{part}-labels-idx1-ubyte")
+        images, labels = read_idx(images_path), read_idx(labels_path)
+        if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+            raise ValueError(f"{images_path}: expected pictures of {SIDE} x {SIDE} pixels, found shape {images.shape}")
+        if labels.shape != images.shape[:1]:
+            raise ValueError(f"{labels_path}: expected a class for each of {len(images)} digits, found {labels.shape}")
+        if labels.max(initial=0) > 9:
+            raise ValueError(f"{labels_path}: expected classes 0 to 9, found {labels.max()}")
+        splits[split] = images, labels
+    images, labels = splits["train"]
+    aside = min(VALIDATION, len(images) // 10)
+    if not aside or not len(splits["test"][0]):
+        raise ValueError(f"{folder}: expected at least 10 digits to train and one to test, found {len(images)} and "
+                         f"{len(splits['test'][0])}")
+    cut = len(images) - aside
+    return {"train": (images[:cut], labels[:cut]), "validation": (images[cut:], labels[cut:]), "test": splits["test"]}
+
+
+def binarised(pixels, generator):
+    """Pixels drawn anew as 0 or 1, 1 with the probability pixel / 255: uint8 tensor of any shape -> the same shape.
+
+    As Burda et al. (2016) drew them at each use, so that no network learns one draw by heart.
+    """
+    return (torch.randint(255, pixels.shape, generator=generator, dtype=torch.uint8) < pixels).to(torch.uint8)
+
+
+SHOWN = 10  # digits a side of a grid
+MANIFOLD = {"independent": 20, "raster": 12}  # points a side of the plane of codes
+BATCH = 64  # digits that a processor holds near itself
+CLASSES = [str(digit) for digit in range(10)]
+
+
+def preparation(model):
+    """What is done to pixels before a model sees them, a function (pixels, generator), or None for nothing: a
+    BernoulliVAE has them binarised, a plain density has noise added."""
+    if not is_gaussian(model):
+        return binarised
+    return model.dequantised if model.likelihood == "normal" else None
+
+
+def is_gaussian(model):
+    """Does a model of digits give levels of 0..255, or else 0 and 1?"""
+    return type(model).__name__ == "GaussianVAE"
+
+
+def prepare_pixels(model, pixels, seed):
+    """Pixels (n, 28, 28) of 0..255 as a model of their kind is asked about them, drawn once by the seed."""
+    pixels, prepare = torch.as_tensor(pixels), preparation(model)
+    return pixels if prepare is None else prepare(pixels, torch.Generator().manual_seed(seed))
+
+
+def as_levels(model, pictures):
+    """What a model takes or draws, as levels to look at: (n, 28, 28) -> (n, 28, 28) of 0..255."""
+    return pictures.numpy() if is_gaussian(model) else 255 * (pictures.numpy() > 0)
+
+
+def fit_digits(model, splits, arguments, folder):
+    """Train on the digits, draw the figures, and return the history of `training.fit`.
+
+    splits: as mnist.load_digits gives them. arguments: the options of a training. Each batch is drawn anew, binarised
+    or with noise, as the model asks for.
+    """
+    if model.config["decoder"] == "raster":
+        model.decoder.low_precision = training.low_precision(arguments.precision)
+    pixels, labels = (torch.as_tensor(part) for part in splits["train"])
+    validation = prepare_pixels(model, splits["validation"][0], arguments.seed)
+    device = training.choose_device(arguments.device)
+    first = training.start_processes(device)[0] == 0
+    if first:
+        print(f"{len(pixels)} digits to train, {len(validation)} to validate; "
+              f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
+    history = training.fit(
+        model, pixels, validation, folder, prepare=preparation(model), labels=labels.to(torch.uint8),
+        label_names=CLASSES, unit="digits", **fit_options(arguments))
+    if first:
+        draw_pictures(build_model(load_checkpoint(folder), folder), splits, history, folder, arguments.seed)
+        best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
+        bound = f"{best['validation_elbo']:.2f} nats a digit"
+        if is_gaussian(model):
+            bound += f", {bits_a_pixel(best['validation_elbo']):.3f} bits a pixel"
+        print(f"best validation bound {bound} (KL {best['validation_kl']:.2f}) in epoch {best['epoch']}, "
+              f"{sum(record['seconds'] for record in history):.0f} s of training\n"
+              f"its numbers:  python evaluate.py {shlex.quote(str(folder))} --split test")
+    training.stop_processes()
+    return history
+
+
+def bits_a_pixel(nats, pixels=28 * 28):
+    """A log-likelihood of a picture in nats, as the length of its code in bits a pixel."""
+    return -nats / pixels / math.log(2)
+
+
+# --- figures ---
+
+
+def pictures_at(model, z, seed):
+    """The pictures of 0..255 that stand at codes: (n, latent) -> (n, 28, 28).
+
+    Of independent pixels their expectations, as in figure 4 of Kingma and Welling (2014); else draws.
+    """
+    if model.config["decoder"] == "independent":
+        return model.expected(z).numpy() * (1 if is_gaussian(model) else 255)
+    return as_levels(model, draw_at(model, z, seed))
+
+
+def draw_at(model, z, seed):
+    """A picture drawn at each code, all by one noise: only the code differs.  (n, latent) -> (n, *shape)"""
+    generator = torch.Generator().manual_seed(seed)
+    if is_gaussian(model):
+        uniform = torch.rand(1, 2 * model.components * math.prod(model.shape), generator=generator)
+        return model.decode_noise(z, uniform.expand(len(z), -1))
+    noise = logistic_noise((1, math.prod(model.shape)), generator).expand(len(z), -1)
+    with torch.no_grad():
+        return model.decoder.draw(model.tell(z), noise).view(-1, *model.shape)
+
+
+def plane_of_codes(codes, side):
+    """Codes on a grid of side x side points, top row first: (side * side, latent).
+
+    Of two dimensions, the points at which each of both has an even share of its normal distribution (Kingma and
+    Welling 2014, appendix A); of more, the same on the plane of the two principal components of the codes (n, latent).
+    """
+    across = torch.special.ndtri((torch.arange(side) + 0.5) / side).numpy()
+    grid = np.stack(np.meshgrid(across, -across), -1).reshape(-1, 2)
+    if codes.shape[1] <= 2:
+        return grid[:, :codes.shape[1]]
+    axes = np.linalg.svd(codes - codes.mean(0), full_matrices=False)[2][:2]
+    return codes.mean(0) + grid * ((codes - codes.mean(0)) @ axes.T).std(0) @ axes
+
+
+def draw_pictures(model, splits, history, folder, seed=0):
+    """curves.png, latent.png, manifold.png, samples.png and reconstructions.png of a run on digits."""
+    draw_curves(history, folder / "curves.png", unit="digit")
+    panels = {}
+    for side in ("train", "validation"):
+        pixels, labels = splits[side]
+        chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
+        panels[side] = encode_all(model, prepare_pixels(model, pixels[chosen], seed)).numpy(), labels[chosen]
+    draw_latent(panels, CLASSES, folder / "latent.png", most=10)
+    side = MANIFOLD[model.config["decoder"]]
+    plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
+    draw_images(pictures_at(model, plane, seed), side, folder / "manifold.png",
+                "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
+    generator = torch.Generator().manual_seed(seed)
+    draw_images(as_levels(model, model.sample(SHOWN ** 2, generator)), SHOWN, folder / "samples.png",
+                "drawn from the prior")
+    originals = prepare_pixels(model, splits["validation"][0][:SHOWN * SHOWN // 2], seed)
+    with torch.no_grad():
+        again = pictures_at(model, model.encode(originals)[0], seed)
+    originals = as_levels(model, originals)
+    gap = (0, -len(again) % SHOWN), (0, 0), (0, 0)  # in the last row, where there are few digits
+    rows = np.stack([np.pad(part, gap).reshape(-1, SHOWN, 28, 28) for part in (originals, again)], 1)
+    draw_images(rows.reshape(-1, 28, 28), SHOWN, folder / "reconstructions.png",
+                "validation digits, and below each what stands at its code")
+
+
+# --- numbers ---
+
+
+def evaluate_digits(arguments, content, model):
+    """Print and write the numbers of a model of digits; return them. arguments: the options of evaluate.py."""
+    if tuple(model.shape) != (SIDE, SIDE):
+        raise ValueError(f"{arguments.run}: expected a model of pictures of {SIDE} x {SIDE} pixels, found "
+                         f"{' x '.join(map(str, model.shape))}")
+    trained = content.get("arguments", {})
+    data = arguments.data or trained.get("data", "mnist")
+    splits = load_digits(None if data == "mnist" else data)
+    if arguments.split not in splits:
+        raise ValueError(f"--split {arguments.split}: {data} has {', '.join(splits)}")
+    pixels = splits[arguments.split][0]
+    if arguments.limit:
+        pixels = pixels[np.random.default_rng(arguments.seed).permutation(len(pixels))[:arguments.limit]]
+    x = prepare_pixels(model, pixels, arguments.seed)
+    result = {"model": str(arguments.run), "data": str(data), "split": arguments.split, "digits": len(x),
+              "bounds": bounds(model, x, arguments.k, arguments.seed, batch_size=BATCH, unit="digits"),
+              "seed": arguments.seed, "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
+    if is_gaussian(model):
+        result["bits_a_pixel"] = bits_a_pixel(result["bounds"]["bound"])
+    print("\n".join(report(result)))
+    path = arguments.json or (arguments.run / "evaluation.json" if arguments.run.is_dir() else
+                              arguments.run.with_name(f"{arguments.run.stem}_evaluation.json"))
+    training.write_json(path, result)
+    print(f"written: {path}")
+    return result
+
+
+def report(result):
+    """The numbers as lines of text."""
+    bound = result["bounds"]
+    yield f"{result['model']}: {result['digits']} digits, {result['split']} of {result['data']}"
+    yield (f"ELBO {bound['elbo']:.2f} nats a digit = log p(x|z) {bound['log_px']:.2f} - KL {bound['kl']:.2f}; "
+           f"{bound['active_units']} of {bound['latent']} units active")
+    error = bound["bound_standard_error"]
+    line = f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
+    line += " nats a digit"
+    if "bits_a_pixel" in result:
+        line += f"; {result['bits_a_pixel']:.4f} bits a pixel (ELBO alone: {bits_a_pixel(bound['elbo']):.4f})"
+    yield line

@@ -1,0 +1,242 @@
+"""patterns/latent_map: to be written."""
+
+import numpy as np
+import torch
+
+from command_line import one_line
+from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
+from formats.checkpoint import load_checkpoint
+from models import build_model, logistic_noise
+from patterns.sampling import humanise
+
+RANDOM_STEP = 0.1  # a random point lies about as far from a played bar, in units of the map
+
+
+def random_code(model, seed, index, style=None):
+    """Random code number `index` of a seed, the same however many are drawn: float32, (latent,).
+
+    Near a training bar that is drawn at random, of the style where one is asked for: where the map is empty nobody
+    wants to go. From the prior N(0, 1) for a model that carries no codes.
+    """
+    random = np.random.default_rng([seed, index])
+    step = random.standard_normal(model.config["latent"])
+    if not model.map:
+        return step.astype(np.float32)
+    members = np.arange(len(model.map["codes"]))
+    if style is not None:
+        labels, names = np.asarray(model.map["labels"]), list(model.map["label_names"])
+        of_style = np.flatnonzero(labels == names.index(model.styles[style])) if model.styles[style] in names else ()
+        members = of_style if len(of_style) else members
+    return (np.asarray(model.map["codes"][random.choice(members)]) + RANDOM_STEP * step).astype(np.float32)
+
+
+class TrainingBars:
+    """The bars that a model was trained on, each once; empty for a model that carries none.
+
+    Attributes:
+        rows: where each stands in the model's map, int (n,).
+    """
+
+    def __init__(self, model):
+        self.model = model
+        packed = np.asarray(model.map["bars"]) if model.map and "bars" in model.map else np.zeros((0, 64), np.uint8)
+        self.rows = np.sort(np.unique(packed.view("V64")[:, 0], return_index=True)[1]) if len(packed) else np.arange(0)
+        self.packed = np.ascontiguousarray(packed[self.rows])  # (n, 64), a bit a cell
+
+    def __len__(self):
+        return len(self.rows)
+
+    def distances(self, bar):
+        """In how many cells each differs from a bar (8, 64), hit or no hit: int (n,)."""
+        hits = np.packbits(np.asarray(bar).reshape(-1) > 0)
+        return np.bitwise_count(self.packed.view(np.uint64) ^ hits.view(np.uint64)).sum(axis=1, dtype=np.int64)
+
+    def nearest(self, bar, count=1):
+        """The nearest to a bar (8, 64), nearest first: (indices, distances in cells), at most `count` each."""
+        distances = self.distances(bar)
+        order = np.argsort(distances, kind="stable")[:count]
+        return order, distances[order]
+
+    def bar(self, index, seed=0):
+        """One of them, uint8 (8, 64): its hits as they were played; their velocities, which are not kept, humanised."""
+        hits = np.unpackbits(self.packed[index]).reshape(len(INSTRUMENTS), STEPS_PER_BAR)
+        return humanise(self.model, hits[None], self.code(index)[None], self.style(index), seed)[0]
+
+    def code(self, index):
+        """Where it lies: float32, (latent,)."""
+        return np.asarray(self.model.map["codes"][int(self.rows[index])], np.float32)
+
+    def name(self, index):
+        """The name of its style."""
+        return self.model.map["label_names"][int(self.model.map["labels"][int(self.rows[index])])]
+
+    def style(self, index):
+        """The number by which the model knows its style, None where it does not."""
+        return self.model.styles.index(self.name(index)) if self.name(index) in self.model.styles else None
+
+
+STYLE_NEIGHBOURS = 15  # training bars that say which style a point is near
+GROUND_CELLS = 36  # along each side of the map
+COVERAGE_RADIUS = 0.1  # of the map's reach: a point has played bars near it if some are within
+
+
+class LatentPlane:
+    """The part of the latent space that the map shows.
+
+    The space itself where it has two dimensions; else the plane of the first two principal components of the training
+    bars' codes (of the first two axes, for a model that carries no codes).
+
+    Attributes:
+        points: the training bars on the map, float (bars, 2).
+        labels, names: the style of each training bar, int (bars,), and the styles' names.
+        reach: the map shows [-reach, reach] on both axes.
+    """
+
+    def __init__(self, model):
+        latent = model.config["latent"]
+        training_bars = model.map or {"codes": np.zeros((0, latent)), "labels": np.zeros(0), "label_names": []}
+        codes = np.asarray(training_bars["codes"], dtype=float)
+        self.centre, self.axes = np.zeros(latent), np.eye(2, latent)  # (latent,), (2, latent)
+        if latent > 2 and len(codes) > 2:
+            self.centre = codes.mean(axis=0)
+            directions = np.linalg.eigh(np.cov(codes.T))[1]  # columns, by rising variance
+            axes = directions[:, :-3:-1].T  # (2, latent)
+            largest = np.abs(axes).argmax(axis=1)[:, None]
+            self.axes = axes * np.sign(np.take_along_axis(axes, largest, 1))  # an eigenvector's sign is arbitrary
+        self.points = self.from_codes(codes)
+        self.labels, self.names = np.asarray(training_bars["labels"], dtype=int), list(training_bars["label_names"])
+        self.reach = float(np.clip(1.08 * np.quantile(np.abs(self.points), 0.998), 2.5, 8)) if len(codes) else 3.0
+
+    def to_code(self, x, y):
+        """The code at a point of the map: float32, (latent,)."""
+        return (self.centre + np.array([x, y]) @ self.axes).astype(np.float32)
+
+    def from_codes(self, codes):
+        """The points of the map nearest to codes (..., latent): (..., 2)."""
+        return (np.asarray(codes) - self.centre) @ self.axes.T
+
+    def style_near(self, x, y):
+        """The commonest style among the training bars nearest to a point of the map; None without training bars."""
+        if not len(self.points):
+            return None
+        distances = ((self.points - (x, y)) ** 2).sum(axis=1)
+        nearest = np.argpartition(distances, min(STYLE_NEIGHBOURS, len(distances)) - 1)[:STYLE_NEIGHBOURS]
+        return self.names[np.bincount(self.labels[nearest]).argmax()]
+
+
+class HitDensity:
+    """What the map shows under its dots: how many hits the model draws at a place, and nothing where no bars lie near.
+
+    Attributes:
+        presence: are there training bars near a cell? 0 none to 1 some: float (cells, cells), rows from y = -reach up.
+        hits: of the bars that are drawn there, smoothed; nan where none has been drawn yet or none ever will.
+    """
+
+    def __init__(self, plane):
+        self.plane, cells = plane, GROUND_CELLS
+        self.edges = np.linspace(-plane.reach, plane.reach, cells + 1)
+        x, y = plane.points.T
+        counts = np.histogram2d(y, x, bins=(self.edges, self.edges))[0]
+        self.presence = np.minimum(_blurred(counts, COVERAGE_RADIUS / 2 * cells), 1)
+        self.start()
+
+    def start(self):
+        """Forget what has been drawn."""
+        self.hits = np.full(self.presence.shape, np.nan)
+        self.left = np.argwhere(self.presence > 0)
+
+    def go_on(self, model, style=None, seed=0, count=32):
+        """Draw bars at some more cells; return whether that was all. One noise for all: only the place differs."""
+        now, self.left = self.left[:count], self.left[count:]
+        if len(now):
+            centres = (self.edges[:-1] + self.edges[1:]) / 2
+            codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
+            noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
+            with torch.no_grad():
+                cells = model.decoder.draw(model.tell(codes, style), noise.expand(len(codes), -1))
+            self.hits[tuple(now.T)] = cells.sum(-1).numpy()
+        if not len(self.left) and len(now):
+            there = np.isfinite(self.hits)
+            weights = _blurred(there.astype(float), 2.5)
+            smooth = _blurred(np.where(there, self.hits, 0), 2.5) / np.maximum(weights, 1e-9)
+            self.hits = np.where(there, smooth, np.nan)
+        return not len(self.left)
+
+    def range(self):
+        """The fewest and the most hits that the shade tells apart; None before it is drawn."""
+        drawn = self.hits[np.isfinite(self.hits)]
+        return None if len(self.left) or not len(drawn) else tuple(np.quantile(drawn, (0.05, 0.95)))
+
+    def presence_at(self, x, y):
+        """The presence at a point of the map."""
+        column, row = np.clip(np.searchsorted(self.edges, (x, y)) - 1, 0, GROUND_CELLS - 1)
+        return self.presence[row, column]
+
+
+def _blurred(cells, radius):
+    """The sum over the cells around each, weighted by a cone that ends at a radius, in cells: the same shape."""
+    reach = int(np.ceil(radius))
+    offsets = np.arange(-reach, reach + 1)
+    padded, total = np.pad(cells, reach), np.zeros_like(cells)
+    for dy in offsets:
+        for dx in offsets:
+            weight = max(0.0, 1 - np.hypot(dy, dx) / radius)
+            total += weight * padded[reach + dy:reach + dy + len(cells), reach + dx:reach + dx + len(cells)]
+    return total
+
+
+def load_bar_model(path):
+    """The model of drum bars in a checkpoint or run folder, in eval mode, with its map (see `attach_map`).
+
+    Raises OSError or ValueError, naming the file, where it is no such model.
+    """
+    content = load_checkpoint(path)
+    model = build_model(content, path)
+    if content["class"] != "BernoulliVAE" or tuple(model.shape) != (len(INSTRUMENTS), STEPS_PER_BAR):
+        raise ValueError(f"{path}: expected a model of drum bars (a BernoulliVAE of 8 x 64), found another "
+                         f"{content['class']}")
+    return attach_map(model, content.get("map"), path)
+
+
+def attach_map(model, content, path="checkpoint"):
+    """The model with its `map`: where its training bars lie, a checked dictionary of tensors, or None without one.
+
+    codes (n, latent), labels (n,) of label_names, and bars (n, 64), their hits, a bit a cell.
+    """
+    try:
+        model.map = None if content is None else {**content, "codes": content["codes"].float()}
+        if model.map:
+            check_map(model.map, model.latent)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{path}: its map cannot be used: {one_line(error)[:200]}") from None
+    return model
+
+
+def check_map(content, latent):
+    """Raise ValueError unless the map of a checkpoint has a finite code and a named label for each training example."""
+    codes, labels, names = (content[key] for key in ("codes", "labels", "label_names"))
+    if "bars" in content and (content["bars"].dtype != torch.uint8 or len(content["bars"]) != len(codes)):
+        raise ValueError(f"map: expected packed bars of its {len(codes)} codes, found {tuple(content['bars'].shape)}")
+    if codes.shape != (len(labels), latent) or not torch.isfinite(codes).all():
+        raise ValueError(f"map: expected {len(labels)} finite codes of {latent} numbers, found {tuple(codes.shape)}")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("map: expected the labels' names, found something else")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise ValueError(f"map: expected labels from 0 to {len(names) - 1}, found {labels.min()} to {labels.max()}")
+
+
+NEAREST_SHOWN = 3  # played bars that are told of each bar
+
+
+def fact_of(bar, code, plane, played):
+    """What is to be said of a bar (8, 64) at a code.
+
+    {"point": (x, y), "near": style or None, "hits": int, "novelty": cells to the nearest played bar or None, "index":
+    which that is, "nearest": [(style, cells, (x, y))]}
+    """
+    point = tuple(plane.from_codes(code).tolist())
+    indices, cells = played.nearest(bar, NEAREST_SHOWN)
+    nearest = [(played.name(index), int(distance), tuple(plane.from_codes(played.code(index)).tolist()))
+               for index, distance in zip(indices, cells)]
+    return {"point": point, "near": plane.style_near(*point), "hits": np.count_nonzero(bar), "nearest": nearest,
+            "novelty": nearest[0][1] if nearest else None, "index": indices[0] if nearest else None}

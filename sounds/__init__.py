@@ -1,0 +1,1 @@
+"""One-shots: data, spectrograms, codes, from a code to a sound, kits, calibration, metrics."""

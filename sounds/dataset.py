@@ -1,0 +1,124 @@
+"""A folder of drum sounds as a data set: which files there are, of which class, and their samples at one length.
+
+    sounds, labels, names, left_out = load_one_shots("dataset_audio", sample_rate=22050, seconds=0.5)
+
+A class is a subfolder named after a row of the activation matrix, or by one of the usual names in CLASS_NAMES ("BD",
+"Snare Drums", "closed hats", "01 kicks"); folders within it belong to it. What is not understood or cannot be read is
+listed with its reason, never dropped in silence. Short sounds are padded with silence, long ones faded out.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import SUFFIXES, fitted, load_audio
+
+# What people call the rows, in lower case, singular, words apart. The longest name that a folder's name contains wins.
+CLASS_NAMES = {
+    "Kick": ("kick", "bd", "bass drum", "bassdrum", "kick drum", "kik", "kd"),
+    "Snare": ("snare", "sd", "snare drum", "snr", "sn"),
+    "Clap": ("clap", "cp", "hand clap", "handclap", "clp", "hc clap"),
+    "HHO": ("hho", "oh", "ohh", "open hat", "open hh", "open hihat", "open hi hat", "hat open", "hihat open",
+            "hi hat open", "hh open", "openhat", "openhihat"),
+    "HHC": ("hhc", "hh", "ch", "chh", "closed hat", "closed hh", "closed hihat", "closed hi hat", "hat closed",
+            "hihat closed", "hi hat closed", "hh closed", "closedhat", "closedhihat", "hat", "hihat", "hi hat"),
+    "Tom": ("tom", "tm", "lt", "mt", "ht", "floor tom", "tomtom", "tom tom"),
+    "Cymb": ("cymb", "cymbal", "cy", "crash", "cr", "ride", "rd", "splash", "china", "crash cymbal", "ride cymbal"),
+    "Percu": ("percu", "perc", "percussion", "cowbell", "cb", "clave", "rim", "rs", "rimshot", "rim shot", "shaker",
+              "sh", "tambourine", "tambo", "tb", "conga", "bongo", "agogo", "triangle", "wood block", "woodblock",
+              "maraca", "cabasa", "guiro", "timbale", "snap", "block"),
+}
+ROW_OF_NAME = {tuple(name.split()): INSTRUMENTS.index(row) for row, names in CLASS_NAMES.items() for name in names}
+
+
+def class_from_name(folder_name):
+    """The row (0 to 7) that a folder's name means, or None: "BD" 0, "Snare Drums 2" 1, "Loops" None."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder_name)  # OpenHat -> Open Hat
+    words = [re.sub(r"(?<=..)(?<!s)s$", "", word) for word in re.findall(r"[a-z]+", spaced.lower())]  # singular
+    for size in range(len(words), 0, -1):
+        for start in range(len(words) - size + 1):
+            row = ROW_OF_NAME.get(tuple(words[start:start + size]))
+            if row is not None:
+                return row
+    return None
+
+
+def find_one_shots(folder):
+    """The sound files below a folder, in the order of their paths, with their classes.
+
+    Returns (paths, labels, left_out): Path and row for each sound that has a class; one line "path: reason" for each
+    file that has none. A file's class is that of the nearest folder around it that has one. Raises OSError or
+    ValueError where `folder` is no folder or no sound in it has a class.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder with a subfolder a class, found "
+                                 f"{'a file' if folder.exists() else 'nothing'}")
+    paths, labels, left_out = [], [], []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.suffix in (".py", ".pyc"):
+            continue
+        around = [class_from_name(part) for part in reversed(path.relative_to(folder).parts[:-1])]
+        row = next((row for row in around if row is not None), None)
+        if path.suffix.lower() not in SUFFIXES:
+            left_out.append(f"{path}: not a sound file ({', '.join(SUFFIXES)})")
+        elif row is None:
+            left_out.append(f"{path}: no folder around it is named after a class ({', '.join(INSTRUMENTS)})")
+        else:
+            paths.append(path)
+            labels.append(row)
+    if not paths:
+        raise ValueError(f"{folder}: expected sounds in subfolders named after classes ({', '.join(INSTRUMENTS)}, or "
+                         f"kick, bd, sd, hh, oh, ...), found none")
+    return paths, labels, left_out
+
+
+def load_one_shots(folder, sample_rate, seconds):
+    """The sounds of a folder, mono at `sample_rate` and all `seconds` long.
+
+    Returns (sounds, labels, names, left_out): float32 (n, samples), peaks as they are; uint8 (n,), the rows; the paths
+    below the folder, without suffix; and one line for each file that is not in it. Raises what `find_one_shots` does,
+    and ValueError where no file can be read.
+    """
+    paths, rows, left_out = find_one_shots(folder)
+    length = round(sample_rate * seconds)
+    if not length >= 1:
+        raise ValueError(f"seconds: expected at least one sample at {sample_rate} Hz, found {seconds}")
+    sounds, labels, names = [], [], []
+    for path, row in zip(paths, rows):
+        try:
+            samples, _ = load_audio(path, sample_rate)
+        except (ValueError, OSError) as error:
+            left_out.append(str(error))
+            continue
+        sounds.append(fitted(samples, length))
+        labels.append(row)
+        names.append(path.relative_to(folder).with_suffix("").as_posix())
+    if not sounds:
+        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
+    return np.stack(sounds), np.array(labels, np.uint8), names, left_out
+
+
+def machine_of(name):
+    """The machine a sound is from, by its name: "Kick/RolandTR808_bd_00" -> "RolandTR808"; without "_", the name."""
+    return name.rsplit("/", 1)[-1].split("_")[0]
+
+
+def split_by_machine(names, seed=0):
+    """Indices of training, validation and test sounds: a machine (machine_of its name) is on one side only.
+
+    A fifth of the machines are test ones and a tenth of the rest validate, at least one each. Raises ValueError with
+    fewer than 3 machines.
+    """
+    machines = np.array([machine_of(name) for name in names])
+    order = np.random.default_rng(seed).permutation(np.unique(machines))
+    if len(order) < 3:
+        raise ValueError(f"expected sounds of at least 3 machines, found {len(order)}: a machine is what a file's name "
+                         f"begins with, up to the first _, and training, validation and test need their own")
+    tests = max(1, round(len(order) / 5))
+    validations = max(1, round((len(order) - tests) / 10))
+    sides = np.split(order, [tests, tests + validations])
+    return {side: np.flatnonzero(np.isin(machines, part))
+            for side, part in zip(("test", "validation", "train"), sides)}

@@ -1,0 +1,84 @@
+"""sounds/kits: to be written."""
+
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+
+from command_line import ROOT
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import load_audio
+from sounds import codes
+from sounds.codes import random_codes
+from sounds.synthesis import sounds
+
+SAMPLE_RATE = 44100
+KIT = ROOT / "dataset_audio" / "kit"
+CEILING = 0.95  # the peak of a loop that would be louder: -0.4 dB
+SOUND_SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
+
+
+def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
+    """Read the eight one-shots of a folder: eight float32 arrays, mono at `sample_rate`, in the order of the rows.
+
+    Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif), in any format, rate and number of
+    channels that libsndfile reads. One gain for the whole kit makes room for hits that add: it brings the root of the
+    sum of the squared peaks to CEILING, where that is above. The balance stays, and few patterns need a gain of their
+    own. Raises ValueError, or OSError, naming the folder or the file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder of eight sounds ({', '.join(INSTRUMENTS)}), found "
+                                 f"{'a file' if folder.exists() else 'nothing'}")
+    check_rate(sample_rate)
+    found = {name.lower(): [] for name in INSTRUMENTS}
+    for path in sorted(folder.iterdir()):
+        if path.stem.lower() in found and path.suffix.lower() in SOUND_SUFFIXES and path.is_file():
+            found[path.stem.lower()].append(path)
+    missing = [name for name in INSTRUMENTS if not found[name.lower()]]
+    if missing:
+        raise ValueError(f"{folder}: expected a sound for each of {', '.join(INSTRUMENTS)}, "
+                         f"found none for {', '.join(missing)}")
+    for name in INSTRUMENTS:
+        if len(found[name.lower()]) > 1:
+            names = ", ".join(path.name for path in found[name.lower()])
+            raise ValueError(f"{folder}: expected one sound for {name}, found {names}")
+    return with_headroom([load_audio(found[name.lower()][0], sample_rate)[0] for name in INSTRUMENTS])
+
+
+def with_headroom(kit):
+    """Eight sounds with one gain for all, so that the root of the sum of their squared peaks is at most CEILING."""
+    gain = gain_for(np.sqrt(sum(peak_of(sound) ** 2 for sound in kit)))
+    return [sound if gain == 1 else (gain * sound).astype(np.float32) for sound in kit]
+
+
+def peak_of(samples):
+    return max(float(samples.max()), -float(samples.min())) if len(samples) else 0.0
+
+
+def gain_for(peak):
+    return 1.0 if peak <= CEILING else CEILING / float(peak)
+
+
+def check_rate(sample_rate):
+    if not 1000 <= sample_rate <= 1_000_000:
+        raise ValueError(f"sample_rate: expected 1000 to 1000000 Hz, found {sample_rate}")
+
+
+def kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
+    """Eight sounds by seed, one a row, as sequencer.load_kit gives them: float32 arrays at `sample_rate`.
+
+    What lies above half of the model's own rate stays silent.
+    """
+    rows = torch.arange(len(INSTRUMENTS))
+    made = sounds(model, random_codes(model, len(rows), seed), rows, seed, quality=quality)
+    return with_headroom([soxr.resample(sound, model.sound["rate"], sample_rate) for sound in made])
+
+
+def open_kit(path, seed):
+    """The eight sounds of a folder; or, by seed, eight of a sound model (a run folder or .pt of train_audio.py)."""
+    if path.suffix != ".pt" and not (path / "best.pt").is_file():
+        return load_kit(path)
+
+    return kit(codes.load_sound_model(path), seed)

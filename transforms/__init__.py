@@ -1,0 +1,1 @@
+"""Time-frequency transforms, and the search for the phase that a magnitude has lost."""

@@ -1,0 +1,325 @@
+"""Lost phases: two rules that look for them, and for an NSGT a search from the low bands upwards to begin with.
+
+`griffin_lim.py` is the door to all of this. Coefficients c of a transform are to be those of a signal, and to have a
+given magnitude. The projections on these two sets are P(c) = forward(backward(c)) and M(c) = magnitude c / |c|.
+Magnitudes and coefficients here have the shape (B, bands, frames).
+"""
+
+import numpy as np
+import torch
+
+# Parts of the frequency range that are solved one after the other in small transforms, and iterations there. There the
+# windows are few bins wide, so that many bands and few frames make a cheap problem that is seldom solved wrongly.
+LOW_PARTS = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300),
+             (5.6, 300))
+ROUNDS, GOOD = 4, 0.01  # at most so many rounds more of the last for sounds whose relative error there is above GOOD
+STEP, MARGIN = 6, 12  # above: bands that a slice adds, and bands below them that it solves again
+SEARCHES, SETTLES = 150, 50  # iterations of the rules in a slice
+
+
+def impose(magnitude, c, out=None):
+    """M(c): coefficients of the given magnitude in place of their own; bands beyond those of `magnitude` are free."""
+    bands = magnitude.shape[-2]
+    out = torch.empty_like(c) if out is None else out
+    inner = c[..., :bands, :]
+    gain = torch.mul(inner, inner.conj()).real.add(1e-30).rsqrt_().mul_(magnitude)  # three times as fast as by abs()
+    torch.mul(inner, gain, out=out[..., :bands, :])
+    if bands < c.shape[-2]:
+        out[..., bands:, :] = c[..., bands:, :]
+    return out
+
+
+# The two rules work in place: fresh memory for every step would cost more than the arithmetic.
+
+
+def search(c, magnitude, transform, iterations, progress=None):
+    """The Douglas-Rachford rule, which leaves bad minima; returns coefficients of the right magnitude.
+
+    c <- c + P(2 M(c) - c) - M(c), the difference map with beta = 1 (Elser, Rankenburg and Thibault 2007).
+    """
+    c, imposed, reflected = c.clone(), torch.empty_like(c), torch.empty_like(c)
+    for iteration in range(iterations):
+        impose(magnitude, c, out=imposed)
+        torch.mul(imposed, 2, out=reflected).sub_(c)
+        possible = transform.forward(transform.backward(reflected))
+        c.add_(possible).sub_(imposed)
+        if progress:
+            progress(iteration, total_error(possible, magnitude))
+    return impose(magnitude, c, out=imposed)
+
+
+def settle(c, magnitude, transform, iterations, momentum=0.99, progress=None, done=0):
+    """Fast Griffin-Lim, which goes down in the minimum at hand; returns coefficients of the right magnitude.
+
+    t' = P(c),  c <- M(t' + momentum (t' - t)),  t = t'  (Perraudin, Balazs and Soendergaard 2013).
+    """
+    c, ahead, before = c.clone(), torch.empty_like(c), None
+    for iteration in range(iterations):
+        possible = transform.forward(transform.backward(c))
+        if before is None:
+            ahead.copy_(possible)
+        else:
+            torch.sub(possible, before, out=ahead).mul_(momentum).add_(possible)
+        before = possible
+        impose(magnitude, ahead, out=c)
+        if progress:
+            progress(done + iteration, total_error(possible, magnitude))
+    return c
+
+
+def total_error(coefficients, magnitude):
+    """Spectral convergence of a whole batch in dB, a number."""
+    return 20 * float(((coefficients.abs() - magnitude).norm() / magnitude.norm().clamp_min(1e-30)).log10())
+
+
+class BandSlice:
+    """Some neighbouring bands of an NSGT and the stretch of the spectrum that they see, as a transform of its own.
+
+    Its signal is that stretch, complex of shape (B, bins): bins `bins` of the rfft of the whole signal. It is small: an
+    iteration costs what its bands cost, where the whole has hundreds.
+
+    Args:
+        transform: an NSGT of real signals, in matrix form, with all bands.
+        first, last: the bands [first, last), within [1, bands - 1): those at 0 Hz and at Nyquist see mirror images.
+        held_below, held_above: whether the bins that bands outside see too, at either end, stay as they are: then
+            nothing that happens here changes what the other bands see.
+
+    Attributes:
+        bands, bins: slices, of the transform's bands and of its spectrum.
+        frames: of its coefficients: as few as |c|^2 needs to have no aliases.
+    """
+
+    def __init__(self, transform, first, last, held_below=True, held_above=False):
+        self.bands, total = slice(first, last), transform.Ls // 2 + 1
+        centres, widths = transform.centres[first:last], transform.widths[first:last]
+        low = max(int((centres - widths // 2).min()), 0)
+        high = min(int((centres + widths - widths // 2).max()), total)
+        self.bins, size = slice(low, high), high - low
+        self.frames = min(int(transform.frames[0]), _smooth(2 * int(widths.max()) + 1))
+        places = np.full((last - first, self.frames), size)  # of the bins in the buffers of the FFTs; size: of a zero
+        window = np.zeros(places.shape)
+        for row, (centre, width) in enumerate(zip(centres, widths)):
+            offsets = np.arange(-(width // 2), width - width // 2)
+            offsets = offsets[(centre + offsets >= low) & (centre + offsets < high)]
+            places[row, offsets % self.frames] = centre + offsets - low
+            window[row, offsets % self.frames] = 0.5 + 0.5 * np.cos(2 * np.pi * offsets / width)
+        weight = np.bincount(places.ravel(), (window**2).ravel() * self.frames, size + 1)
+        dual = window * self.frames / np.maximum(weight, 1e-6 * weight.max())[places]
+        used = np.flatnonzero(window)
+        order = used[np.argsort(places.ravel()[used], kind="stable")]
+        depth = np.bincount(places.ravel()[order], minlength=size)
+        rank = np.arange(len(order)) - np.repeat(np.cumsum(depth) - depth, depth)
+        sums = np.full((depth.max(), size), window.size)  # where the values that add up to a bin stand
+        sums[rank, places.ravel()[order]] = order
+        position = np.arange(low, high)
+        held = (held_below & (position <= centres[0])) | (held_above & (position >= centres[-1]))
+        self._places, self._sums, self._held = (torch.as_tensor(table, device=transform.device)
+                                                for table in (places.ravel(), sums, held))
+        self._window, self._dual = (torch.as_tensor(table, device=transform.device, dtype=transform.dtype)
+                                    for table in (window / self.frames, dual))
+        self.known = None
+
+    def forward(self, stretch):
+        """(B, bins) to coefficients (B, bands, frames)."""
+        stretch = torch.nn.functional.pad(stretch, (0, 1)).index_select(1, self._places)
+        return torch.fft.ifft(stretch.view(-1, *self._window.shape) * self._window, norm="forward")
+
+    def backward(self, coefficients):
+        """Coefficients (B, bands, frames) to the nearest (B, bins), the bins held as in `known` where that is set."""
+        values = (torch.fft.fft(coefficients) * self._dual).flatten(1)
+        values = torch.nn.functional.pad(values, (0, 1)).index_select(1, self._sums.view(-1))
+        stretch = values.view(len(values), *self._sums.shape).sum(1)
+        return stretch if self.known is None else torch.where(self._held, self.known, stretch)
+
+    def solve(self, spectrum, magnitude, c=None):
+        """Look for the phases of these bands, from those of `spectrum` or of c (B, bands, frames).
+
+        Returns (stretch (B, bins), its error (B,): the norm of what its magnitude is off).
+        """
+        self.known = spectrum[:, self.bins]
+        c = impose(magnitude, self.forward(self.known)) if c is None else c
+        c = settle(search(c, magnitude, self, SEARCHES), magnitude, self, SETTLES)
+        stretch = self.backward(c)
+        return stretch, self.error(stretch, magnitude)
+
+    def error(self, stretch, magnitude):
+        """The norm of what the magnitude of a stretch is off: (B,)."""
+        return (self.forward(stretch).abs() - magnitude).flatten(1).norm(dim=1)
+
+
+def low_band_start(magnitude, transform, candidates=4, seed=0, progress=None):
+    """First coefficients for an NSGT: the phases found from the low bands upwards, a few bands at a time.
+
+    The low frequencies are solved in small transforms (`NSGT.below`). Above, each slice adds STEP bands to those that
+    are known, from `candidates` first phases: that of an impulse at the beginning, and random ones; the best goes on.
+    At the end slices that overlap by half are solved once more between what is now known on both sides, and what is
+    better is kept.
+
+    Args:
+        magnitude: (B, bands, frames), of about 1 at most.
+        transform: an NSGT of real signals, in matrix form, with all bands.
+        seed: of the random phases, the same for every sound of a batch.
+        progress: called with the number of steps done and their total.
+    """
+    small = [(transform.below(transform.frequencies[-2] / part), count) for part, count in LOW_PARTS]
+    small = [(low, count) for low, count in small if low is not None]
+    top = magnitude.shape[1] - 1  # the band at Nyquist
+    known = len(small[-1][0].frequencies) - 2 if small else 1
+    growing = [BandSlice(transform, max(1, first - MARGIN), min(first + STEP, top), held_below=first > 1)
+               for first in range(known, top, STEP)]
+    again = [BandSlice(transform, first, min(first + 4 * STEP, top), held_below=first > 1, held_above=True)
+             for first in range(max(1, known - MARGIN), top - STEP, 2 * STEP)]
+    size = len(magnitude)
+    if magnitude.device.type == "cpu":  # a few sounds at a time stay in the cache
+        size = max(1, 2**18 // (candidates * (STEP + MARGIN) * magnitude.shape[2]))
+    total, done, found = -(-len(magnitude) // size) * (len(small) + len(growing) + len(again)), 0, []
+
+    def tick():
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    for part in magnitude.split(size):
+        power = torch.fft.rfft(part.square())
+        spectrum = _solve_low(part, power, transform, small, tick)
+        spectrum = _grow(spectrum, known, part, power, growing, candidates, seed, tick)
+        for piece in again:
+            wanted = _at_frames(part, power, piece.bands, piece.frames)
+            stretch, error = piece.solve(spectrum, wanted)
+            better = error < piece.error(piece.known, wanted)
+            spectrum[:, piece.bins] = torch.where(better[:, None], stretch, piece.known)
+            tick()
+        found.append(torch.fft.irfft(spectrum, n=transform.Ls))
+    return impose(magnitude, transform.forward(torch.cat(found)))
+
+
+def _solve_low(magnitude, power, transform, small, tick):
+    """The spectrum (B, bins) found in small transforms, each of which begins with what the one before it found."""
+    spectrum, known = magnitude.new_zeros(len(magnitude), transform.Ls // 2 + 1) + 0j, 0
+    for low, iterations in small:
+        bands, count = len(low.frequencies) - 2, low.Ls // 2 + 1  # its two highest bands are others, and free
+        wanted = _at_frames(magnitude, power, slice(0, bands), int(low.frames[0]))
+        c = torch.nn.functional.pad(wanted, (0, 0, 0, 2)) + 0j
+        if known:
+            before = low.forward(torch.fft.irfft(spectrum[:, :count], n=low.Ls))
+            c[:, :known] = impose(wanted[:, :known], before[:, :known])
+        c, found, error = _solve_small(c, wanted, low, iterations)
+        spectrum[:, :count - 1], known = torch.fft.rfft(found)[:, :-1], bands
+        tick()
+    rest = torch.arange(len(magnitude), device=magnitude.device)  # of the sounds
+    for _ in range(ROUNDS if small else 0):
+        bad = error > GOOD * wanted.flatten(1).norm(dim=1)
+        rest, c, wanted, error = rest[bad], c[bad], wanted[bad], error[bad]
+        if not len(rest):
+            break
+        c, found, again = _solve_small(c, wanted, low, iterations)
+        better = again < error
+        spectrum[rest[better], :count - 1] = torch.fft.rfft(found)[better, :-1]
+        error = torch.minimum(error, again)
+    return spectrum
+
+
+def _solve_small(c, magnitude, low, iterations):
+    """Three quarters search, one settles: (coefficients, signals (B, samples), the norms of their errors (B,))."""
+    searches = round(0.75 * iterations)
+    c = settle(search(c, magnitude, low, searches), magnitude, low, iterations - searches)
+    found = low.backward(c)
+    error = (low.forward(found)[:, :magnitude.shape[1]].abs() - magnitude).flatten(1).norm(dim=1)
+    return c, found, error
+
+
+def _with_candidates(c, known, candidates, generator):
+    """Coefficients (B, bands, frames) as (B, candidates, bands, frames): the phases of the bands from `known` upwards
+    turned at random but for the first candidate, in every sound alike."""
+    turns = torch.rand(candidates, *c[0, known:].shape, dtype=torch.float64, generator=generator)
+    turns[0] = 0
+    c = c[:, None].repeat(1, candidates, 1, 1)
+    c[:, :, known:] *= torch.exp(2j * torch.pi * turns).to(c)
+    return c
+
+
+def _best(found, error, candidates):
+    """Of every sound's candidates the one of least error: (B * candidates, n), (B * candidates,) to (B, n)."""
+    found, best = found.view(-1, candidates, found.shape[-1]), error.view(-1, candidates).argmin(1)
+    return found[torch.arange(len(found), device=found.device), best]
+
+
+def _grow(spectrum, known, magnitude, power, slices, candidates, seed, tick):
+    """The spectrum (B, bins) with the bands from `known` upwards found slice by slice."""
+    generator = torch.Generator().manual_seed(seed)
+    for piece in slices:
+        wanted = _at_frames(magnitude, power, piece.bands, piece.frames)
+        old = known - piece.bands.start
+        c = impose(wanted, piece.forward(spectrum[:, piece.bins]))
+        c[:, old:] = wanted[:, old:] + 0j
+        c = _with_candidates(c, old, candidates, generator).flatten(0, 1)
+        stretch, error = piece.solve(spectrum.repeat_interleave(candidates, 0),
+                                     wanted.repeat_interleave(candidates, 0), c)
+        spectrum[:, piece.bins] = _best(stretch, error, candidates)
+        known = piece.bands.stop
+        tick()
+    return spectrum
+
+
+def _at_frames(magnitude, power, bands, count):
+    """Magnitudes of some bands at another number of frames, where |c|^2 has no aliases: (B, bands, count).
+
+    power: rfft of magnitude squared, a short series in time, which can be read between the frames.
+    """
+    frames = magnitude.shape[-1]
+    if count == frames:
+        return magnitude[:, bands]
+    series = torch.fft.irfft(power[:, bands, :count // 2 + 1], n=count)
+    return (series * (frames / count)).clamp_min(0).sqrt()
+
+
+def _smooth(count):
+    """The least number from `count` on that has no prime factor above 7, so that its FFT is fast."""
+    while True:
+        rest = count
+        for prime in (2, 3, 5, 7):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return count
+        count += 1
+
+
+class TimeLimited:
+    """A transform of sounds with a known support: its way back to a signal keeps the silence."""
+
+    def __init__(self, transform, silence):
+        self.forward, self.silence, self.inverse = transform.forward, silence, transform.backward
+
+    def backward(self, coefficients):
+        return self.inverse(coefficients).mul_(self.silence)
+
+
+def tonal_phase(magnitude, transform, top):
+    """Phases of tones that start together at sample 0, as numbers of length 1: (B, bands, frames); 1 above `top` Hz.
+
+    An NSGT counts a band's phase from a tone at its centre. Here each band follows the ridge on whose slope it lies, at
+    the mean frequency of the bands around the ridge's top, weighted by their energy (after Beauregard, Harish
+    and Wyse 2015, "Single pass spectrogram inversion"). So the slopes of one ridge stay together; each at its own
+    frequency, they would soon cancel, and a long tone would come out as a short thud.
+    """
+    count = int(np.searchsorted(transform.frequencies, top))
+    turns = torch.ones_like(magnitude) + 0j
+    if count < 3:
+        return turns
+    level = magnitude[:, :count] + 1e-6
+    edge = torch.zeros_like(level[:, :1])
+    below, above = torch.cat((edge, level[:, :-1]), 1), torch.cat((level[:, 1:], edge), 1)
+    ridge = torch.arange(count)[:, None].expand_as(level)
+    ridge = torch.where((above > level) & (above >= below), ridge + 1, torch.where(below > level, ridge - 1, ridge))
+    for _ in range(6):  # a step up the slope, then 2, 4, ... 64
+        ridge = ridge.gather(1, ridge)
+    bins = torch.as_tensor(transform.centres[:count], dtype=magnitude.dtype)[:, None]  # cycles in the whole sound
+    spacing = torch.as_tensor(np.gradient(transform.frequencies[:count]), dtype=magnitude.dtype)[:, None]
+    weight = torch.stack((level.square() * spacing, level.square() * spacing * bins), 1)  # (B, 2, count, frames)
+    weight = torch.nn.functional.avg_pool2d(weight, (5, 1), 1, (2, 0))
+    off = (weight[:, 1] / weight[:, 0]).gather(1, ridge) - bins
+    cycles = (off.cumsum(-1) - off[..., :1]) / magnitude.shape[-1]
+    turns[:, :count] = torch.polar(torch.ones_like(cycles), 2 * torch.pi * (cycles % 1))
+    return turns
