@@ -32,7 +32,7 @@ from instrument.files import MOST_BARS, read_pattern, write_all
 from instrument.window import Window
 from patterns import latent_map, paths, sampling
 from patterns.sampling import Constraints
-from patterns.latent_map import fact_of
+from patterns.latent_map import describe_bar
 from sounds import kits
 from sounds.kits import open_kit
 
@@ -60,7 +60,7 @@ def chosen_bars(options):
     plane, played = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
     style = sampling.style_index(model, options.style)
     bars, codes = bars_and_codes(options, model, plane, own, seed, style)
-    facts = [fact_of(bar, code, plane, played) for bar, code in zip(own if options.like else bars, codes)]
+    facts = [describe_bar(bar, code, plane, played) for bar, code in zip(own if options.like else bars, codes)]
     if options.nearest:
         if not len(played):
             raise ValueError(f"--nearest: {options.model} keeps no played bars; a map that is trained now does")
@@ -75,7 +75,8 @@ def bars_and_codes(options, model, plane, own, seed, style):
     if options.path:
         kept = {"locked": own[0], "locked_rows": options.lock} if options.lock else {}
         start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
-        return paths.path(model, start, end, options.bars or 8, not options.no_fills, seed, Constraints(**wishes, **kept))
+        return paths.interpolate(model, start, end, options.bars or 8, not options.no_fills, seed,
+                                 Constraints(**wishes, **kept))
     if options.at:
         codes = [plane.to_code(*options.at)] * (1 if own is None else len(own))
     elif options.random:

@@ -28,7 +28,7 @@ from learning.figures import draw_bar_pairs, draw_curves, draw_latent
 from learning.mnist import SIDE, fit_digits, load_digits
 from learning.training import add_arguments, encode_all, fit_options
 from models import BernoulliVAE, build_model
-from patterns.dataset import OFFSETS, shifted_bars, load_bars, packed_hits
+from patterns.dataset import OFFSETS, shifted_bars, load_bars, pack_hits
 from patterns.sampling import Constraints, draw
 
 HERE = Path(__file__).resolve().parent
@@ -170,7 +170,7 @@ def main(argv=None):
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
         model, train, bars["validation"], folder, train_condition=condition, labels=labels["train"],
-        label_names=label_names, map_condition={}, map_extra={"bars": packed_hits(bars["train"])},
+        label_names=label_names, map_condition={}, map_extra={"bars": pack_hits(bars["train"])},
         map_size=len(bars["train"]), unit="bars", **fit_options(arguments))
     if first:
         draw_pictures(build_model(load_checkpoint(folder), folder), splits, labels, label_names, history, folder)

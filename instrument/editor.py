@@ -24,7 +24,7 @@ MOST_BARS = 16  # of a pattern on the desk
 NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
 PATH_BARS = 8
 NEAREST_SHOWN = 3  # nearest played bars that are shown
-EMPTY = 0.1  # presence below which a point is far from all played bars
+EMPTY = 0.1  # coverage below which a point is far from all played bars
 
 
 class PatternEditor:
@@ -43,7 +43,7 @@ class PatternEditor:
         self.first_seed = seed or 0
         self.seed = self.first_seed  # of what the model draws: one for all points, till the next random one
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
-        self.plane, self.played = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
+        self.plane, self.training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
         self.ground = latent_map.HitDensity(self.plane)
         self.locks = frozenset()  # rows that are kept when the others are redrawn
         self.codes, self.index = self.plane.to_code(0, 0)[None], 0  # (bars, latent), the bar that is shown
@@ -105,7 +105,7 @@ class PatternEditor:
         kept = {"locked_rows": sorted(self.locks)} if self.locks else {}
         try:
             if self.on_path:
-                bars, _ = paths.path(self.model, self.codes[0], self.codes[-1], len(self.codes), True, self.seed,
+                bars, _ = paths.interpolate(self.model, self.codes[0], self.codes[-1], len(self.codes), True, self.seed,
                                      Constraints(**self.wishes, **kept, locked=self.bar))
             elif kept:  # each bar keeps rows of its own
                 bars = np.concatenate([sampling.draw(self.model, code[None], self.seed, Constraints(
@@ -216,7 +216,7 @@ class PatternEditor:
         """The played bars nearest to the bar of this pattern that is shown: (indices, cells)."""
         bar = self.bars[self.index]
         if self.nearest_found[0] != bar.tobytes():
-            self.nearest_found = (bar.tobytes(), self.played.nearest(bar, NEAREST_SHOWN))
+            self.nearest_found = (bar.tobytes(), self.training_bars.nearest(bar, NEAREST_SHOWN))
         return self.nearest_found[1]
 
     def hear(self, what, bars):
@@ -232,11 +232,11 @@ class PatternEditor:
         """Hear the played bars nearest to the pattern's; the second time, the pattern again."""
         if self.heard == "nearest" and rank == 0:
             return self.hear_pattern()
-        if not len(self.played):
+        if not len(self.training_bars):
             return self.say("This map keeps no played bars; one that is trained now does.", WARNING)
-        found = [self.played.nearest(bar, NEAREST_SHOWN)[0] for bar in self.bars]
+        found = [self.training_bars.nearest(bar, NEAREST_SHOWN)[0] for bar in self.bars]
         self.rank = rank % len(found[0])
-        self.hear("nearest", np.stack([self.played.bar(indices[self.rank]) for indices in found]))
+        self.hear("nearest", np.stack([self.training_bars.bar(indices[self.rank]) for indices in found]))
         self.say("The nearest bar that a drummer played. n: yours again, N: the next nearest.")
         self.log("nearest", rank=self.rank)
 
@@ -431,10 +431,10 @@ class PatternEditor:
 
     def neighbour_points(self):
         """Where the nearest played bars lie, while they are heard or a bar of one's own is shown."""
-        if not len(self.played) or not (self.own or self.heard == "nearest"):
+        if not len(self.training_bars) or not (self.own or self.heard == "nearest"):
             return ()
         indices = self.nearest()[0][[self.rank]] if self.heard == "nearest" else self.nearest()[0]
-        return tuple(tuple(self.plane.from_codes(self.played.code(index)).tolist()) for index in indices)
+        return tuple(tuple(self.plane.from_codes(self.training_bars.code(index)).tolist()) for index in indices)
 
     def style_name(self):
         """The name of the style that is asked for, None for any."""
@@ -447,15 +447,15 @@ class PatternEditor:
         hits = int(np.count_nonzero(self.bar))
         words = f"{hits} hit{'s' * (hits != 1)}"
         if self.heard == "nearest":
-            return f"{words}, {self.played.name(self.nearest()[0][self.rank])}, hits as played"
+            return f"{words}, {self.training_bars.name(self.nearest()[0][self.rank])}, hits as played"
         style = self.plane.style_near(*self.point())
-        if style and self.ground.presence_at(*self.point()) < EMPTY:
+        if style and self.ground.coverage_at(*self.point()) < EMPTY:
             return f"{words}, far from all played bars"
         return words + (f", {self.style_name()}" if self.style_name() else f", near {style}" if style else "")
 
     def novelty_in_words(self):
         """How far the bar is from what was played."""
-        if not len(self.played):
+        if not len(self.training_bars):
             return ""
         indices, cells = self.nearest()
         if self.heard == "nearest":

@@ -335,14 +335,14 @@ class Picture:
         window, style = self.window, self.window.wishes["style"]
         if style != self.shown_style:
             self.shown_style = style
-            window.ground.start()
+            window.ground.reset()
             name = window.style_name()
             self.emphasise(window.plane.names.index(name) if name in window.plane.names else None)
             self.ground_image.set_data(widgets.ground_pixels(window.ground))
             self.canvas.draw_idle()
         elif len(window.ground.left):
             started = time.perf_counter()
-            complete = window.ground.go_on(window.model, style, count=self.ground_batch)
+            complete = window.ground.compute_next(window.model, style, count=self.ground_batch)
             late = time.perf_counter() - started > GROUND_SECONDS
             self.ground_batch = max(8, self.ground_batch // 2) if late else self.ground_batch + 4
             if complete:

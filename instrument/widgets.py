@@ -3,7 +3,7 @@
     plane = LatentPlane(model)                                  # a BernoulliVAE of bars
     code = plane.to_code(0.5, -1.0)                       # float32, (latent,)
     ground = HitDensity(plane)
-    while not ground.go_on(model): pass
+    while not ground.compute_next(model): pass
     draw_map(figure.add_subplot(1, 2, 1), plane, ground)
     cells, lines = draw_bar(figure.add_subplot(1, 2, 2), bar)
 """
@@ -34,7 +34,7 @@ def ground_pixels(ground):
     few, many, panel = np.array([to_rgb(colour) for colour in (FEW_HITS, MANY_HITS, PANEL)])
     low, high = ground.range() or (0, 1)
     level = np.clip((np.where(np.isfinite(ground.hits), ground.hits, low) - low) / max(high - low, 1e-9), 0, 1)
-    shown = ground.presence[..., None] * (ground.range() is not None)
+    shown = ground.coverage[..., None] * (ground.range() is not None)
     return panel + shown * (few + level[..., None] * (many - few) - panel)
 
 

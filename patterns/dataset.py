@@ -37,7 +37,7 @@ def split_by_content(bars, names, fraction=0.1, seed=0):
     counts = np.cumsum([np.count_nonzero(names == name) for name in order])
     held_out = order[: max(1, min(len(order) - 1, int(np.searchsorted(counts, fraction * len(names))) + 1))]
     aside = np.isin(names, held_out)
-    hits = contents(bars)
+    hits = hit_bytes(bars)
     known = {content for content, out in zip(hits, aside) if not out}
     fresh = np.array([content not in known for content in hits])
     train, validation = np.flatnonzero(~aside), np.flatnonzero(aside & fresh)
@@ -106,11 +106,11 @@ def shifted_bars(bars, names, labels, where="near", avoid=None):
     (m, 8, 64), labels [any] * m, the place in OFFSETS[where] of the step that each begins on, 1 and up: int64 (m,)).
     """
     pairs = [i for i in range(len(bars) - 1) if names[i] == names[i + 1]]
-    unwanted = set() if avoid is None else set(contents(avoid))
+    unwanted = set() if avoid is None else set(hit_bytes(avoid))
     found, found_labels, begins = [bars[:0]], [], []
     for number, step in enumerate(OFFSETS[where][1:], 1):
         across = np.concatenate([bars[pairs][..., step:], bars[[i + 1 for i in pairs]][..., :step]], -1)
-        good = [k for k, (bar, content) in enumerate(zip(across, contents(across)))
+        good = [k for k, (bar, content) in enumerate(zip(across, hit_bytes(across)))
                 if np.count_nonzero(bar) >= 2 and content not in unwanted]
         found.append(across[good])
         found_labels += [labels[pairs[k]] for k in good]
@@ -118,7 +118,7 @@ def shifted_bars(bars, names, labels, where="near", avoid=None):
     return np.concatenate(found), found_labels, np.array(begins, np.int64)
 
 
-def contents(bars):
+def hit_bytes(bars):
     """The hits of each bar as bytes, so that equal bars are equal bytes."""
     bars = np.asarray(bars)
     return [bar.tobytes() for bar in np.packbits(bars.reshape(len(bars), np.prod(bars.shape[1:], dtype=int)) > 0, 1)]
@@ -130,12 +130,12 @@ def style_of(name):
     return words[0] if words else ""
 
 
-def packed_hits(bars):
+def pack_hits(bars):
     """The hits of bars, eight cells a byte, first cell highest: (n, 8, 64) of velocities -> uint8 (n, 64)."""
     return torch.as_tensor(np.packbits(np.asarray(bars).reshape(len(bars), -1) > 0, axis=1))
 
 
-def unpacked_hits(packed, shape=(8, 64)):
-    """The hits that `packed_hits` packed: uint8 (n, 64) -> bool (n, 8, 64)."""
+def unpack_hits(packed, shape=(8, 64)):
+    """The hits that `pack_hits` packed: uint8 (n, 64) -> bool (n, 8, 64)."""
     bits = np.unpackbits(np.asarray(packed), axis=1, count=math.prod(shape))
     return torch.as_tensor(bits.astype(bool).reshape(-1, *shape))

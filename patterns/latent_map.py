@@ -128,7 +128,7 @@ class HitDensity:
     """What the map shows under its dots: how many hits the model draws at a place, and nothing where no bars lie near.
 
     Attributes:
-        presence: are there training bars near a cell? 0 none to 1 some: float (cells, cells), rows from y = -reach up.
+        coverage: are there training bars near a cell? 0 none to 1 some: float (cells, cells), rows from y = -reach up.
         hits: of the bars that are drawn there, smoothed; nan where none has been drawn yet or none ever will.
     """
 
@@ -137,15 +137,15 @@ class HitDensity:
         self.edges = np.linspace(-plane.reach, plane.reach, cells + 1)
         x, y = plane.points.T
         counts = np.histogram2d(y, x, bins=(self.edges, self.edges))[0]
-        self.presence = np.minimum(_blurred(counts, COVERAGE_RADIUS / 2 * cells), 1)
-        self.start()
+        self.coverage = np.minimum(_blurred(counts, COVERAGE_RADIUS / 2 * cells), 1)
+        self.reset()
 
-    def start(self):
+    def reset(self):
         """Forget what has been drawn."""
-        self.hits = np.full(self.presence.shape, np.nan)
-        self.left = np.argwhere(self.presence > 0)
+        self.hits = np.full(self.coverage.shape, np.nan)
+        self.left = np.argwhere(self.coverage > 0)
 
-    def go_on(self, model, style=None, seed=0, count=32):
+    def compute_next(self, model, style=None, seed=0, count=32):
         """Draw bars at some more cells; return whether that was all. One noise for all: only the place differs."""
         now, self.left = self.left[:count], self.left[count:]
         if len(now):
@@ -167,10 +167,10 @@ class HitDensity:
         drawn = self.hits[np.isfinite(self.hits)]
         return None if len(self.left) or not len(drawn) else tuple(np.quantile(drawn, (0.05, 0.95)))
 
-    def presence_at(self, x, y):
-        """The presence at a point of the map."""
+    def coverage_at(self, x, y):
+        """The coverage at a point of the map."""
         column, row = np.clip(np.searchsorted(self.edges, (x, y)) - 1, 0, GROUND_CELLS - 1)
-        return self.presence[row, column]
+        return self.coverage[row, column]
 
 
 def _blurred(cells, radius):
@@ -228,7 +228,7 @@ def check_map(content, latent):
 NEAREST_SHOWN = 3  # played bars that are told of each bar
 
 
-def fact_of(bar, code, plane, played):
+def describe_bar(bar, code, plane, played):
     """What is to be said of a bar (8, 64) at a code.
 
     {"point": (x, y), "near": style or None, "hits": int, "novelty": cells to the nearest played bar or None, "index":

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import torch
 
-from patterns.dataset import contents
+from patterns.dataset import hit_bytes
 from patterns.sampling import Constraints, draw, draw_independent, humanise
 
 
@@ -37,7 +37,7 @@ def velocity_divergence(real, drawn, instruments, classes=16, least=100):
 
 def sample_statistics(draws, train, real):
     """Shares of unique, copied and empty bars among those drawn, and their hits a bar beside the real figure."""
-    drawn, known = contents(draws), set(contents(train))
+    drawn, known = hit_bytes(draws), set(hit_bytes(train))
     return {"draws": len(draws), "unique": len(set(drawn)) / len(draws),
             "copied_from_training": sum(bar in known for bar in drawn) / len(draws),
             "empty": float((draws == 0).all((1, 2)).mean()),

@@ -16,7 +16,7 @@ CRASH_VELOCITY, KICK_VELOCITY = 112, 104
 
 # Paths and fills -------------------------------------------------------------------------------------------------
 
-def path(model, start, end, count, fills=True, seed=0, constraints=None):
+def interpolate(model, start, end, count, fills=True, seed=0, constraints=None):
     """`count` bars on the straight way from one code to another, both ends included: (bars, codes).
 
     With fills, as a drummer marks the form: the last bar plays a fill in its last two beats, before the turn back to

@@ -9,7 +9,7 @@ from tiny_map import STYLES, write_tiny_map
 from formats.activation_matrix import INSTRUMENTS
 from instrument import widgets
 from patterns import latent_map, paths, sampling
-from patterns.dataset import unpacked_hits
+from patterns.dataset import unpack_hits
 from patterns.sampling import Constraints
 
 
@@ -76,9 +76,10 @@ def test_hits_a_bar_and_a_row_are_exact(model, seed, hits, rows, temperature):
 def test_locked_rows_are_kept_bit_for_bit_while_the_others_are_redrawn(model, seed, kept, exact):
     own = a_bar(seed)
     free = [row for row in range(8) if row not in kept]
-    wishes = {"hits": np.count_nonzero(own[sorted(kept)]) + 3} if exact else {}
-    bars = np.stack([sampling.draw(model, code(model, seed)[None], take, constraints=Constraints(locked=own, locked_rows=sorted(kept),
-                                    **wishes))[0] for take in range(4)])
+    hits = np.count_nonzero(own[sorted(kept)]) + 3 if exact else None
+    constraints = Constraints(locked=own, locked_rows=sorted(kept), hits=hits)
+    bars = np.stack([sampling.draw(model, code(model, seed)[None], noise_seed, constraints)[0]
+                     for noise_seed in range(4)])
     assert (bars[:, sorted(kept)] == own[sorted(kept)]).all()
     assert not exact or (np.count_nonzero(bars[:, free], axis=(1, 2)) == 3).all()
     if len(free) > 3:
@@ -88,7 +89,7 @@ def test_locked_rows_are_kept_bit_for_bit_while_the_others_are_redrawn(model, se
 # Played bars -----------------------------------------------------------------------------------------------------
 
 def test_played_bars_are_those_of_the_map_each_once(model, played):
-    hits = unpacked_hits(model.map["bars"]).numpy()
+    hits = unpack_hits(model.map["bars"]).numpy()
     assert len(played) == len({bar.tobytes() for bar in hits})
     for index in (0, len(played) // 2, len(played) - 1):
         assert np.array_equal(played.bar(index) > 0, hits[played.rows[index]])
@@ -109,7 +110,7 @@ def test_the_nearest_bars_are_those_of_the_plain_hamming_distance(played, seed, 
     bar = played.bar(random.integers(len(played)))
     cells = random.choice(512, changes, replace=False)
     bar.reshape(-1)[cells] = np.where(bar.reshape(-1)[cells] > 0, 0, 90)
-    oracle = ((unpacked_hits(played.packed).numpy() != (bar > 0)).sum(axis=(1, 2)))
+    oracle = ((unpack_hits(played.packed).numpy() != (bar > 0)).sum(axis=(1, 2)))
     indices, distances = played.nearest(bar, 5)
     assert distances.tolist() == sorted(oracle)[:5] and oracle[indices].tolist() == distances.tolist()
     assert distances[0] <= changes
@@ -138,7 +139,7 @@ def test_humanising_keeps_the_hits_and_gives_them_velocities_that_differ(model):
 @settings(max_examples=15, deadline=None)
 def test_a_path_begins_and_ends_at_its_points(model, seed, count, hits):
     ends = code(model, seed), code(model, seed + 1)
-    bars, codes = paths.path(model, *ends, count, fills=False, seed=seed, constraints=Constraints(hits=hits))
+    bars, codes = paths.interpolate(model, *ends, count, fills=False, seed=seed, constraints=Constraints(hits=hits))
     assert bars.shape == (count, 8, 64) and np.allclose(np.diff(codes, 2, axis=0), 0, atol=1e-5)
     for bar, end in ((bars[0], ends[0]), (bars[-1], ends[1])):
         assert np.array_equal(bar, sampling.draw(model, end[None], seed, constraints=Constraints(hits=hits))[0])
@@ -148,8 +149,8 @@ def test_a_path_begins_and_ends_at_its_points(model, seed, count, hits):
 @pytest.mark.parametrize("count, fills", [(2, {1: 2}), (4, {3: 2}), (8, {3: 1, 7: 2}), (9, {3: 1, 7: 1, 8: 2})])
 def test_fills_change_the_last_beats_of_their_bars_and_a_crash_follows(model, count, fills):
     ends = code(model, 3), code(model, 4)
-    plain, _ = paths.path(model, *ends, count, fills=False, seed=5)
-    filled, _ = paths.path(model, *ends, count, seed=5)
+    plain, _ = paths.interpolate(model, *ends, count, fills=False, seed=5)
+    filled, _ = paths.interpolate(model, *ends, count, seed=5)
     after = {(bar + 1) % count for bar in fills}
     for i, (without, bar) in enumerate(zip(plain, filled)):
         same = (without == bar).all(axis=0)  # steps
@@ -173,7 +174,8 @@ def test_a_fill_plays_more_snare_and_toms_than_the_bars_it_interrupts(model):
 
 def test_a_fill_leaves_locked_rows_alone(model):
     own = a_bar(1)
-    bars, _ = paths.path(model, code(model, 1), code(model, 2), 4, seed=2, constraints=Constraints(locked=own, locked_rows=[0, 1, 6]))
+    bars, _ = paths.interpolate(model, code(model, 1), code(model, 2), 4, seed=2,
+                                constraints=Constraints(locked=own, locked_rows=[0, 1, 6]))
     assert (bars[:, [0, 1, 6]] == own[[0, 1, 6]]).all()
 
 
@@ -182,25 +184,26 @@ def test_a_fill_leaves_locked_rows_alone(model):
 def test_the_ground_is_empty_where_no_bars_lie_and_there_where_they_do(model):
     plane = latent_map.LatentPlane(model)
     ground = latent_map.HitDensity(plane)
-    while not ground.go_on(model):
+    while not ground.compute_next(model):
         pass
-    presence = [ground.presence_at(*point) for point in plane.points if np.abs(point).max() < plane.reach]
-    assert min(presence) > 0 and np.mean(presence) > 0.8
+    coverage = [ground.coverage_at(*point) for point in plane.points if np.abs(point).max() < plane.reach]
+    assert min(coverage) > 0 and np.mean(coverage) > 0.8
     random = np.random.default_rng(0)
     points = random.uniform(-plane.reach, plane.reach, (300, 2))
-    far = np.linalg.norm(points[:, None] - plane.points, axis=2).min(axis=1) > 2 * latent_map.COVERAGE_RADIUS * plane.reach
-    assert far.sum() > 10 and all(ground.presence_at(*point) == 0 for point in points[far])
+    distances = np.linalg.norm(points[:, None] - plane.points, axis=2).min(axis=1)
+    far = distances > 2 * latent_map.COVERAGE_RADIUS * plane.reach
+    assert far.sum() > 10 and all(ground.coverage_at(*point) == 0 for point in points[far])
     panel = widgets.ground_pixels(latent_map.HitDensity(plane))[0, 0]
-    assert np.allclose(widgets.ground_pixels(ground)[ground.presence == 0], panel)
-    assert np.array_equal(np.isfinite(ground.hits), ground.presence > 0)
+    assert np.allclose(widgets.ground_pixels(ground)[ground.coverage == 0], panel)
+    assert np.array_equal(np.isfinite(ground.hits), ground.coverage > 0)
 
 
 def test_the_ground_is_lighter_where_more_hits_are_drawn(model):
     plane = latent_map.LatentPlane(model)
     ground = latent_map.HitDensity(plane)
-    while not ground.go_on(model):
+    while not ground.compute_next(model):
         pass
-    there = ground.presence == 1
+    there = ground.coverage == 1
     light, hits = widgets.ground_pixels(ground)[there].sum(axis=1), ground.hits[there]
     low, high = ground.range()
     assert 0 < low < high < 512

@@ -12,7 +12,7 @@ import models
 from models import MODELS, BernoulliVAE
 from networks import causal, independent
 from patterns import sampling
-from patterns.dataset import packed_hits, unpacked_hits
+from patterns.dataset import pack_hits, unpack_hits
 
 INDEPENDENT = dict(shape=(2, 3), hidden=(8,), decoder="independent")
 CAUSAL = dict(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True)
@@ -590,9 +590,9 @@ def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck
 
 def test_hits_packed_to_bits_come_back():
     bars = random_bars(count=20)
-    packed = packed_hits(bars)
+    packed = pack_hits(bars)
     assert packed.shape == (20, 64) and packed.dtype == torch.uint8
-    assert torch.equal(unpacked_hits(packed), bars > 0)
+    assert torch.equal(unpack_hits(packed), bars > 0)
 
 
 # Building a model.

@@ -546,7 +546,7 @@ def test_a_style_is_asked_for_in_the_legend_and_the_map_shows_it(window):
     while len(window.ground.left):  # the ground is drawn anew for the style
         window.tick()
     shown = latent_map.HitDensity(window.plane)
-    while not shown.go_on(window.model, 1):
+    while not shown.compute_next(window.model, 1):
         pass
     assert np.allclose(shown.hits, window.ground.hits, atol=0.5, equal_nan=True)  # however many cells at a time
     press_zone(window, "any style")
@@ -636,22 +636,23 @@ def test_a_path_goes_between_two_points_and_the_picture_follows_the_sound(window
 def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
     click(window, window.picture.map, 0.5, 0.5)
     own = window.bar.copy()
-    indices, cells = window.played.nearest(own, 3)
+    indices, cells = window.training_bars.nearest(own, 3)
     assert f"novelty {cells[0]}" in window.novelty_in_words() or cells[0] == 0
     for key, rank in (("n", 0), ("N", 1), ("N", 2), ("N", 0)):
         window.on_key(key)
-        assert np.array_equal(window.player.bars[0], window.played.bar(indices[rank]))
+        assert np.array_equal(window.player.bars[0], window.training_bars.bar(indices[rank]))
         assert np.array_equal(window.bar, window.player.bars[0]) and np.array_equal(window.bars[0], own)
-        assert np.allclose(window.neighbour_points(), window.plane.from_codes(window.played.code(indices[rank])))
+        assert np.allclose(window.neighbour_points(), window.plane.from_codes(window.training_bars.code(indices[rank])))
     window.on_key("n")
     assert np.array_equal(window.player.bars[0], own) and window.heard is None
     window.on_key("n")
     click(window, window.picture.grid, 3, 3)  # what is changed becomes one's own
-    assert window.heard is None and np.count_nonzero((window.bar > 0) != (window.played.bar(indices[0]) > 0)) == 1
+    differs = (window.bar > 0) != (window.training_bars.bar(indices[0]) > 0)
+    assert window.heard is None and np.count_nonzero(differs) == 1
 
 
 def test_a_played_bar_has_novelty_0(window):
-    window.set_bars(window.played.bar(4)[None])
+    window.set_bars(window.training_bars.bar(4)[None])
     assert window.novelty_in_words().startswith("novelty 0")
 
 

@@ -4,7 +4,7 @@ import torch
 
 import models
 from formats import checkpoint
-from patterns.dataset import packed_hits
+from patterns.dataset import pack_hits
 from patterns import latent_map, sampling
 
 STYLES = ["funk", "jazz", "rock"]
@@ -27,5 +27,5 @@ def write_tiny_map(path, latent=2, bars=300):
         with torch.no_grad():
             played = torch.as_tensor(sampling.draw_independent(model, codes, torch.Generator().manual_seed(1), labels))
     checkpoint.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": STYLES,
-                                               "bars": packed_hits(played)})
+                                               "bars": pack_hits(played)})
     return latent_map.load_bar_model(path)
