@@ -32,7 +32,7 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     """The signal whose transform has the given magnitude, as nearly as can be found.
 
     After the first phases, a search by the Douglas-Rachford rule, which leaves bad minima; then fast Griffin-Lim, which
-    settles in the one at hand: see phase_search.py for both and for the start from below.
+    settles in the one at hand: see `transforms.phase_retrieval`, for the start too.
 
     Args:
         magnitude: shape (bands, frames) or (B, bands, frames), not negative.
@@ -81,8 +81,9 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
         size = max(1, 2**18 // c[0].numel()) if c.device.type == "cpu" and not progress else len(c)
         found = []
         for part, wanted in zip(c.split(size), batch.split(size)):
-            part = phase_retrieval.search(part, wanted, transform, searches, seen)
-            part = phase_retrieval.settle(part, wanted, transform, iterations - searches, momentum, seen, searches)
+            part = phase_retrieval.douglas_rachford(part, wanted, transform, searches, seen)
+            part = phase_retrieval.fast_griffin_lim(part, wanted, transform, iterations - searches, momentum, seen,
+                                                    searches)
             found.append(transform.backward(part))
         return (torch.cat(found) * level[..., 0]).view(*magnitude.shape[:-2], -1)
 
@@ -91,8 +92,8 @@ def start(magnitude, transform, init, seed=0):
     """The first coefficients for init "zero" or "random", of the right magnitude: see griffin_lim."""
     if init == "random":
         generator = torch.Generator().manual_seed(seed)
-        turns = torch.rand(magnitude.shape[-2:], dtype=torch.float64, generator=generator).to(magnitude)
-        return torch.polar(magnitude, (2 * torch.pi * turns).expand_as(magnitude).contiguous())
+        cycles = torch.rand(magnitude.shape[-2:], dtype=torch.float64, generator=generator).to(magnitude)
+        return torch.polar(magnitude, (2 * torch.pi * cycles).expand_as(magnitude).contiguous())
     if isinstance(transform, STFT):  # frames count time from their own beginning
         bins = torch.arange(magnitude.shape[-2], device=magnitude.device)[:, None]
         return magnitude * torch.exp(-1j * torch.pi * bins).to(transform.window.dtype.to_complex())

@@ -90,11 +90,11 @@ def phase_table(sounds, transform):
     ends = torch.tensor([float(calibration.duration_of(sound, transform.fs)) for sound in sounds])
     onsets = [synthesis.onset_of(sound, transform.fs) for sound in sounds]
 
-    def ours(iterations, known=True, turns=1 + 0j):
-        return lambda: synthesis.search_phase(magnitude * turns, transform, iterations, ends if known else None)
+    def ours(iterations, known=True, phase=1 + 0j):
+        return lambda: synthesis.search_phase(magnitude * phase, transform, iterations, ends if known else None)
 
     def tones(iterations):
-        return lambda: ours(iterations, turns=phase_retrieval.tonal_phase(magnitude, transform, 1000.0))()
+        return lambda: ours(iterations, phase=phase_retrieval.tonal_phase(magnitude, transform, 1000.0))()
 
     ways = {"random, fast Griffin-Lim, 16": lambda: griffin_lim(magnitude, transform, 16, init="random", search=0),
             "impulse, 0": ours(0, False), "impulse, 16": ours(16, False),

@@ -1,4 +1,8 @@
-"""formats/audio: to be written."""
+"""Audio files to samples and back: the suffixes that are read, one resampler, one way to a given length.
+
+    samples, rate = load_audio("snare.wav", 22050)                  # float32 (samples,), mixed to mono
+    save_audio("short.wav", fit_length(samples, rate // 2, fade=rate // 100), rate)
+"""
 
 import io
 from pathlib import Path
@@ -9,12 +13,12 @@ import soxr
 
 from command_line import replacing
 
-SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3")
+SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
 FADE_SECONDS = 0.01  # at the end of a sound that --seconds cuts short
 
 
 def load_audio(path, sample_rate=None):
-    """Read a sound (WAV, AIFF, FLAC, OGG, MP3): its samples, mixed to mono, and their rate.
+    """Read a sound: its samples, mixed to mono, and their rate.
 
     Args:
         path: the file.
@@ -39,14 +43,19 @@ def load_audio(path, sample_rate=None):
     if not np.isfinite(samples).all():
         raise ValueError(f"{path}: expected finite samples, found {np.sum(~np.isfinite(samples))} that are not")
     samples = samples.mean(axis=1)  # (samples,)
-    if sample_rate is not None and sample_rate != rate:
-        if not sample_rate > 0:
-            raise ValueError(f"sample_rate: expected more than 0 Hz, found {sample_rate}")
-        samples, frames = soxr.resample(samples, rate, sample_rate), len(samples)
-        if not len(samples):
-            raise ValueError(f"{path}: its {frames} samples at {rate} Hz leave none at {sample_rate} Hz")
-        rate = sample_rate
-    return samples, rate
+    if sample_rate is None:
+        return samples, rate
+    resampled = resample(samples, rate, sample_rate)
+    if not len(resampled):
+        raise ValueError(f"{path}: its {len(samples)} samples at {rate} Hz leave none at {sample_rate} Hz")
+    return resampled, sample_rate
+
+
+def resample(samples, from_rate, to_rate):
+    """Samples (n,) at another rate, both in Hz, by soxr at its high quality; unchanged where the rates are equal."""
+    if not to_rate > 0:
+        raise ValueError(f"sample_rate: expected more than 0 Hz, found {to_rate}")
+    return samples if from_rate == to_rate else soxr.resample(samples, from_rate, to_rate)
 
 
 def save_audio(path, samples, sample_rate, subtype="PCM_24"):
@@ -86,9 +95,6 @@ def fit_length(samples, length, fade):
     samples, fade = samples[:length].copy(), min(fade, length)
     samples[length - fade:] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
     return samples
-
-
-SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
 
 
 def fitted(samples, length):

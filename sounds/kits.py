@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 
 from command_line import ROOT
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import load_audio
+from formats.audio import SUFFIXES, load_audio, resample
 from sounds import codes
 from sounds.codes import random_codes
 from sounds.synthesis import sounds
@@ -16,7 +15,6 @@ from sounds.synthesis import sounds
 SAMPLE_RATE = 44100
 KIT = ROOT / "dataset_audio" / "kit"
 CEILING = 0.95  # the peak of a loop that would be louder: -0.4 dB
-SOUND_SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
 
 
 def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
@@ -34,7 +32,7 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     check_rate(sample_rate)
     found = {name.lower(): [] for name in INSTRUMENTS}
     for path in sorted(folder.iterdir()):
-        if path.stem.lower() in found and path.suffix.lower() in SOUND_SUFFIXES and path.is_file():
+        if path.stem.lower() in found and path.suffix.lower() in SUFFIXES and path.is_file():
             found[path.stem.lower()].append(path)
     missing = [name for name in INSTRUMENTS if not found[name.lower()]]
     if missing:
@@ -73,7 +71,7 @@ def kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
     """
     rows = torch.arange(len(INSTRUMENTS))
     made = sounds(model, random_codes(model, len(rows), seed), rows, seed, quality=quality)
-    return with_headroom([soxr.resample(sound, model.sound["rate"], sample_rate) for sound in made])
+    return with_headroom([resample(sound, model.sound["rate"], sample_rate) for sound in made])
 
 
 def open_kit(path, seed):

@@ -150,8 +150,8 @@ def search(coefficients, transform, iterations, silence):
     """The same for some sounds at once, that are to be silent where `silence` (B, samples) is 0."""
     magnitude, held = coefficients.abs(), TimeLimited(transform, silence)
     with torch.no_grad():
-        found = phase_retrieval.search(coefficients, magnitude, held, iterations // 2)
-        found = phase_retrieval.settle(found, magnitude, held, iterations - iterations // 2)
+        found = phase_retrieval.douglas_rachford(coefficients, magnitude, held, iterations // 2)
+        found = phase_retrieval.fast_griffin_lim(found, magnitude, held, iterations - iterations // 2)
         return held.backward(found)
 
 
@@ -208,16 +208,16 @@ def add_residual_noise(magnitude, transform, noise):
     those below 200 Hz hardly. So in between, white noise of the picture's level fades in, and tones (see tonal_phase)
     fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
     """
-    turns = tonal_phase(magnitude, transform, NOISE_HZ[1])
+    phase = tonal_phase(magnitude, transform, NOISE_HZ[1])
     if not noise.shape[-1]:
-        return magnitude * turns
+        return magnitude * phase
     grain = transform.forward(noise)
     grain = grain / grain.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
     low, high = np.log2(NOISE_HZ)
     place = torch.as_tensor(np.log2(np.maximum(transform.frequencies, 1)), dtype=magnitude.dtype)[:, None]
     share = ((place - low) / (high - low)).clamp(0, 1) * (1 - tonality(magnitude, transform))
     # the mean of log |grain| lies 2.5 dB below the log of its mean square, and pictures are means of logs
-    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() * turns + share * grain)
+    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() * phase + share * grain)
 
 
 def tonality(magnitude, transform, every=8):

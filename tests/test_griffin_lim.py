@@ -12,7 +12,7 @@ from audio2nsgt import block_rms
 from formats.audio import load_audio
 from griffin_lim import INITS, convergence, full_rate, griffin_lim, main, start
 from transforms.nsgt import NSGT
-from transforms.phase_retrieval import BandSlice, _at_frames, low_band_start, search
+from transforms.phase_retrieval import BandSlice, _at_frames, douglas_rachford, low_band_start
 from transforms.scales import OctScale
 from transforms.stft import STFT
 
@@ -79,14 +79,14 @@ def test_without_search_it_is_fast_griffin_lim(name):
 def test_the_truth_is_a_fixed_point_of_the_search(name):
     transform = pair(name, "float64")
     truth = transform.forward(drum().astype(float))
-    found = search(truth, truth.abs(), transform, 5)
+    found = douglas_rachford(truth, truth.abs(), transform, 5)
     assert torch.allclose(found, truth, atol=1e-9 * float(truth.abs().max()))
 
 
 @pytest.mark.parametrize("name, target", [("stft", -25), ("nsgt", -30)])
 def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((16, 60), (8, 60)))
-    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 60)
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 60)
     transform = pair(name)
     magnitude = transform.forward(np.stack([drum(seed) for seed in range(4)])).abs()
     ours = convergence(griffin_lim(magnitude, transform), magnitude, transform)
@@ -99,8 +99,8 @@ def test_it_finds_a_drum_and_beats_its_base_rule(name, target, monkeypatch):
 def test_a_batch_is_a_loop_and_a_seed_a_result(name, init, monkeypatch):
     """Over a few iterations: later, the search lets differences of rounding grow."""
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 4),))
-    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 3)
-    monkeypatch.setattr("transforms.phase_retrieval.SETTLES", 2)
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 3)
+    monkeypatch.setattr("transforms.phase_retrieval.GRIFFIN_LIM_STEPS", 2)
     transform = pair(name, "float64")
     magnitude = transform.forward(np.stack([drum(seed).astype(float) for seed in range(3)])).abs()
     together = griffin_lim(magnitude, transform, 4, init=init, seed=5)
@@ -125,7 +125,7 @@ def test_the_level_is_kept_and_does_not_matter(name):
 @pytest.mark.parametrize("sound", ["silence", "click", "offset", "noise"])
 def test_odd_sounds_give_finite_output(name, sound, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
-    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 10)
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 10)
     signal = {"silence": np.zeros(LENGTH), "click": np.eye(1, LENGTH, 700)[0], "offset": np.full(LENGTH, 0.3),
               "noise": np.sign(np.random.default_rng(0).standard_normal(LENGTH))}[sound]
     transform = pair(name)
@@ -198,7 +198,7 @@ def test_a_slice_has_a_way_back_and_holds_what_others_see():
 
 def test_more_candidates_are_no_worse_and_cost_no_determinism(monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 40),))
-    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 30)
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 30)
     transform = pair("nsgt")
     magnitude = transform.forward(np.stack([drum(seed) for seed in range(2)])).abs()
     magnitude /= magnitude.amax()
@@ -232,7 +232,7 @@ def test_full_rate_of_a_decay_is_nearly_the_decay():
     ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
 def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
-    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 10)
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 10)
     soundfile.write(tmp_path / "in.wav", drum(), RATE)
     result = main([str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--iterations", "40", "--plot",
                    str(tmp_path / "plot.png"), *options])
@@ -248,7 +248,7 @@ def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
 @pytest.mark.parametrize("d, target", [("1", -18), ("4", -10)])
 def test_the_command_rebuilds_a_picture_of_either_kind(tmp_path, d, target, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
-    monkeypatch.setattr("transforms.phase_retrieval.SEARCHES", 10)
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 10)
     (tmp_path / "sounds").mkdir()
     soundfile.write(tmp_path / "sounds" / "in.wav", drum(), RATE)
     audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d,

@@ -561,7 +561,8 @@ def test_the_text_grid_shows_instruments_beats_and_loudness():
     bar = np.zeros((8, 64), np.uint8)
     bar[0, 0], bar[1, 16], bar[7, 63] = 127, 60, 1
     lines = activation_matrix.as_text(bar).splitlines()
-    assert [line.split()[0] for line in lines] == list(activation_matrix.INSTRUMENTS) and len({len(line) for line in lines}) == 1
+    assert [line.split()[0] for line in lines] == list(activation_matrix.INSTRUMENTS)
+    assert len({len(line) for line in lines}) == 1
     assert lines[0] == " Kick |X" + "." * 15 + ("|" + "." * 16) * 3 + "|"
     assert lines[1].split("|")[2] == "o" + "." * 15 and lines[7].endswith("...-|")
 

@@ -235,9 +235,9 @@ def test_phases_of_tones_are_nearer_those_of_a_tone_than_an_impulses(transform):
     level = coefficients.abs()
     weight = level * (level > 0.5 * level.amax((1, 2), keepdim=True))
 
-    def agreement(turns):
-        """1 where all loud coefficients of a sound differ from `turns` by one phase; the mean over sounds."""
-        return ((coefficients * turns.conj() / level * weight).sum((1, 2)).abs() / weight.sum((1, 2))).mean()
+    def agreement(phase):
+        """1 where all loud coefficients of a sound differ from phase by one phase; the mean over sounds."""
+        return ((coefficients * phase.conj() / level * weight).sum((1, 2)).abs() / weight.sum((1, 2))).mean()
 
     assert agreement(phase_retrieval.tonal_phase(level, transform, 1000.0)) > 0.8
     assert agreement(torch.ones_like(coefficients)) < 0.7

@@ -194,8 +194,8 @@ class NSGT:
             count = int(frames[start])
             table = None
             if _by_table(len(offsets), count):
-                turns = offsets[:, None] * np.arange(count) % count  # exact, where the angle itself would not be
-                table = self._tensor(np.exp(2j * np.pi * turns / count))  # (width, frames)
+                steps = offsets[:, None] * np.arange(count) % count  # exact, where the angle itself would not be
+                table = self._tensor(np.exp(2j * np.pi * steps / count))  # (width, frames)
             self._runs.append((stop - start, -int(offsets[0]), count, table, self._tensor(source.ravel()),
                                self._tensor(window.ravel() / count), self._tensor(dual.ravel())))
         bins, places, mirror, mirror_places = (np.concatenate(parts) for parts in zip(*sums))

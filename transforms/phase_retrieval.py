@@ -14,7 +14,7 @@ LOW_PARTS = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (
              (5.6, 300))
 ROUNDS, GOOD = 4, 0.01  # at most so many rounds more of the last for sounds whose relative error there is above GOOD
 STEP, MARGIN = 6, 12  # above: bands that a slice adds, and bands below them that it solves again
-SEARCHES, SETTLES = 150, 50  # iterations of the rules in a slice
+DOUGLAS_RACHFORD_STEPS, GRIFFIN_LIM_STEPS = 150, 50  # iterations of the rules in a slice
 
 
 def impose(magnitude, c, out=None):
@@ -32,7 +32,7 @@ def impose(magnitude, c, out=None):
 # The two rules work in place: fresh memory for every step would cost more than the arithmetic.
 
 
-def search(c, magnitude, transform, iterations, progress=None):
+def douglas_rachford(c, magnitude, transform, iterations, progress=None):
     """The Douglas-Rachford rule, which leaves bad minima; returns coefficients of the right magnitude.
 
     c <- c + P(2 M(c) - c) - M(c), the difference map with beta = 1 (Elser, Rankenburg and Thibault 2007).
@@ -48,7 +48,7 @@ def search(c, magnitude, transform, iterations, progress=None):
     return impose(magnitude, c, out=imposed)
 
 
-def settle(c, magnitude, transform, iterations, momentum=0.99, progress=None, done=0):
+def fast_griffin_lim(c, magnitude, transform, iterations, momentum=0.99, progress=None, done=0):
     """Fast Griffin-Lim, which goes down in the minimum at hand; returns coefficients of the right magnitude.
 
     t' = P(c),  c <- M(t' + momentum (t' - t)),  t = t'  (Perraudin, Balazs and Soendergaard 2013).
@@ -138,7 +138,8 @@ class BandSlice:
         """
         self.known = spectrum[:, self.bins]
         c = impose(magnitude, self.forward(self.known)) if c is None else c
-        c = settle(search(c, magnitude, self, SEARCHES), magnitude, self, SETTLES)
+        c = douglas_rachford(c, magnitude, self, DOUGLAS_RACHFORD_STEPS)
+        c = fast_griffin_lim(c, magnitude, self, GRIFFIN_LIM_STEPS)
         stretch = self.backward(c)
         return stretch, self.error(stretch, magnitude)
 
@@ -221,9 +222,10 @@ def _solve_low(magnitude, power, transform, small, tick):
 
 
 def _solve_small(c, magnitude, low, iterations):
-    """Three quarters search, one settles: (coefficients, signals (B, samples), the norms of their errors (B,))."""
-    searches = round(0.75 * iterations)
-    c = settle(search(c, magnitude, low, searches), magnitude, low, iterations - searches)
+    """Three quarters by Douglas-Rachford, then fast Griffin-Lim: (c, signals (B, samples), norms of errors (B,))."""
+    first = round(0.75 * iterations)
+    c = douglas_rachford(c, magnitude, low, first)
+    c = fast_griffin_lim(c, magnitude, low, iterations - first)
     found = low.backward(c)
     error = (low.forward(found)[:, :magnitude.shape[1]].abs() - magnitude).flatten(1).norm(dim=1)
     return c, found, error
@@ -232,10 +234,10 @@ def _solve_small(c, magnitude, low, iterations):
 def _with_candidates(c, known, candidates, generator):
     """Coefficients (B, bands, frames) as (B, candidates, bands, frames): the phases of the bands from `known` upwards
     turned at random but for the first candidate, in every sound alike."""
-    turns = torch.rand(candidates, *c[0, known:].shape, dtype=torch.float64, generator=generator)
-    turns[0] = 0
+    cycles = torch.rand(candidates, *c[0, known:].shape, dtype=torch.float64, generator=generator)
+    cycles[0] = 0
     c = c[:, None].repeat(1, candidates, 1, 1)
-    c[:, :, known:] *= torch.exp(2j * torch.pi * turns).to(c)
+    c[:, :, known:] *= torch.exp(2j * torch.pi * cycles).to(c)
     return c
 
 
@@ -305,9 +307,9 @@ def tonal_phase(magnitude, transform, top):
     frequency, they would soon cancel, and a long tone would come out as a short thud.
     """
     count = int(np.searchsorted(transform.frequencies, top))
-    turns = torch.ones_like(magnitude) + 0j
+    phase = torch.ones_like(magnitude) + 0j
     if count < 3:
-        return turns
+        return phase
     level = magnitude[:, :count] + 1e-6
     edge = torch.zeros_like(level[:, :1])
     below, above = torch.cat((edge, level[:, :-1]), 1), torch.cat((level[:, 1:], edge), 1)
@@ -321,5 +323,5 @@ def tonal_phase(magnitude, transform, top):
     weight = torch.nn.functional.avg_pool2d(weight, (5, 1), 1, (2, 0))
     off = (weight[:, 1] / weight[:, 0]).gather(1, ridge) - bins
     cycles = (off.cumsum(-1) - off[..., :1]) / magnitude.shape[-1]
-    turns[:, :count] = torch.polar(torch.ones_like(cycles), 2 * torch.pi * (cycles % 1))
-    return turns
+    phase[:, :count] = torch.polar(torch.ones_like(cycles), 2 * torch.pi * (cycles % 1))
+    return phase
