@@ -25,14 +25,14 @@ import models
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from learning import training
-from learning.bounds import bounds
+from learning.bounds import bounds, codes_report
 from learning.mnist import evaluate_digits
 from patterns.dataset import load_bars
 from patterns.latent_map import attach_map
 from patterns.metrics import (STYLES_ASKED, against_real, click_milliseconds, clicks, drawn, exactness, locality,
                               reconstruction, report, velocities)
 from patterns.sampling import draw
-from sounds.metrics import evaluate_sounds
+from sounds import metrics
 
 HERE = Path(__file__).resolve().parent
 
@@ -62,7 +62,8 @@ def main(argv=None):
     if content["class"] == "GaussianVAE" or tuple(content["config"]["shape"]) == (28, 28):
         return evaluate_digits(arguments, content, model)
     if content["class"] == "ConvVAE":
-        return evaluate_sounds(arguments, content, model)
+        result = metrics.evaluate_sounds(arguments, content, model, codes_report)
+        return write(arguments, result, metrics.report(result))
     if content["class"] != "BernoulliVAE" or tuple(content["config"]["shape"]) != (8, 64):
         raise ValueError(f"{arguments.run}: expected a model of drum bars, BernoulliVAE (8, 64), "
                          f"found {content['class']}")
@@ -108,7 +109,12 @@ def main(argv=None):
               "density_exact": exactness(cpu, points), "click_milliseconds": click_milliseconds(cpu, points[:40]),
               "velocities": velocities(cpu, x, draws, INSTRUMENTS), "seed": arguments.seed,
               "epoch": content.get("epoch"), "config": content["config"]}
-    print("\n".join(report(result)))
+    return write(arguments, result, report(result))
+
+
+def write(arguments, result, lines):
+    """Print the lines, write the numbers as JSON beside the model or to --json; gives the numbers."""
+    print("\n".join(lines))
     beside = arguments.run / "evaluation.json" if arguments.run.is_dir() else \
         arguments.run.with_name(f"{arguments.run.stem}_evaluation.json")
     path = arguments.json or beside

@@ -1,87 +1,140 @@
-"""generate_sounds: to be written."""
+"""Make one-shots with a trained sound model: WAV files, and sounds.png with their spectrograms.
+
+    python generate_sounds.py my_kit --seed 3                             # a kit: eight sounds, one a class
+    python generate_sounds.py snares --class Snare --n 16 --seed 1
+    python generate_sounds.py near --like my_snare.wav --spread 0.3       # sounds around one of yours
+    python generate_sounds.py morph --between kick.wav clap.wav --steps 8
+    python generate_sounds.py mine --model runs/audio --class Tom --at 1 -0.5
+
+A sound depends on --seed and its number alone: more sounds, or more classes, leave those that were there.
+"""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
-
+from command_line import ROOT, Parser, number, run
 
 import torch
 
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
 from learning.figures import draw_pictures
-from sounds.codes import between, class_weights, encode_file, load_sound_model, random_codes
+from sounds.codes import class_weights, encode_file, load_sound_model, random_codes, slerp
 from sounds.dataset import class_from_name
 from sounds.spectrograms import to_decibels
-from sounds.synthesis import sounds
+from sounds.synthesis import QUALITIES, synthesise
 
 
-# --- files ---
+def make_parser():
+    """The options of this script."""
+    parser = Parser(__doc__)
+    parser.add_argument("folder", type=Path, metavar="OUT", help="the folder to write into, made if missing")
+    parser.add_argument("--model", type=Path, default=ROOT / "pretrained" / "sound_vae.pt", metavar="RUN",
+                        help="a run folder of train_audio.py, or a .pt (default: pretrained/sound_vae.pt)")
+    parser.add_argument("--class", dest="classes", type=class_row, nargs="+", default=[], metavar="CLASS",
+                        help="Kick, Snare, ... (default: all; with --like and --between, the files' own)")
+    parser.add_argument("--n", type=number(int, 1, 100_000), help="sounds a class (default: 16, or 1 of each class)")
+    parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of codes and noise (default: 0)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--at", type=number(float, -100, 100), nargs="+", metavar="Z",
+                        help="the first numbers of a code; the others are 0")
+    source.add_argument("--like", type=Path, metavar="FILE", help="vary a sound around its code")
+    source.add_argument("--between", type=Path, nargs=2, metavar="FILE", help="go from one sound to another")
+    parser.add_argument("--spread", type=number(float, 0, 1),
+                        help="how far to vary: 0 is the sound itself, 1 any of its class (default: 0.5, with --at 0)")
+    parser.add_argument("--steps", type=number(int, 2, 1000), default=8, help="of --between (default: 8)")
+    parser.add_argument("--quality", choices=tuple(QUALITIES), default="fine",
+                        help="of the search for the phase: best takes seconds a sound (default: fine)")
+    return parser
 
 
-def generate(folder, path, classes=(), n=None, seed=0, at=None, like=None, spread=None, between_files=None, steps=8,
-             quality="fine"):
-    """Make sounds and write them into a folder, as WAV files with one figure: what `train_audio.py --generate` does.
-
-    path: of the model. classes: rows; none for all, or for the class that a file's name or the model says. n: sounds a
-    class. at: the first numbers of a code, the others 0. like: a sound file; from its code, spread 0 gives the sound
-    itself and 1 any of its class. between_files: two sound files, and `steps` sounds from one to the other.
-
-    Returns {"files": [paths], "samples": (B, samples), "weights": (B, 8)}.
-    """
-    model = load_sound_model(path)
-    if between_files:
-        ends = [encode_file(model, file, row) for file, row in
-                zip(between_files, (classes[0], classes[-1]) if classes else map(class_by_name, between_files))]
-        codes, numbers = between(ends[0][0], ends[1][0], steps), [0] * steps  # one noise for all
-        share = torch.linspace(0, 1, steps)[:, None]
-        weights = (1 - share) * class_weights(ends[0][1], 1) + share * class_weights(ends[1][1], 1)
-        names = [f"{INSTRUMENTS[ends[0][1]]}_to_{INSTRUMENTS[ends[1][1]]}_{i + 1:03d}" for i in range(steps)]
-    else:
-        centre, spread = None, spread if spread is not None else 0.0 if at else 0.5
-        if like:
-            centre, row = encode_file(model, like, classes[0] if classes else class_by_name(like))
-            classes = [row]
-        elif at:
-            if len(at) > model.latent:
-                raise ValueError(f"--at: expected at most {model.latent} numbers, found {len(at)}")
-            centre = torch.tensor([*at, *[0.0] * (model.latent - len(at))])
-        rows = classes or range(len(INSTRUMENTS))
-        n = n or (1 if at else 16 if classes else 1)
-        # the first of each class is that of the kit, and more sounds or classes leave those that were there
-        numbers = [len(INSTRUMENTS) * i + row for row in rows for i in range(n)]
-        codes = random_codes(model, len(numbers), seed, numbers)
-        if centre is not None:
-            codes = (1 - spread**2) ** 0.5 * centre + spread * codes
-        weights = class_weights(torch.tensor(numbers) % len(INSTRUMENTS), len(numbers))
-        names = [f"{INSTRUMENTS[row]}_{i + 1:03d}" if n > 1 else INSTRUMENTS[row] for row in rows for i in range(n)]
-    made = sounds(model, codes, weights, seed, numbers, quality)
-    files = [Path(folder) / f"{name}.wav" for name in names]
-    for file, sound in zip(files, made):
-        save_audio(file, sound, model.sound["rate"])
-    draw_sounds(model, made, names, Path(folder) / "sounds.png")
-    return {"files": files, "samples": made, "weights": weights}
+def class_row(text):
+    """An argparse type: the row that a class name means, as a folder's name would (Snare, sd, closed hat, ...)."""
+    row = class_from_name(text)
+    if row is None:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
+    return row
 
 
-def class_by_name(path):
-    """The row that a sound file's name or its folder's says, or None."""
+def class_of_file(path):
+    """The row that the name of a sound file or of its folder means, or None."""
     path = Path(path).resolve()
     row = class_from_name(path.stem)
     return class_from_name(path.parent.name) if row is None else row
 
 
+@dataclass
+class Batch:
+    """Sounds to be made: codes (B, latent), class weights (B, 8), numbers of their noise, names of their files."""
+
+    codes: torch.Tensor
+    weights: torch.Tensor
+    numbers: list
+    names: list
+
+
+def around(model, rows, n, seed, centre=None, spread=1.0):
+    """n sounds of each row at random codes, or `spread` around a code `centre` (latent,): a Batch."""
+    # the first of each class is that of the kit, and more sounds or classes leave those that were there
+    numbers = [len(INSTRUMENTS) * i + row for row in rows for i in range(n)]
+    codes = random_codes(model, len(numbers), seed, numbers)
+    if centre is not None:
+        codes = (1 - spread**2) ** 0.5 * centre + spread * codes
+    names = [f"{INSTRUMENTS[row]}_{i + 1:03d}" if n > 1 else INSTRUMENTS[row] for row in rows for i in range(n)]
+    return Batch(codes, class_weights(torch.tensor(numbers) % len(INSTRUMENTS), len(numbers)), numbers, names)
+
+
+def between(model, files, rows, steps):
+    """`steps` sounds from one file to the other, with one noise for all; rows None: the classes the model finds."""
+    (start, first), (end, last) = (encode_file(model, file, row) for file, row in zip(files, rows))
+    share = torch.linspace(0, 1, steps)[:, None]
+    weights = (1 - share) * class_weights(first, 1) + share * class_weights(last, 1)  # (steps, 8)
+    names = [f"{INSTRUMENTS[first]}_to_{INSTRUMENTS[last]}_{i + 1:03d}" for i in range(steps)]
+    return Batch(slerp(start, end, steps), weights, [0] * steps, names)
+
+
+def plan(model, arguments):
+    """The sounds that the command line asks for: a Batch. Raises ValueError, naming the option."""
+    rows, spread = arguments.classes, arguments.spread
+    if arguments.between:
+        if len(rows) > 2:
+            raise ValueError(f"--class: expected one or two for --between, found {len(rows)}")
+        rows = (rows[0], rows[-1]) if rows else [class_of_file(file) for file in arguments.between]
+        return between(model, arguments.between, rows, arguments.steps)
+    if arguments.like:
+        centre, row = encode_file(model, arguments.like, rows[0] if rows else class_of_file(arguments.like))
+        return around(model, [row], arguments.n or 16, arguments.seed, centre, 0.5 if spread is None else spread)
+    if arguments.at:
+        if len(arguments.at) > model.latent:
+            raise ValueError(f"--at: expected at most {model.latent} numbers, found {len(arguments.at)}")
+        centre = torch.tensor([*arguments.at, *[0.0] * (model.latent - len(arguments.at))])
+        return around(model, rows or range(len(INSTRUMENTS)), arguments.n or 1, arguments.seed, centre, spread or 0.0)
+    return around(model, rows or range(len(INSTRUMENTS)), arguments.n or (16 if rows else 1), arguments.seed)
+
+
 def draw_sounds(model, samples, names, path, columns=8):
-    """A grid of spectrograms of sounds (B, samples), for the first 64 of them."""
+    """A grid of the spectrograms of sounds (B, samples), for the first 64 of them."""
     level, _ = to_decibels(model.transform.forward(samples[:64]).abs(), model.sound["floor_db"])
     parts = [slice(i, i + columns) for i in range(0, len(level), columns)]
     draw_pictures([list(level[part].numpy()) for part in parts], [names[part] for part in parts], path,
                   low=model.sound["floor_db"])
 
 
-def class_named(text):
-    """An argparse type: the row that a name means, as a folder's name would (Snare, sd, closed hat, ...)."""
-    row = class_from_name(text)
-    if row is None:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
-    return row
+def main(argv=None):
+    """Make and write the sounds; returns {"files": [paths], "samples": (B, samples), "weights": (B, 8)}."""
+    arguments = make_parser().parse_args(argv)
+    model = load_sound_model(arguments.model)
+    batch = plan(model, arguments)
+    made = synthesise(model, batch.codes, batch.weights, arguments.seed, batch.numbers, arguments.quality)
+    files = [arguments.folder / f"{name}.wav" for name in batch.names]
+    for file, sound in zip(files, made):
+        save_audio(file, sound, model.sound["rate"])
+    draw_sounds(model, made, batch.names, arguments.folder / "sounds.png")
+    print(f"{arguments.folder}: {len(files)} sounds, {files[0].name} to {files[-1].name}, and sounds.png")
+    return {"files": files, "samples": made, "weights": batch.weights}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -7,13 +7,8 @@
     python train_audio.py --data results                  # the .npy that audio2nsgt.py wrote
     python train_audio.py --run-folder runs/audio --resume
 
-    python train_audio.py --generate my_kit --seed 3                                    # eight sounds, one a class
-    python train_audio.py --generate snares --run runs/audio --class Snare --n 16 --seed 1
-    python train_audio.py --generate near --like my_snare.wav --spread 0.3              # sounds around one of yours
-    python train_audio.py --generate morph --between kick.wav clap.wav --steps 8        # from one sound to another
-
 The run folder it names holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png, samples.png
-and WAV files; python evaluate.py RUN prints its numbers.
+and WAV files; python evaluate.py RUN prints its numbers, python generate_sounds.py OUT --model RUN makes sounds.
 """
 
 import shlex
@@ -26,21 +21,19 @@ from command_line import Parser, number, run
 import numpy as np
 import torch
 
-import generate_sounds
 import models
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
-from generate_sounds import class_named
 from learning import run_folder, training
 from learning.figures import draw_curves, draw_latent, draw_pictures
 from learning.training import add_arguments, fit_options
 from models import ConvVAE
-from sounds.calibration import class_levels, codes_by_side, fit_ends, fit_prior
-from sounds.codes import encode, random_codes, attach_transform
+from sounds.calibration import calibrate_durations, codes_by_side, fit_prior, measure_class_levels
+from sounds.codes import attach_transform, encode, random_codes
 from sounds.dataset import split_by_machine
 from sounds.spectrograms import FLOOR_DB, load_spectrograms, make_augmentation
-from sounds.synthesis import sounds
+from sounds.synthesis import synthesise
 
 HERE = Path(__file__).resolve().parent
 
@@ -69,38 +62,8 @@ def make_parser():
     group.add_argument("--start-from", type=Path, metavar="CHECKPOINT", help="go on from a trained model's weights")
     group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
                        help="of convolutions in training (default auto: bfloat16 where the processor has it)")
-    group = parser.add_argument_group("sounds from a trained model (--seed and --run-folder count here too)")
-    group.add_argument("--generate", type=Path, metavar="FOLDER",
-                       help="train nothing: write WAV files and sounds.png, by the model of --run-folder or --run (a "
-                       "run's folder, or a .pt; default pretrained/sound_vae.pt)")
-    group.add_argument("--class", dest="classes", type=class_named, nargs="+", default=[], metavar="CLASS",
-                       help="Kick, Snare, ... (default: all; with --like and --between, the sounds' own)")
-    group.add_argument("--n", type=number(int, 1, 100_000), help="sounds a class (default 16, or 1 of each)")
-    source = group.add_mutually_exclusive_group()
-    source.add_argument("--at", type=number(float, -100, 100), nargs="+", metavar="Z",
-                        help="the first numbers of a code; the others are 0")
-    source.add_argument("--like", type=Path, metavar="FILE", help="vary a sound around its code")
-    source.add_argument("--between", type=Path, nargs=2, metavar="FILE", help="go from one sound to another")
-    group.add_argument("--spread", type=number(float, 0, 1),
-                       help="how far to vary: 0 is the sound itself, 1 any of its class (default: 0.5, with --at 0)")
-    group.add_argument("--quality", choices=("fast", "fine", "best"), default="fine",
-                       help="of the search for the phase: best takes seconds a sound (default fine)")
-    group.add_argument("--steps", type=number(int, 2, 1000), default=8, help="of --between (default 8)")
     add_arguments(parser, epochs=40, batch_size=16, learning_rate=1e-3, beta=4.0)
     return parser
-
-
-def generate(arguments):
-    """What --generate asks for; returns the dictionary of sound_model.generate."""
-    if arguments.between and len(arguments.classes) > 2:
-        raise ValueError(f"--class: expected one or two for --between, found {len(arguments.classes)}")
-    result = generate_sounds.generate(
-        arguments.generate, arguments.run or HERE / "pretrained" / "sound_vae.pt", arguments.classes, arguments.n,
-        arguments.seed, arguments.at, arguments.like, arguments.spread, arguments.between, arguments.steps,
-        arguments.quality)
-    print(f"{arguments.generate}: {len(result['files'])} sounds, {result['files'][0].name} to "
-          f"{result['files'][-1].name}, and sounds.png")
-    return result
 
 
 def load_data(arguments, settings):
@@ -127,13 +90,7 @@ def load_data(arguments, settings):
 
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.generate:
-        return generate(arguments)
-    if arguments.classes or arguments.n or arguments.at or arguments.like or arguments.between:
-        parser.error("--class, --n, --at, --like, --between: need --generate FOLDER")
-
+    arguments = make_parser().parse_args(argv)
     for name in ("data", "also"):  # kept in the run, for evaluate.py from any folder
         value = getattr(arguments, name)
         setattr(arguments, name, [str(Path(path).resolve()) for path in value] if name == "also"
@@ -149,7 +106,7 @@ def main(argv=None):
     else:
         mean, deviation = round(float(levels.mean()), 3), round(float(levels.std()), 3)
     sound = dict(settings=data["settings"], samples=data["samples"], floor_db=FLOOR_DB, relative=True, mean=mean,
-                 deviation=deviation, classes=list(INSTRUMENTS), **class_levels(data, sides["train"]))
+                 deviation=deviation, classes=list(INSTRUMENTS), **measure_class_levels(data, sides["train"]))
 
     def normalised(pictures):
         return ((torch.as_tensor(pictures).float() - mean) / deviation).half()
@@ -179,8 +136,8 @@ def main(argv=None):
     history = training.fit(
         model, train, x["validation"], folder, train_condition={"label": train_labels},
         validation_condition={"label": labels["validation"]},
-        prepare=make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds", keep={"sound": sound},
-        **fit_options(arguments))
+        prepare=make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds",
+        keep={"sound": sound}, **fit_options(arguments))
     if first:
         finish(folder, x, labels, data, sides, history)
         best = max(history, key=lambda record: record["validation_elbo"])
@@ -197,7 +154,8 @@ def finish(folder, x, labels, data, sides, history):
     model = models.build_model(content, folder)
     codes = codes_by_side(model, x, labels)
     fit_prior(model, codes)
-    content["sound"].update(fit_ends(model, content["sound"], x["train"], labels["train"], data, sides["train"]))
+    content["sound"].update(calibrate_durations(model, content["sound"], x["train"], labels["train"], data,
+                                                sides["train"]))
     content = {name: value for name, value in content.items() if name not in ("class", "config", "weights", "map")}
     checkpoint.save_checkpoint(folder / "best.pt", model, half=True, **content)
     draw_curves(history, folder / "curves.png", unit="sound")
@@ -244,9 +202,9 @@ def write_examples(model, originals, labels, folder, each=4, seed=0):
         code, _ = encode(model, originals[i], int(labels[i]))
         save_audio(Path(folder) / f"{name}_original.wav", originals[i], model.sound["rate"], subtype="FLOAT")
         save_audio(Path(folder) / f"{name}_reconstruction.wav",
-                   sounds(model, code[None], int(labels[i]), seed, [place], "fine")[0], model.sound["rate"])
+                   synthesise(model, code[None], int(labels[i]), seed, [place], "fine")[0], model.sound["rate"])
     rows = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
-    made = sounds(model, random_codes(model, len(rows), seed), rows, seed, quality="fine")
+    made = synthesise(model, random_codes(model, len(rows), seed), rows, seed, quality="fine")
     for i, sound in enumerate(made):
         save_audio(Path(folder) / f"sample_{INSTRUMENTS[rows[i]]}_{i % each + 1}.wav", sound, model.sound["rate"])
 

@@ -140,10 +140,10 @@ def sound_table(model, sounds, labels):
     for name, options in ways.items():
         if "unknown" in name:
             model.sound = {key: value for key, value in sound.items() if key != "end"}
-        found = synthesis.sounds(model, codes, torch.as_tensor(labels), **options)
+        found = synthesis.synthesise(model, codes, torch.as_tensor(labels), **options)
         model.sound = sound
         levels = levels_db(found, transform)
-        wanted = np.array(synthesis.class_levels(model))[labels]
+        wanted = np.array(synthesis.target_levels(model))[labels]
         rows.append((name, float((levels - truth).square().mean((1, 2)).sqrt().mean()),
                      np.abs(decay_curves(found, rate) - curves).mean(),
                      float(flicker(levels, transform)[:, high].mean()),
@@ -172,9 +172,9 @@ def speed_table(model, count):
     labels = torch.arange(count) % len(INSTRUMENTS)
     codes = random_codes(model, count)
     long = count * model.sound["samples"] / model.sound["rate"]
-    rows = [("a kit of eight", *timed(lambda: kits.kit(model, 1)), 8 * long / count)]
+    rows = [("a kit of eight", *timed(lambda: kits.generate_kit(model, 1)), 8 * long / count)]
     for quality in ("fast", "fine"):
-        seconds = timed(lambda: synthesis.sounds(model, codes, labels, quality=quality))
+        seconds = timed(lambda: synthesis.synthesise(model, codes, labels, quality=quality))
         rows.append((f"{count} sounds, {quality}", *seconds, long))
     print("\n| what | wall s | processor s | times real time |\n|---|---|---|---|")
     for name, wall, processor, length in rows:

@@ -22,9 +22,10 @@ def duration_of(samples, rate):
 
 
 def fit_duration_regression(features, ends, length, seed=0, steps=400):
-    """Fit the regression: end_features (n, features) of sounds that end at samples (n,) of `length`.
+    """Fit the regression: duration_features (n, features) of sounds that end at samples (n,) of `length`.
 
-    Returns plain tensors for a checkpoint, that `read_ends` takes: a net with one hidden layer, on the log of the end.
+    Returns plain tensors for a checkpoint, that `regress_durations` takes: a net with one hidden layer, on
+    the log of the end.
     """
     ends = torch.as_tensor(ends, dtype=torch.float32)
     fitted = {"centre": features.mean(0), "scale": features.std(0, correction=0) + 1.0, "middle": ends.log2().mean(),
@@ -44,7 +45,7 @@ def fit_duration_regression(features, ends, length, seed=0, steps=400):
     return {**fitted, **dict(zip(names, (weights.detach() for weights in net.parameters())))}
 
 
-def class_levels(data, index):
+def measure_class_levels(data, index):
     """The level of each class's sounds, {"levels": [dB] * 8}, where there are sounds to measure."""
     if data["sounds"] is None:
         return {}
@@ -96,7 +97,7 @@ def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
     return best[0]
 
 
-def fit_ends(model, sound, x, labels, data, index, most=2000):
+def calibrate_durations(model, sound, x, labels, data, index, most=2000):
     """What reads the end of a sound from its picture, {"end": weights}: see resynthesis.py; {} without the sounds.
 
     It learns from pictures as they are and as the model makes them, of training sounds alone.
@@ -109,7 +110,7 @@ def fit_ends(model, sound, x, labels, data, index, most=2000):
     with torch.no_grad():
         for part in chosen.split(32):
             pictures = x[part].float(), model.picture(model.encode(x[part], label=labels[part])[0], label=labels[part])
-            features.append(torch.stack([synthesis.end_features(synthesis.to_magnitude(model, picture),
+            features.append(torch.stack([synthesis.duration_features(synthesis.to_magnitude(model, picture),
                                                                   model.transform) for picture in pictures]))
     ends = [duration_of(data["sounds"][index[i]], sound["settings"]["rate"]) for i in chosen.tolist()]
     return {"end": fit_duration_regression(torch.cat(features, 1).flatten(0, 1), ends + ends, sound["samples"])}

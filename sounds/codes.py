@@ -92,7 +92,7 @@ def encode(model, samples, label=None):
     return model.code(picture, label=torch.tensor([label]))[0], label
 
 
-def between(start, end, steps):
+def slerp(start, end, steps):
     """Codes from one to the other, both included, at even angles and with lengths in between: (steps, latent).
 
     A straight line would pass nearer to 0 than codes of many dimensions ever lie (Shoemake 1985, slerp).

@@ -10,7 +10,7 @@ from formats.activation_matrix import INSTRUMENTS
 from formats.audio import SUFFIXES, load_audio, resample
 from sounds import codes
 from sounds.codes import random_codes
-from sounds.synthesis import sounds
+from sounds.synthesis import synthesise
 
 SAMPLE_RATE = 44100
 KIT = ROOT / "dataset_audio" / "kit"
@@ -64,13 +64,13 @@ def check_rate(sample_rate):
         raise ValueError(f"sample_rate: expected 1000 to 1000000 Hz, found {sample_rate}")
 
 
-def kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
+def generate_kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
     """Eight sounds by seed, one a row, as sequencer.load_kit gives them: float32 arrays at `sample_rate`.
 
     What lies above half of the model's own rate stays silent.
     """
     rows = torch.arange(len(INSTRUMENTS))
-    made = sounds(model, random_codes(model, len(rows), seed), rows, seed, quality=quality)
+    made = synthesise(model, random_codes(model, len(rows), seed), rows, seed, quality=quality)
     return with_headroom([resample(sound, model.sound["rate"], sample_rate) for sound in made])
 
 
@@ -79,4 +79,4 @@ def open_kit(path, seed):
     if path.suffix != ".pt" and not (path / "best.pt").is_file():
         return load_kit(path)
 
-    return kit(codes.load_sound_model(path), seed)
+    return generate_kit(codes.load_sound_model(path), seed)

@@ -1,7 +1,7 @@
 """How good a model of sound pictures is: numbers and pictures in, measures out; evaluate.py prints them.
 
 Pictures are in dB re the loudest point of each sound, from the floor (-60) to 0: (n, bands, frames). What the grain of
-noise would blur (distances between sounds, the classifier) is measured on pictures seen coarsely, see `coarse`.
+noise would blur (distances between sounds, the classifier) is measured on pictures seen coarsely, see `downsample`.
 """
 
 import math
@@ -12,12 +12,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from formats.activation_matrix import INSTRUMENTS
-from learning import training
-from learning.bounds import codes_report
-from sounds import synthesis
-from sounds.codes import random_codes, attach_transform
+from sounds.codes import attach_transform, random_codes
 from sounds.dataset import split_by_machine
 from sounds.spectrograms import load_spectrograms, spectrograms_of
+from sounds.synthesis import synthesise
 
 PIXELS = (52, 20)  # of a coarse picture
 COSINES = ((64, 16), (128, 40))  # how smooth sounds are: the distance that so many cosines of their own leave
@@ -50,7 +48,7 @@ def principal_components(train, test, counts, linear=False):
     return {count: log_spectral_distance(test, projected(count)) for count in (0, *counts)}
 
 
-def cosines(pictures, counts):
+def dct_distance(pictures, counts):
     """Distances of pictures from what their own lowest cosines keep, counts = (over bands, over frames): (n,).
 
     No code learned here, but a measure of how much of a picture is smooth: (64, 16) is 1,024 numbers a sound.
@@ -77,7 +75,7 @@ def distances(one, other):
     return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist") / one.shape[1] ** 0.5
 
 
-def coarse(pictures):
+def downsample(pictures):
     """Pictures (n, bands, frames) in dB, seen coarsely: (n, *PIXELS)."""
     return torch.cat([F.adaptive_avg_pool2d(part.float()[:, None], PIXELS)[:, 0] for part in pictures.split(256)])
 
@@ -176,12 +174,13 @@ def not_finite(model, count, scale, seed=0, classes=8):
     return bad
 
 
-def measure(model, train, test, to_decibels, normalised, make, seed=0, draws=10_000, components=(), each=100,
-            most=800):
+def measure(model, train, test, to_decibels, normalised, make, codes_report, seed=0, draws=10_000, components=(),
+            each=100, most=800):
     """All measures of a model, on (pictures in dB, labels) of training and of unseen machines: a dictionary.
 
     to_decibels: a model's pictures to dB, within the floor; normalised: the way back. make(labels, seed): a generated
-    sound of each label, as its coarse picture. components: further numbers of principal components to compare with.
+    sound of each label, as its coarse picture. codes_report(model, x, labels): what the codes carry.
+    components: further numbers of principal components to compare with.
     each: sounds of a class that are generated; most: of the training sounds that stand in for all, and of those made
     beside them, as many of each class.
     """
@@ -190,7 +189,7 @@ def measure(model, train, test, to_decibels, normalised, make, seed=0, draws=10_
     x = normalised(test_pictures)
     distance = log_spectral_distance(test_pictures, reconstructed(model, x, test_labels, to_decibels))
     baselines = principal_components(train_pictures, test_pictures, sorted({model.latent, *components}))
-    seen, unseen = coarse(train_pictures), coarse(test_pictures)
+    seen, unseen = downsample(train_pictures), downsample(test_pictures)
     nearest = distances(unseen, seen).argmin(1)
     result = {
         "sounds": {"train": len(train_pictures), "unseen": len(test_pictures)},
@@ -200,7 +199,7 @@ def measure(model, train, test, to_decibels, normalised, make, seed=0, draws=10_
         "components_db": {count: values.mean().item() for count, values in baselines.items()},
         "linear_components_db": {count: values.mean().item() for count, values in principal_components(
             train_pictures, test_pictures, sorted({model.latent, *components}), linear=True).items()},
-        "cosines_db": {f"{bands} x {frames}": cosines(test_pictures, (bands, frames)).mean().item()
+        "cosines_db": {f"{bands} x {frames}": dct_distance(test_pictures, (bands, frames)).mean().item()
                        for bands, frames in COSINES},
         "nearest_db": log_spectral_distance(test_pictures, train_pictures[nearest]).mean().item(),
         "codes": codes_report(model, x, test_labels)}
@@ -264,11 +263,11 @@ def report(result):
            ", ".join(f"{count} at scale {scale}" for scale, count in result["not_finite"].items()))
 
 
-def evaluate_sounds(arguments, content, model):
-    """What evaluate.py does with a model of sounds: measure, print, write JSON; gives the numbers.
+def evaluate_sounds(arguments, content, model, codes_report):
+    """What evaluate.py does with a model of sounds: the numbers, a dictionary; `report` makes lines of it.
 
     Unseen machines are those that its training kept for the test, by its seed; arguments, content: evaluate.py's
-    options and the checkpoint.
+    options and the checkpoint; codes_report: that of learning.bounds.
     """
     trained, sound = content.get("arguments", {}), content.get("sound")
     path = arguments.data or trained.get("data")
@@ -285,21 +284,15 @@ def evaluate_sounds(arguments, content, model):
     def make(labels, seed):
         """Finished sounds of the model, seen as the real ones are: their own pictures, coarsely."""
         codes = random_codes(model, len(labels), seed)
-        samples = synthesis.sounds(model, codes, labels, seed)
-        return coarse(torch.as_tensor(spectrograms_of(samples, sound["settings"], sound["floor_db"])))
+        samples = synthesise(model, codes, labels, seed)
+        return downsample(torch.as_tensor(spectrograms_of(samples, sound["settings"], sound["floor_db"])))
 
     model = attach_transform(model, sound, arguments.run)
     pictures, labels = torch.as_tensor(data["pictures"]), torch.as_tensor(data["labels"]).long()
     result = measure(
         model, *((pictures[sides[side]], labels[sides[side]]) for side in ("train", "test")),
         lambda x: (x * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0),
-        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], make, arguments.seed,
+        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], make, codes_report, arguments.seed,
         draws=arguments.draws, components=(32, 128))
-    result = {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
-              "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}
-    print("\n".join(report(result)))
-    beside = arguments.run / "evaluation.json" if arguments.run.is_dir() else \
-        arguments.run.with_name(f"{arguments.run.stem}_evaluation.json")
-    training.write_json(arguments.json or beside, result)
-    print(f"written: {arguments.json or beside}")
-    return result
+    return {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
+            "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}

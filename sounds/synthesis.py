@@ -7,10 +7,10 @@ What makes a drawn magnitude unlike one of a real sound, and what is done about 
 
 - It is a mean, and so it is smooth where real noise flickers; no noise has such a magnitude, only a chirp has. So the
   grain of a white noise is laid over it, where real one-shots are noisy (`add_residual_noise`).
-- One-shots start at sample 0, all partials together: phases of tones that start there (`tonal_phase`) are near the truth
-  before the first iteration, and noise brings its own; so few iterations are enough.
+- One-shots start at sample 0, all partials together: phases of tones that start there (`tonal_phase`) are near the
+  truth before the first iteration, and noise brings its own; so few iterations are enough.
 - Low bands blur time by a quarter of a second, and round the transform's circle, the end is just before the beginning.
-  A small regression, fitted to training sounds, reads from the picture where the sound ends (`fit_duration_regression`); the search
+  A small regression, fitted to training sounds, reads from the picture where the sound ends; the search
   for the phase then holds the rest at silence, as a known support: faster, and with no rumble before and after.
 """
 
@@ -54,14 +54,14 @@ def magnitudes(model, codes, label):
     return to_magnitude(model, model.decode(codes, label=class_weights(label, len(codes))))
 
 
-def ends_of(model, magnitude):
+def predict_durations(model, magnitude):
     """Where sounds end, in samples, after the checkpoint's regression: (B, bands, frames) -> (B,)."""
     if "end" not in model.sound:
         return torch.full((len(magnitude),), float(model.transform.Ls))
-    return read_ends(model.sound["end"], end_features(magnitude, model.transform))
+    return regress_durations(model.sound["end"], duration_features(magnitude, model.transform))
 
 
-def class_levels(model):
+def target_levels(model):
     """The level of each class (see resynthesis.level_db): that of its training sounds, all lowered alike to LEVEL.
 
     So much room a peak needs: else the loudest would be lowered alone, and the balance of the classes lost.
@@ -70,20 +70,20 @@ def class_levels(model):
     return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
 
 
-def sounds(model, codes, label, seed=0, numbers=None, quality="fast", workers=2, grain=True):
+def synthesise(model, codes, label, seed=0, numbers=None, quality="fast", workers=2, grain=True):
     """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
 
     label: see class_weights. seed, numbers: of the noise in each, as of random_codes. quality: of
     resynthesis.QUALITIES. workers: groups of sounds that are worked on at the same time. grain: of noise, see there.
     """
     weights = class_weights(label, len(codes))
-    levels = (weights * torch.tensor(class_levels(model))).sum(1) / weights.sum(1)
+    levels = (weights * torch.tensor(target_levels(model))).sum(1) / weights.sum(1)
     size, numbers = group_size(model.transform), range(len(codes)) if numbers is None else numbers
 
     def make(group):
         full = [*group, *[group[-1]] * (size - len(group))]  # so that rounding is the same in any company
         picture = magnitudes(model, codes[full], weights[full])
-        ends = ends_of(model, picture)[:len(group)]
+        ends = predict_durations(model, picture)[:len(group)]
         noise = torch.cat([torch.randn(1, model.transform.Ls, generator=seeded_generator(seed, numbers[i], 1))
                            for i in group]) if grain else None
         signals = reconstruct(picture[:len(group)], model.transform, noise, quality, ends,
@@ -235,7 +235,7 @@ def tonality(magnitude, transform, every=8):
     return share.repeat_interleave(every, -1)[..., :magnitude.shape[-1]]
 
 
-def end_features(magnitude, transform):
+def duration_features(magnitude, transform):
     """What the end is read from: dB re the loudest, by octave and time.  (B, bands, frames) -> (B, features)"""
     inside = np.digitize(np.abs(transform.frequencies), END_BANDS_HZ) - 1
     power = torch.stack([magnitude[:, torch.as_tensor(inside == octave)].square().mean(1)
@@ -244,7 +244,7 @@ def end_features(magnitude, transform):
     return torch.nn.functional.adaptive_avg_pool1d(level, END_FRAMES).flatten(1)
 
 
-def read_ends(fitted, features, margin=0.25):
+def regress_durations(fitted, features, margin=0.25):
     """Where sounds end, in samples, by a `fitted` regression: (n, features) -> (n,). margin: octaves to be safe."""
     x = (features - fitted["centre"]) / fitted["scale"]
     x = torch.nn.functional.silu(x @ fitted["hidden"].T + fitted["hidden_bias"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learning import bounds
-from sounds.metrics import (PIXELS, accuracy, cosines, distances, frechet_distance, log_spectral_distance,
+from sounds.metrics import (PIXELS, accuracy, dct_distance, distances, frechet_distance, log_spectral_distance,
                             mean_pairwise, nearest_distance, not_finite, principal_components, share_nearer,
                             train_classifier)
 
@@ -67,9 +67,9 @@ def test_principal_components_are_those_of_an_exact_decomposition(linear):
 def test_cosines_keep_a_smooth_picture_and_lose_a_rough_one():
     band, frame = np.cos(np.pi * 3 * (np.arange(56) + 0.5) / 56), np.cos(np.pi * 2 * (np.arange(24) + 0.5) / 24)
     smooth = torch.tensor(-30 + 20 * band[:, None] * frame, dtype=torch.float32)[None]
-    assert cosines(smooth, (8, 4)).max() < 1e-3
-    assert cosines(pictures(), (8, 4)).min() > 10
-    assert cosines(pictures(), SHAPE).max() < 1e-3
+    assert dct_distance(smooth, (8, 4)).max() < 1e-3
+    assert dct_distance(pictures(), (8, 4)).min() > 10
+    assert dct_distance(pictures(), SHAPE).max() < 1e-3
 
 
 def test_nearest_and_pairwise_distances_by_hand():

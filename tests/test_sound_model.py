@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import Activation_Matrix_To_Sound
-import train_audio
+import generate_sounds
 from audio2nsgt import make_transform
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
@@ -18,7 +18,7 @@ from griffin_lim import convergence
 from instrument import sequencer
 from models import BernoulliVAE, ConvVAE
 from sounds import calibration, kits, synthesis
-from sounds.codes import between, encode_file, load_sound_model, random_codes, attach_transform
+from sounds.codes import attach_transform, encode_file, load_sound_model, random_codes, slerp
 from sounds.spectrograms import to_decibels
 from transforms import phase_retrieval
 
@@ -257,13 +257,13 @@ def test_the_end_is_read_from_pictures_that_were_not_in_the_fit(transform):
     generator = np.random.default_rng(0)
     sounds = np.stack([drum(seed, generator.uniform(0.004, 0.06), generator.uniform(80, 800), generator.uniform(0, 1))
                        for seed in range(240)])
-    features = synthesis.end_features(transform.forward(sounds).abs(), transform)
+    features = synthesis.duration_features(transform.forward(sounds).abs(), transform)
     ends = np.array([calibration.duration_of(sound, RATE) for sound in sounds])
     fitted = calibration.fit_duration_regression(features[:200], ends[:200], SAMPLES)
-    read = synthesis.read_ends(fitted, features[200:], margin=0).numpy()
+    read = synthesis.regress_durations(fitted, features[200:], margin=0).numpy()
     error = np.log2(read / ends[200:])
     assert np.sqrt(np.mean(error**2)) < 0.5 * np.std(np.log2(ends[200:]))
-    assert (read <= SAMPLES).all() and np.isfinite(synthesis.read_ends(fitted, 1e6 * features).numpy()).all()
+    assert (read <= SAMPLES).all() and np.isfinite(synthesis.regress_durations(fitted, 1e6 * features).numpy()).all()
 
 
 def test_end_of_is_where_the_sound_falls_below_40_db():
@@ -277,13 +277,13 @@ def test_end_of_is_where_the_sound_falls_below_40_db():
 def test_sounds_follow_seed_and_number_and_nothing_else(model):
     labels = torch.arange(6)
     codes = random_codes(model, 6, seed=4)
-    whole = synthesis.sounds(model, codes, labels, seed=4)
+    whole = synthesis.synthesise(model, codes, labels, seed=4)
     assert whole.dtype == np.float32 and whole.shape == (6, SAMPLES) and np.abs(whole).max(1).min() > 0.01
-    assert np.array_equal(whole, synthesis.sounds(model, codes, labels, seed=4, workers=1))
+    assert np.array_equal(whole, synthesis.synthesise(model, codes, labels, seed=4, workers=1))
     for i in (0, 5):
         code = random_codes(model, 1, seed=4, numbers=[i])
-        assert np.array_equal(synthesis.sounds(model, code, int(labels[i]), seed=4, numbers=[i])[0], whole[i])
-    assert not np.array_equal(whole, synthesis.sounds(model, codes, labels, seed=5))
+        assert np.array_equal(synthesis.synthesise(model, code, int(labels[i]), seed=4, numbers=[i])[0], whole[i])
+    assert not np.array_equal(whole, synthesis.synthesise(model, codes, labels, seed=5))
     assert not torch.equal(codes, random_codes(model, 6, seed=5))
 
 
@@ -300,15 +300,15 @@ def test_sounds_keep_the_level_of_their_class_and_a_mix_lies_between(model):
     mix = torch.zeros(3, 8)
     mix[0, 0] = mix[1, 7] = 1.0
     mix[2, [0, 7]] = 0.5
-    mixed = synthesis.sounds(model, codes, mix)
+    mixed = synthesis.synthesise(model, codes, mix)
     levels = [synthesis.level_db(sound, RATE) for sound in mixed]
     assert levels == pytest.approx([-12, -19, -15.5], abs=0.02)
-    assert np.array_equal(mixed[0], synthesis.sounds(model, codes[:1], 0)[0])
+    assert np.array_equal(mixed[0], synthesis.synthesise(model, codes[:1], 0)[0])
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e4, 1e30])
 def test_any_finite_code_gives_a_finite_sound(model, scale):
-    made = synthesis.sounds(model, scale * random_codes(model, 4, seed=1), torch.arange(4))
+    made = synthesis.synthesise(model, scale * random_codes(model, 4, seed=1), torch.arange(4))
     assert np.isfinite(made).all() and np.abs(made).max() <= 1
 
 
@@ -318,7 +318,7 @@ def test_any_finite_code_gives_a_finite_sound(model, scale):
     (torch.zeros(1, 3), torch.zeros(1, 8), "weights")])
 def test_what_is_no_code_or_class_is_named(model, codes, label, words):
     with pytest.raises(ValueError, match=words):
-        synthesis.sounds(model, codes, label)
+        synthesis.synthesise(model, codes, label)
 
 
 def test_pictures_at_the_floor_are_silent_and_wild_ones_finite(model):
@@ -329,11 +329,11 @@ def test_pictures_at_the_floor_are_silent_and_wild_ones_finite(model):
 
 
 def test_a_kit_is_eight_sounds_at_the_sequencers_rate_that_leave_room_for_each_other(model):
-    kit = kits.kit(model, seed=2)
+    kit = kits.generate_kit(model, seed=2)
     assert len(kit) == 8 and all(sound.dtype == np.float32 for sound in kit)
     assert all(len(sound) == round(SAMPLES * kits.SAMPLE_RATE / RATE) for sound in kit)
     assert sum(np.abs(sound).max() ** 2 for sound in kit) ** 0.5 <= kits.CEILING + 1e-6
-    again = kits.kit(model, seed=2)
+    again = kits.generate_kit(model, seed=2)
     assert all(np.array_equal(one, two) for one, two in zip(kit, again))
     bars = np.zeros((1, 8, 64), np.uint8)
     bars[:, :, ::8] = 100
@@ -342,13 +342,13 @@ def test_a_kit_is_eight_sounds_at_the_sequencers_rate_that_leave_room_for_each_o
 
 def test_a_morph_goes_evenly_from_one_code_to_the_other():
     start, end = torch.tensor([3.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
-    path = between(start, end, 5)
+    path = slerp(start, end, 5)
     torch.testing.assert_close(path[[0, -1]], torch.stack((start, end)))
     torch.testing.assert_close(path.norm(dim=1), torch.linspace(3, 1, 5))
     angles = torch.atan2(path[:, 1], path[:, 0])
     torch.testing.assert_close(angles, torch.linspace(0, np.pi / 2, 5))
     for other in (start, -start, 0 * start):
-        assert torch.isfinite(between(start, other, 4)).all()
+        assert torch.isfinite(slerp(start, other, 4)).all()
 
 
 # --- files and commands ---
@@ -379,7 +379,7 @@ def sounds_in(folder):
 
 
 def generate(run, folder, *options):
-    result = train_audio.main(["--generate", str(folder), "--run", str(run), *map(str, options)])
+    result = generate_sounds.main([str(folder), "--model", str(run), *map(str, options)])
     made = sounds_in(folder)
     assert sorted(made) == sorted(path.name for path in result["files"]) and (folder / "sounds.png").is_file()
     assert all(rate == RATE and samples.shape == (SAMPLES,) for samples, rate in made.values())
@@ -409,12 +409,12 @@ def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path
         soundfile.write(tmp_path / f"{name}.wav", drum(tone=tone, rate=16000, samples=6000), 16000)
     point = generate(run, tmp_path / "at", "--at", 1, "-0.5", "--class", "Tom")
     assert list(point) == ["Tom.wav"]
-    expected = synthesis.sounds(model, torch.tensor([[1, -0.5, 0]]), 5, numbers=[5], quality="fine")[0]
+    expected = synthesis.synthesise(model, torch.tensor([[1, -0.5, 0]]), 5, numbers=[5], quality="fine")[0]
     np.testing.assert_allclose(point["Tom.wav"][0], expected, atol=2**-23)
     near = generate(run, tmp_path / "like", "--like", tmp_path / "Kick.wav", "--spread", 0, "--n", 2)
     assert set(near) == {"Kick_001.wav", "Kick_002.wav"}
     code, label = encode_file(model, tmp_path / "Kick.wav", 0)
-    expected = synthesis.sounds(model, code[None], label, quality="fine")[0]
+    expected = synthesis.synthesise(model, code[None], label, quality="fine")[0]
     np.testing.assert_allclose(near["Kick_001.wav"][0], expected, atol=2**-23)
     files = tmp_path / "Kick.wav", tmp_path / "Clap.wav"
     morph = generate(run, tmp_path / "between", "--between", *files, "--steps", 3)
@@ -424,11 +424,11 @@ def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path
 
 
 @pytest.mark.parametrize("options, words", [
-    (["--generate", "out", "--class", "Kazoo"], "expected one of Kick"), (["--n", "3"], "need --generate"),
-    (["--generate", "out", "--at", "1", "--like", "x.wav"], "not allowed with")])
+    (["out", "--class", "Kazoo"], "expected one of Kick"), (["--n", "3"], "required: OUT"),
+    (["out", "--at", "1", "--like", "x.wav"], "not allowed with")])
 def test_wrong_options_are_one_line(options, words, capsys):
     with pytest.raises(SystemExit) as exit:
-        train_audio.main(options)
+        generate_sounds.main(options)
     assert exit.value.code == 2 and words in capsys.readouterr().err
 
 
@@ -437,6 +437,8 @@ def test_a_missing_or_silent_sound_is_named(run, tmp_path):
     for name, words in (("none.wav", "none.wav"), ("silent.wav", "found silence")):
         with pytest.raises((ValueError, OSError), match=words):
             generate(run, tmp_path / "out", "--like", tmp_path / name)
+    with pytest.raises(ValueError, match="--class: expected one or two for --between, found 3"):
+        generate(run, tmp_path / "out", "--between", "a.wav", "b.wav", "--class", "sd", "bd", "hh")
     with pytest.raises(ValueError, match="--at: expected at most 3 numbers, found 4"):
         generate(run, tmp_path / "out", "--at", 1, 2, 3, 4)
     assert not (tmp_path / "out").exists()
@@ -449,5 +451,5 @@ def test_a_pattern_plays_with_a_kit_of_a_sound_model(run, model, tmp_path):
     Activation_Matrix_To_Sound.main(["--pattern", str(tmp_path / "bar.npy"), "--kit", str(run), "--seed", "6",
                                      "--wav", str(tmp_path / "bar.wav")])
     samples, rate = soundfile.read(tmp_path / "bar.wav", dtype="float32")
-    expected = sequencer.render(bar, kits.kit(model, seed=6))
+    expected = sequencer.render(bar, kits.generate_kit(model, seed=6))
     np.testing.assert_allclose(samples.reshape(len(samples), -1)[:, 0], expected, atol=1e-4)

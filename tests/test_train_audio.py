@@ -87,7 +87,7 @@ def test_another_rate_and_length_needs_no_other_option(tmp_path, monkeypatch):
                       "--device", "cpu"])
     model = codes.load_sound_model(tmp_path / "run")
     assert model.shape[0] > 150 and model.shape[1] > 600 and model.sound["settings"]["max_freq"] == 22025
-    made = synthesis.sounds(model, torch.zeros(1, 3), 1)
+    made = synthesis.synthesise(model, torch.zeros(1, 3), 1)
     assert made.shape == (1, 44100) and np.isfinite(made).all() and np.abs(made).max() > 0
 
 

@@ -32,9 +32,8 @@ from command_line import Parser, run
 
 # What is called, by what it does: the module whose `main` is given the options.
 SCRIPTS = {"play": "Activation_Matrix_To_Sound", "convert": "Midi_To_Activation_Matrix", "bernoulli": "train_bernoulli",
-           "gaussian": "train_gaussian", "audio": "train_audio", "generate": "train_audio", "transform": "audio2nsgt",
-           "phase": "griffin_lim", "evaluate": "evaluate"}
-GENERATE = "--generate"  # what stands before the folder for generated sounds
+           "gaussian": "train_gaussian", "audio": "train_audio", "generate": "generate_sounds",
+           "transform": "audio2nsgt", "phase": "griffin_lim", "evaluate": "evaluate"}
 
 # The one way past `main`: defaults that no option sets, made smaller, or an evaluation of sounds would take a minute;
 # and the cache of pictures, which would hide what a new code gives: module, function, {argument: value}.
@@ -158,7 +157,7 @@ def played(folder, *options):
 
 def generated(folder, *options, whole=()):
     """Numbers of the sounds that the sound model gives."""
-    call("generate", GENERATE, folder / "made", *options)
+    call("generate", folder / "made", *options)
     return sounds_in(folder / "made", whole)
 
 
