@@ -64,6 +64,11 @@ def gaussian_kl(mean, log_variance):
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
 
 
+def reparametrise(mean, log_variance, eps):
+    """z ~ N(mean, variance) by standard normal noise eps (Kingma and Welling 2014, eq. 10).  -> (..., latent)"""
+    return mean + torch.exp(0.5 * log_variance) * eps
+
+
 def bernoulli_log_likelihood(cells, logits):
     """log p(cells) of 0/1 cells under independent Bernoulli variables given by their logits.  (..., C) -> (...)"""
     return (cells * logits - F.softplus(logits)).sum(-1)
@@ -77,6 +82,7 @@ class VAE(nn.Module):
     """
 
     dropout_units = 0
+    has_auxiliary = False  # does `auxiliary_log_likelihood` give more than zeros?
 
     def parts(self):
         """The weights that are learned apart, as lists: the gradient of each is clipped by itself."""
@@ -104,16 +110,19 @@ class VAE(nn.Module):
         """What else is learned beside the bound, in nats: (B,); zero unless a model says otherwise."""
         return z.new_zeros(len(z))
 
-    def elbo(self, x, eps=None, **condition):
-        """The two terms of the evidence lower bound, log_px - kl, each (B,) in nats.
+    def sample_posterior(self, x, eps=None, **condition):
+        """Codes drawn from q(z | x), and its KL to the prior in nats: (B, *shape) -> (B, latent), (B,).
 
-        log_px is log p(x | z) at z = mean + deviation * eps (the reparametrisation, Kingma and Welling 2014, eq. 10);
-        eps (B, latent) is standard normal: given, or drawn where None; zeros read the mean's code.
+        eps (B, latent): standard normal numbers, drawn where None; zeros give the mean's code.
         """
-        mean, log_variance = self.encode(x, **condition)
+        mean, log_variance = self.encode(x, **condition)                              # (B, latent) each
         eps = torch.randn_like(mean) if eps is None else eps
-        z = mean + torch.exp(0.5 * log_variance) * eps
-        return self.log_likelihood(x, z, **condition), gaussian_kl(mean, log_variance)
+        return reparametrise(mean, log_variance, eps), gaussian_kl(mean, log_variance)
+
+    def elbo(self, x, eps=None, **condition):
+        """The two terms of the evidence lower bound, log_px - kl, each (B,) in nats; eps as in `sample_posterior`."""
+        z, kl = self.sample_posterior(x, eps, **condition)                            # (B, latent), (B,)
+        return self.log_likelihood(x, z, **condition), kl
 
     def log_likelihood_of(self, x, **condition):
         """The function z -> log p(x | z) of these examples: what all codes of a picture share is computed once."""
@@ -121,29 +130,23 @@ class VAE(nn.Module):
 
     def log_weights(self, x, eps, beta=1.0, **condition):
         """log of p(x | z) (p(z) / q(z | x))^beta at k codes per example: eps (k, B, latent) -> (k, B)."""
-        mean, log_variance = self.encode(x, **condition)
-        z = mean + torch.exp(0.5 * log_variance) * eps
+        mean, log_variance = self.encode(x, **condition)                              # (B, latent) each
+        z = reparametrise(mean, log_variance, eps)                                    # (k, B, latent)
         log_prior_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)
         log_likelihood = self.log_likelihood_of(x, **condition)
         return torch.stack([log_likelihood(codes) for codes in z]) + beta * log_prior_ratio
 
+    def importance_weighted_bound(self, x, eps, beta=1.0, **condition):
+        """The bound on log p(x) of Burda et al. 2016, eq. 8, in nats: eps (k, B, latent) -> (B,)."""
+        return torch.logsumexp(self.log_weights(x, eps, beta, **condition), 0) - math.log(len(eps))
+
     @torch.no_grad()
     def log_marginal(self, x, k=500, generator=None, **condition):
-        """The importance-weighted bound on log p(x) with k codes (Burda et al. 2016, eq. 8), in nats: (B, ...) -> (B,).
-
-        It grows with k, in expectation, towards log p(x).
-        """
+        """The importance-weighted bound with k codes, which grows with k towards log p(x): (B, *shape) -> (B,) nats."""
         if k < 1:
             raise ValueError(f"k: expected at least 1 sample, found {k}")
-        mean, log_variance = self.encode(x, **condition)
-        log_likelihood = self.log_likelihood_of(x, **condition)
-        total = torch.full((len(x),), -math.inf, device=mean.device)
-        for _ in range(k):  # one code at a time: memory stays that of one batch
-            eps = torch.randn(len(x), self.latent, generator=generator).to(mean.device)
-            z = mean + torch.exp(0.5 * log_variance) * eps
-            log_prior_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)
-            total = torch.logaddexp(total, log_likelihood(z) + log_prior_ratio)
-        return total - math.log(k)
+        eps = torch.stack([torch.randn(len(x), self.latent, generator=generator) for _ in range(k)])
+        return self.importance_weighted_bound(x, eps.to(next(self.parameters()).device), **condition)
 
     @torch.no_grad()
     def sample(self, n, generator=None, **condition):
@@ -194,6 +197,7 @@ class BernoulliVAE(VAE):
             self.decoder = RasterDecoder(shape, latent + told, width, blocks)
         else:
             raise ValueError(f"decoder: expected independent, causal or raster, found {decoder!r}")
+        self.has_auxiliary = velocities
         self.touch = touch if velocities else 0
         self.touch_encoder = mlp([2 * cells + told, TOUCH_HIDDEN, 2 * touch], make) if self.touch else None
         self.velocity_net = VelocityNet(shape, latent + told + self.touch, rate=dropout) if velocities else None
@@ -273,7 +277,7 @@ class BernoulliVAE(VAE):
             touch, log_variance = self.encode_touch(x, style, dropout, begins)
             cost = (gaussian_kl(touch, log_variance) - TOUCH_FREE).clamp(min=0) * (cells.sum(-1) > 0)
             if uniform is not None:
-                touch = touch + torch.exp(0.5 * log_variance) * torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
+                touch = reparametrise(touch, log_variance, torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6)))
             told = torch.cat([told, touch], -1)
         mean, log_scale = self.velocity_net.distribution(cells, velocities, told, dropped)
         return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1) - cost

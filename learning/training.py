@@ -22,7 +22,6 @@ from command_line import number, replacing
 from formats.checkpoint import load_checkpoint, save_checkpoint
 from learning.optimizers import Optimizers
 from learning.run_folder import alone, versions, write_log
-from models import gaussian_kl
 
 DEFAULTS = dict(epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=0, free_bits=0.0, samples=1, seed=0,
                 device="auto", run=None, optimizer="adamw")
@@ -138,34 +137,42 @@ def learning_rate_at(step, steps, peak):
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))))
 
 
-def loss_terms(model, x, eps, samples, beta, condition):
-    """Per-example terms of the loss, (B,): the log-likelihoods (raised) and the KL (lowered).
+class Step(torch.nn.Module):
+    """The terms of the loss of a batch, as one forward pass: what a training step asks of a model."""
 
-    With several codes an example, the first is the importance-weighted bound, which holds the KL within it.
-    """
-    if samples > 1:
-        log_weights = model.log_weights(x, eps, beta, **condition)                   # (k, B)
-        bound = torch.logsumexp(log_weights, 0) - math.log(samples)
-        mean, log_variance = model.encode(x, **condition)
-        z = mean + torch.exp(0.5 * log_variance) * eps[0]
-        return bound, bound.new_zeros(len(x)), model.auxiliary_log_likelihood(x, z, **condition)
-    mean, log_variance = model.encode(x, **condition)
-    z = mean + torch.exp(0.5 * log_variance) * eps[0]
-    return (model.log_likelihood(x, z, **condition), gaussian_kl(mean, log_variance),
-            model.auxiliary_log_likelihood(x, z, **condition))
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, eps, beta=1.0, **condition):
+        """(log_px, kl, auxiliary log-likelihood) of examples x (B, *shape), each (B,) in nats.
+
+        eps (k, B, latent): with several codes an example, log_px is the importance-weighted bound, which holds the KL.
+        """
+        model = self.model
+        if len(eps) > 1:
+            log_px = model.importance_weighted_bound(x, eps, beta, **condition)
+            kl = torch.zeros_like(log_px)
+        else:
+            log_px, kl = model.elbo(x, eps[0], **condition)
+        if not model.has_auxiliary:
+            return log_px, kl, torch.zeros_like(log_px)
+        with torch.no_grad():  # no code is trained by it
+            z, _ = model.sample_posterior(x, eps[0], **condition)
+        return log_px, kl, model.auxiliary_log_likelihood(x, z, **condition)
 
 
 @torch.no_grad()
 def validate(model, x, condition, seed, device, batch_size=512):
     """Mean (log_px, kl, side log-likelihood) over examples, the noise fixed by the seed so that epochs compare."""
     model.eval()
-    generator = epoch_generator(seed, 0)
+    step, generator = Step(model), epoch_generator(seed, 0)
     totals = torch.zeros(3, dtype=torch.float64)
     for start in range(0, len(x), batch_size):
         batch = x[start:start + batch_size].to(device)
         part = {name: value[start:start + batch_size].to(device) for name, value in condition.items()}
         eps = torch.randn(1, len(batch), model.latent, generator=generator).to(device)
-        totals += torch.stack(loss_terms(model, batch, eps, 1, 1.0, part)).cpu().double().sum(1)
+        totals += torch.stack(step(batch, eps, **part)).cpu().double().sum(1)
     model.train()
     return (totals / len(x)).tolist()
 
@@ -212,6 +219,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     epoch_size = recipe.get("epoch_size", len(train))
     fingerprint = zlib.crc32(train.cpu().contiguous().numpy())  # of the data: a run goes on with what it began with
     model.to(device).train()
+    step_terms = Step(model)
     optimizer = Optimizers(model, optimizer, learning_rate, weight_decay)
     first_epoch, best, history = 1, -math.inf, []
     if resume:
@@ -263,7 +271,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 if model.dropout_units:
                     uniform = torch.rand(len(chosen), model.dropout_units, generator=generator)
                     condition["dropout"] = uniform[mine].to(device)
-                log_px, kl, side = loss_terms(model, x, eps, samples, beta_now, condition)
+                log_px, kl, side = step_terms(x, eps, beta_now, **condition)
                 now = torch.stack([log_px, kl, side]).detach().sum(1)
                 if world > 1:
                     distributed.all_reduce(now)

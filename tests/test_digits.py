@@ -103,13 +103,13 @@ def test_a_run_that_failed_and_was_resumed_equals_one_that_was_not(tmp_path, mon
     script, arguments = COMMANDS[name]
     arguments = [*arguments, "--epochs", "3", "--seed", "7"]
     script.main([*arguments, "--run-folder", str(tmp_path / "whole")])
-    calls, loss_terms = itertools.count(1), training.loss_terms
+    calls, forward = itertools.count(1), training.Step.forward
 
-    def fail(*arguments):
+    def fail(*arguments, **condition):
         if next(calls) == 6:  # an epoch of 20 digits has three steps and one of validation
             raise Stop
-        return loss_terms(*arguments)
-    monkeypatch.setattr(training, "loss_terms", fail)
+        return forward(*arguments, **condition)
+    monkeypatch.setattr(training.Step, "forward", fail)
     with pytest.raises(Stop):
         script.main([*arguments, "--run-folder", str(tmp_path / "broken")])
     monkeypatch.undo()

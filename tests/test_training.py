@@ -509,7 +509,7 @@ def test_the_importance_weighted_objective_of_one_sample_is_the_elbo_in_expectat
     with torch.no_grad():
         for node in nodes:
             eps = torch.full((1, 11, 1), node, dtype=torch.float64)
-            log_px, kl, side = training.loss_terms(model, VALIDATION, eps, 1, 1.0, {})
+            log_px, kl, side = training.Step(model)(VALIDATION, eps)
             elbo.append(log_px - kl)
             weighted.append(model.log_weights(VALIDATION, eps)[0])
     torch.testing.assert_close(weights @ torch.stack(elbo), weights @ torch.stack(weighted))
@@ -518,9 +518,9 @@ def test_the_importance_weighted_objective_of_one_sample_is_the_elbo_in_expectat
 def test_the_importance_weighted_objective_is_the_logarithm_of_the_mean_weight():
     model, eps = small_model(dropout=0.0), torch.randn(5, 11, 2)
     with torch.no_grad():
-        bound, kl, side = training.loss_terms(model, VALIDATION, eps, 5, 0.5, {})
+        bound, kl, side = training.Step(model)(VALIDATION, eps, 0.5)
         weights = torch.stack([model.log_weights(VALIDATION, one[None], 0.5)[0] for one in eps]).double()
-        assert torch.equal(side, training.loss_terms(model, VALIDATION, eps[:1], 1, 1.0, {})[2])
+        assert torch.equal(side, training.Step(model)(VALIDATION, eps[:1])[2])
     largest = weights.max(0).values
     torch.testing.assert_close(bound.double(), (weights - largest).exp().mean(0).log() + largest)
     assert torch.equal(kl, torch.zeros(11)) and (bound > weights.mean(0)).all()
