@@ -6,6 +6,7 @@ The ground floor of the house: every script stands on it, it stands on the stand
 import argparse
 import contextlib
 import ctypes
+import json
 import math
 import os
 import re
@@ -161,6 +162,12 @@ def replacing(path):
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_json(path, content):
+    """Write readable JSON, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
 
 
 def _naming(path, error, written):

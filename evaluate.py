@@ -16,7 +16,7 @@ of unseen performances from the others, 0.5 where it cannot, 1 where it always c
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
-from command_line import Parser, number, run
+from command_line import Parser, number, run, write_json
 
 import numpy as np
 import torch
@@ -24,9 +24,8 @@ import torch
 import models
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
-from learning import training
+from learning import mnist, training
 from learning.bounds import bounds, codes_report
-from learning.mnist import evaluate_digits
 from patterns.dataset import load_bars
 from patterns.latent_map import attach_map
 from patterns.metrics import (STYLES_ASKED, against_real, click_milliseconds, clicks, drawn, exactness, locality,
@@ -60,7 +59,8 @@ def main(argv=None):
     content = checkpoint.load_checkpoint(arguments.run)
     model = models.build_model(content, arguments.run).to(training.choose_device(arguments.device))
     if content["class"] == "GaussianVAE" or tuple(content["config"]["shape"]) == (28, 28):
-        return evaluate_digits(arguments, content, model)
+        result = mnist.evaluate_digits(arguments, content, model)
+        return write(arguments, result, mnist.report(result))
     if content["class"] == "ConvVAE":
         result = metrics.evaluate_sounds(arguments, content, model, codes_report)
         return write(arguments, result, metrics.report(result))
@@ -118,7 +118,7 @@ def write(arguments, result, lines):
     beside = arguments.run / "evaluation.json" if arguments.run.is_dir() else \
         arguments.run.with_name(f"{arguments.run.stem}_evaluation.json")
     path = arguments.json or beside
-    training.write_json(path, result)
+    write_json(path, result)
     print(f"written: {path}")
     return result
 

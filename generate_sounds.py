@@ -20,7 +20,7 @@ import torch
 
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
-from learning.figures import draw_pictures
+from learning.figures import draw_spectrograms
 from sounds.codes import class_weights, encode_file, load_sound_model, random_codes, slerp
 from sounds.dataset import class_from_name
 from sounds.spectrograms import to_decibels
@@ -118,8 +118,8 @@ def draw_sounds(model, samples, names, path, columns=8):
     """A grid of the spectrograms of sounds (B, samples), for the first 64 of them."""
     level, _ = to_decibels(model.transform.forward(samples[:64]).abs(), model.sound["floor_db"])
     parts = [slice(i, i + columns) for i in range(0, len(level), columns)]
-    draw_pictures([list(level[part].numpy()) for part in parts], [names[part] for part in parts], path,
-                  low=model.sound["floor_db"])
+    draw_spectrograms([list(level[part].numpy()) for part in parts], [names[part] for part in parts], path,
+                      low=model.sound["floor_db"])
 
 
 def main(argv=None):

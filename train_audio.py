@@ -26,7 +26,7 @@ from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
 from learning import run_folder, training
-from learning.figures import draw_curves, draw_latent, draw_pictures
+from learning.figures import draw_curves, draw_latent, draw_spectrograms
 from learning.training import add_arguments, fit_options
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, codes_by_side, fit_prior, measure_class_levels
@@ -160,7 +160,7 @@ def finish(folder, x, labels, data, sides, history):
     checkpoint.save_checkpoint(folder / "best.pt", model, half=True, **content)
     draw_curves(history, folder / "curves.png", unit="sound")
     draw_latent({side: (mean, label) for side, (mean, _, label) in codes.items()}, INSTRUMENTS, folder / "latent.png")
-    draw_spectrograms(model, content["sound"], x["validation"], labels["validation"],
+    draw_examples(model, content["sound"], x["validation"], labels["validation"],
                       [data["names"][i] for i in sides["validation"]], folder)
     if data["sounds"] is not None:
         write_examples(attach_transform(model, content["sound"]),
@@ -168,7 +168,7 @@ def finish(folder, x, labels, data, sides, history):
                                    folder / "sounds")
 
 
-def draw_spectrograms(model, sound, x, labels, names, folder, columns=10, each=8):
+def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
     """spectrograms.png, unseen sounds over what the model makes of their codes; samples.png, sounds of its own."""
     def in_decibels(pictures):
         return (pictures.float() * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0).numpy()
@@ -182,12 +182,12 @@ def draw_spectrograms(model, sound, x, labels, names, folder, columns=10, each=8
         for part in torch.arange(len(shown)).split(columns):
             rows += [list(in_decibels(x[shown[part]])), list(in_decibels(remade[part]))]
             titles += [[names[shown[i]] for i in part.tolist()], ["reconstruction"] * len(part)]
-        draw_pictures(rows, titles, folder / "spectrograms.png", low=sound["floor_db"])
+        draw_spectrograms(rows, titles, folder / "spectrograms.png", low=sound["floor_db"])
         label = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
         noise = torch.randn(len(label), model.latent, generator=generator)
         made = in_decibels(model.decode(noise, label=label))
-    draw_pictures([list(made[label == row]) for row in range(len(INSTRUMENTS))], [[""] * each] * len(INSTRUMENTS),
-                  folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
+    draw_spectrograms([list(made[label == row]) for row in range(len(INSTRUMENTS))], [[""] * each] * len(INSTRUMENTS),
+                      folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
 
 
 def write_examples(model, originals, labels, folder, each=4, seed=0):

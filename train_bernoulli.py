@@ -24,9 +24,10 @@ import torch
 from formats.activation_matrix import INSTRUMENTS
 from formats.checkpoint import load_checkpoint
 from learning import run_folder, training
+from learning.bounds import encode_all
 from learning.figures import draw_bar_pairs, draw_curves, draw_latent
 from learning.mnist import SIDE, fit_digits, load_digits
-from learning.training import add_arguments, encode_all, fit_options
+from learning.training import add_arguments, fit_options
 from models import BernoulliVAE, build_model
 from patterns.dataset import OFFSETS, shifted_bars, load_bars, pack_hits
 from patterns.sampling import Constraints, draw
@@ -97,7 +98,7 @@ def fill_in(arguments):
 def draw_pictures(model, splits, labels, label_names, history, run_folder):
     """curves.png, latent.png and reconstructions.png of a run."""
     draw_curves(history, run_folder / "curves.png")
-    codes = {side: encode_all(model, torch.as_tensor(splits[side][0])) for side in ("train", "validation")}
+    codes = {side: encode_all(model, torch.as_tensor(splits[side][0]))[0] for side in ("train", "validation")}
     draw_latent({side: (codes[side], labels[side]) for side in codes}, label_names, run_folder / "latent.png")
     bars, names, _ = splits["validation"]
     shown = np.random.default_rng(0).permutation(len(bars))[:10]

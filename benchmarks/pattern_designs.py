@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
 from learning import training
-from learning.bounds import bounds
+from learning.bounds import bounds, encode_all
 from models import BernoulliVAE
 from networks.causal import CausalDecoder
 from patterns.dataset import OFFSETS, load_bars
@@ -125,7 +125,7 @@ def train(make, loaded, splits, labels, free_bits, seconds, seed):
         a_bar = max(1e-6, (long - short) / max(1, len(more) - len(few)))  # without what any epoch costs besides
         epochs = max(2, round(seconds / (a_bar * len(splits["train"]))))
         model, taken = fit(splits["train"], epochs, Path(folder) / "run")
-    model.map = {"codes": training.encode_all(model, splits["train"]), "labels": labels, "label_names": []}
+    model.map = {"codes": encode_all(model, splits["train"])[0], "labels": labels, "label_names": []}
     return model, epochs, taken
 
 

@@ -90,7 +90,7 @@ def draw_bar_pairs(originals, reconstructions, names, instruments, path):
     save(figure, path)
 
 
-def draw_pictures(rows, titles, path, low=-60.0, high=0.0, row_names=None):
+def draw_spectrograms(rows, titles, path, low=-60.0, high=0.0, row_names=None):
     """A grid of pictures of sounds, in dB: rows is a list of lists of (bands, frames), low bands at the bottom."""
     bands, frames = rows[0][0].shape
     columns, gap = max(map(len, rows)), max(2, frames // 12)

@@ -17,9 +17,9 @@ import download
 from models import build_model, logistic_noise
 from formats.checkpoint import load_checkpoint
 from learning import training
-from learning.bounds import bounds
+from learning.bounds import bounds, encode_all
 from learning.figures import draw_curves, draw_images, draw_latent
-from learning.training import encode_all, fit_options
+from learning.training import fit_options
 
 SIDE = 28  # pixels
 VALIDATION = 1000  # digits at the end of the training files: few, since the published figures train on all 60,000
@@ -134,7 +134,7 @@ def fit_digits(model, splits, arguments, folder):
     """
     if model.config["decoder"] == "raster":
         model.decoder.low_precision = training.low_precision(arguments.precision)
-    pixels, labels = (torch.as_tensor(part) for part in splits["train"])
+    pixels = torch.as_tensor(splits["train"][0])
     validation = prepare_pixels(model, splits["validation"][0], arguments.seed)
     device = training.choose_device(arguments.device)
     first = training.start_processes(device)[0] == 0
@@ -142,8 +142,7 @@ def fit_digits(model, splits, arguments, folder):
         print(f"{len(pixels)} digits to train, {len(validation)} to validate; "
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
-        model, pixels, validation, folder, prepare=preparation(model), labels=labels.to(torch.uint8),
-        label_names=CLASSES, unit="digits", **fit_options(arguments))
+        model, pixels, validation, folder, prepare=preparation(model), unit="digits", **fit_options(arguments))
     if first:
         draw_pictures(build_model(load_checkpoint(folder), folder), splits, history, folder, arguments.seed)
         best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
@@ -207,7 +206,7 @@ def draw_pictures(model, splits, history, folder, seed=0):
     for side in ("train", "validation"):
         pixels, labels = splits[side]
         chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
-        panels[side] = encode_all(model, prepare_pixels(model, pixels[chosen], seed)).numpy(), labels[chosen]
+        panels[side] = encode_all(model, prepare_pixels(model, pixels[chosen], seed))[0].numpy(), labels[chosen]
     draw_latent(panels, CLASSES, folder / "latent.png", most=10)
     side = MANIFOLD[model.config["decoder"]]
     plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
@@ -230,7 +229,7 @@ def draw_pictures(model, splits, history, folder, seed=0):
 
 
 def evaluate_digits(arguments, content, model):
-    """Print and write the numbers of a model of digits; return them. arguments: the options of evaluate.py."""
+    """The numbers of a model of digits, a dictionary; `report` makes lines of it. arguments: options of evaluate.py."""
     if tuple(model.shape) != (SIDE, SIDE):
         raise ValueError(f"{arguments.run}: expected a model of pictures of {SIDE} x {SIDE} pixels, found "
                          f"{' x '.join(map(str, model.shape))}")
@@ -248,11 +247,6 @@ def evaluate_digits(arguments, content, model):
               "seed": arguments.seed, "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
     if is_gaussian(model):
         result["bits_a_pixel"] = bits_a_pixel(result["bounds"]["bound"])
-    print("\n".join(report(result)))
-    path = arguments.json or (arguments.run / "evaluation.json" if arguments.run.is_dir() else
-                              arguments.run.with_name(f"{arguments.run.stem}_evaluation.json"))
-    training.write_json(path, result)
-    print(f"written: {path}")
     return result
 
 

@@ -26,7 +26,7 @@ def new_run_folder(name):
 
 
 @contextlib.contextmanager
-def alone(run):
+def locked_run_folder(run):
     """Hold a run folder, made if missing, for this process. Raises ValueError where another one trains into it.
 
     However a process ends, the system lets go of what it held. Where the system has no such locks, just go on.

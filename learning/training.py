@@ -6,7 +6,6 @@ processes equal one to rounding. A loss that is not finite stops the run before 
 """
 
 import contextlib
-import json
 import math
 import os
 import sys
@@ -18,10 +17,11 @@ import torch
 import torch.distributed as distributed
 from tqdm import tqdm
 
-from command_line import number, replacing
+from command_line import number, write_json
 from formats.checkpoint import load_checkpoint, save_checkpoint
+from learning.bounds import encode_all
 from learning.optimizers import Optimizers
-from learning.run_folder import alone, versions, write_log
+from learning.run_folder import locked_run_folder, versions, write_log
 
 DEFAULTS = dict(epochs=30, batch_size=128, learning_rate=3e-3, beta=1.0, warmup=0, free_bits=0.0, samples=1, seed=0,
                 device="auto", run=None, optimizer="adamw")
@@ -86,12 +86,6 @@ def low_precision(name):
     native = torch.cuda.is_available() or "avx512_bf16" in (
         Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else "")
     return {"auto": native, "float32": False, "bfloat16": True}[name]
-
-
-def write_json(path, content):
-    """Write readable JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
 
 
 # --- several processes ---
@@ -177,17 +171,6 @@ def validate(model, x, condition, seed, device, batch_size=512):
     return (totals / len(x)).tolist()
 
 
-@torch.no_grad()
-def encode_all(model, x, condition=None, batch_size=1024):
-    """The encoder's means of all examples: (n, *shape) -> (n, latent) on the CPU."""
-    device = next(model.parameters()).device
-    condition = condition or {}
-    return torch.cat([
-        model.encode(x[i:i + batch_size].to(device),
-                     **{name: value[i:i + batch_size].to(device) for name, value in condition.items()})[0]
-        for i in range(0, len(x), batch_size)]).cpu()
-
-
 def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_rate=3e-3, weight_decay=0.01, beta=1.0,
         warmup=0, free_bits=0.0, samples=1, seed=0, device="auto", resume=False, train_condition=None,
         validation_condition=None, labels=None, label_names=None, map_condition=None, map_extra=None, map_size=None,
@@ -245,7 +228,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
     steps_an_epoch = math.ceil(epoch_size / batch_size)
     steps = epochs * steps_an_epoch
     done = epoch_size * (first_epoch - 1)
-    with alone(run) if rank == 0 else contextlib.nullcontext(), \
+    with locked_run_folder(run) if rank == 0 else contextlib.nullcontext(), \
             contextlib.closing(progress_bar(epoch_size * epochs, done, unit, rank)) as bar:
         if rank == 0:
             write_json(run / "config.json", {"command": sys.argv, "arguments": arguments or recipe, "recipe": recipe,
@@ -316,7 +299,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                     if labels is not None:
                         told = {name: value[:map_size] for name, value in (
                             train_condition if map_condition is None else map_condition).items()}
-                        extra["map"] = {"codes": encode_all(model, train[:map_size], told).half(),
+                        extra["map"] = {"codes": encode_all(model, train[:map_size], **told)[0].half(),
                                         "labels": torch.as_tensor(labels), "label_names": list(label_names),
                                         **(map_extra or {})}
                     save_checkpoint(run / "best.pt", model, half=True, validation_elbo=record["validation_elbo"],

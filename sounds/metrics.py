@@ -179,7 +179,7 @@ def measure(model, train, test, to_decibels, normalised, make, codes_report, see
     """All measures of a model, on (pictures in dB, labels) of training and of unseen machines: a dictionary.
 
     to_decibels: a model's pictures to dB, within the floor; normalised: the way back. make(labels, seed): a generated
-    sound of each label, as its coarse picture. codes_report(model, x, labels): what the codes carry.
+    sound of each label, as its coarse picture. codes_report(model, x, label=labels): what the codes carry.
     components: further numbers of principal components to compare with.
     each: sounds of a class that are generated; most: of the training sounds that stand in for all, and of those made
     beside them, as many of each class.
@@ -202,7 +202,7 @@ def measure(model, train, test, to_decibels, normalised, make, codes_report, see
         "cosines_db": {f"{bands} x {frames}": dct_distance(test_pictures, (bands, frames)).mean().item()
                        for bands, frames in COSINES},
         "nearest_db": log_spectral_distance(test_pictures, train_pictures[nearest]).mean().item(),
-        "codes": codes_report(model, x, test_labels)}
+        "codes": codes_report(model, x, label=test_labels)}
     classifier = train_classifier(seen, train_labels, seed, classes=classes)
     asked = torch.arange(classes).repeat_interleave(each)
     made = make(asked, seed)

@@ -152,7 +152,7 @@ def test_active_units_and_kl_by_dimension_are_those_of_the_codes():
             return mean, torch.tensor([-2.0, 0.0, 0.0]).expand(len(x), -1)
 
     x = torch.randn(500, 2, 2)
-    found = bounds.codes_report(Half(), x, torch.zeros(500, dtype=torch.long))
+    found = bounds.codes_report(Half(), x, label=torch.zeros(500, dtype=torch.long))
     expected = 0.5 * (x[:, 0, 0].square().mean() + math.exp(-2) - 1 + 2).item()
     assert found["active_units"] == 1 and found["latent"] == 3
     assert math.isclose(found["kl_by_dimension"][0], expected, rel_tol=1e-4) and found["kl_by_dimension"][2] == 0

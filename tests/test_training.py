@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed.run
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
 import train_bernoulli
 from formats.checkpoint import load_checkpoint, save_checkpoint
-from learning import run_folder, training
+from learning import training
+from learning.bounds import encode_all
+from learning.run_folder import locked_run_folder
 from learning.training import fit
 from Midi_To_Activation_Matrix import write_midi
 from models import VAE, BernoulliVAE
@@ -203,7 +205,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(tmp_path):
 
 def test_a_folder_that_another_training_writes_to_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
-    with run_folder.alone(tmp_path / "run"), pytest.raises(ValueError, match="run: another training is writing here"):
+    with locked_run_folder(tmp_path / "run"), pytest.raises(ValueError, match="run: another training is writing"):
         small_fit(tmp_path / "run")
     assert contents(tmp_path / "run") == {}
     small_fit(tmp_path / "run")
@@ -337,7 +339,7 @@ def test_a_saved_model_is_loaded_as_it_was(tmp_path):
     assert all(torch.equal(value, best["weights"][name]) for name, value in model.state_dict().items())
     assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"]
     assert model.map["labels"].tolist() == [*range(3)] * 13 + [0, 1]
-    torch.testing.assert_close(model.map["codes"], training.encode_all(model, TRAIN), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(model.map["codes"], encode_all(model, TRAIN)[0], rtol=1e-3, atol=1e-3)
     assert load_model(tmp_path / "run" / "checkpoint.pt").map is None
 
 
@@ -617,7 +619,7 @@ def test_the_map_holds_as_many_of_the_first_examples_as_asked_told_as_in_trainin
     fit(model, bars, bars[:8], tmp_path / "run", epochs=1, train_condition={"style": styles}, labels=styles[:12],
         label_names=["FUNK", "ROCK"], map_size=12, epoch_size=20, device="cpu")
     kept = load_model(tmp_path / "run")
-    expected = training.encode_all(kept, bars[:12], {"style": styles[:12]})
+    expected = encode_all(kept, bars[:12], style=styles[:12])[0]
     assert torch.allclose(kept.map["codes"], expected, atol=2e-3) and len(kept.map["labels"]) == 12
 
 
