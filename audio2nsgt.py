@@ -31,7 +31,7 @@ from joblib import Parallel, delayed, parallel_config
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from formats.audio import FADE_SECONDS, SUFFIXES, fit_length, load_audio
+from formats.audio import SUFFIXES, fit_length, load_audio
 from transforms.nsgt import NSGT
 from transforms.scales import LogScale, MelScale, OctScale
 
@@ -69,7 +69,7 @@ def load_sound(path, settings):
     """A sound at the rate and length that the settings of nsgt.json ask for: float32, shape (samples,)."""
     samples, rate = load_audio(path, settings["rate"])
     if settings["seconds"] is not None:
-        samples = fit_length(samples, round(settings["seconds"] * rate), fade=round(FADE_SECONDS * rate))
+        samples = fit_length(samples, round(settings["seconds"] * rate))
     if len(samples) < 4:
         raise ValueError(f"{path}: expected at least 4 samples at {rate} Hz, found {len(samples)}; --seconds pads it")
     return samples

@@ -73,7 +73,7 @@ def draw(folder, count, seed):
         raise ValueError(f"{folder}: expected a subfolder of sounds for each class, found none")
     generator, share = np.random.default_rng(seed), -(-count // len(classes))
     chosen = [files[i] for files in classes for i in generator.permutation(len(files))[:share]][:count]
-    return np.stack([fit_length(load_audio(path, RATE)[0], LENGTH, 220) for path in chosen])
+    return np.stack([fit_length(load_audio(path, RATE)[0], LENGTH) for path in chosen])
 
 
 def attack(original, found):

@@ -1,7 +1,7 @@
 """Audio files to samples and back: the suffixes that are read, one resampler, one way to a given length.
 
     samples, rate = load_audio("snare.wav", 22050)                  # float32 (samples,), mixed to mono
-    save_audio("short.wav", fit_length(samples, rate // 2, fade=rate // 100), rate)
+    save_audio("short.wav", fit_length(samples, rate // 2), rate)
 """
 
 import io
@@ -14,7 +14,6 @@ import soxr
 from command_line import replacing
 
 SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
-FADE_SECONDS = 0.01  # at the end of a sound that --seconds cuts short
 
 
 def load_audio(path, sample_rate=None):
@@ -88,17 +87,8 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
         temporary.write_bytes(content.getbuffer())
 
 
-def fit_length(samples, length, fade):
-    """Pad with silence, or trim with a fade of at most `fade` samples, to `length` samples."""
-    if len(samples) <= length:
-        return np.pad(samples, (0, length - len(samples)))
-    samples, fade = samples[:length].copy(), min(fade, length)
-    samples[length - fade:] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
-    return samples
-
-
-def fitted(samples, length):
-    """A sound (n,) of exactly `length` samples: padded with silence, or cut with a fade over its last tenth."""
+def fit_length(samples, length):
+    """A sound (n,) as float32 (length,): padded with silence, or cut with a linear fade over its last tenth."""
     if len(samples) <= length:
         return np.pad(samples, (0, length - len(samples))).astype(np.float32)
     fade = max(1, length // 10)

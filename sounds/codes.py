@@ -74,7 +74,7 @@ def class_weights(label, count):
 def encode_file(model, path, label=None):
     """(code (latent,), label) of a sound file; without a label, that of the class under which it is likeliest."""
     rate = model.sound["rate"]
-    samples = fit_length(load_audio(path, rate)[0], model.sound["samples"], round(0.01 * rate))
+    samples = fit_length(load_audio(path, rate)[0], model.sound["samples"])
     if not np.abs(samples).max() > 0:
         raise ValueError(f"{path}: expected a sound, found silence")
     return encode(model, samples, label)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import SUFFIXES, fitted, load_audio
+from formats.audio import SUFFIXES, fit_length, load_audio
 
 # What people call the rows, in lower case, singular, words apart. The longest name that a folder's name contains wins.
 CLASS_NAMES = {
@@ -93,7 +93,7 @@ def load_one_shots(folder, sample_rate, seconds):
         except (ValueError, OSError) as error:
             left_out.append(str(error))
             continue
-        sounds.append(fitted(samples, length))
+        sounds.append(fit_length(samples, length))
         labels.append(row)
         names.append(path.relative_to(folder).with_suffix("").as_posix())
     if not sounds:

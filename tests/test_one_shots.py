@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import SUFFIXES, fitted
+from formats.audio import SUFFIXES, fit_length
 from sounds.dataset import CLASS_NAMES, ROW_OF_NAME, class_from_name, find_one_shots, load_one_shots, machine_of
 
 
@@ -63,13 +63,13 @@ def test_every_file_is_either_loaded_or_listed_with_its_reason(collection):
 
 def test_a_sound_keeps_its_samples_and_is_padded_or_faded():
     sound = np.random.default_rng(0).uniform(-1, 1, 1000).astype(np.float32)
-    padded, cut = fitted(sound, 1500), fitted(sound, 500)
+    padded, cut = fit_length(sound, 1500), fit_length(sound, 500)
     np.testing.assert_array_equal(padded[:1000], sound)
     assert not padded[1000:].any() and len(padded) == 1500
     np.testing.assert_array_equal(cut[:450], sound[:450])
     assert len(cut) == 500 and cut[-1] == 0 and np.all(np.abs(cut) <= np.abs(sound[:500]))
-    np.testing.assert_array_equal(fitted(sound, 1000), sound)
-    assert fitted(sound, 1).shape == (1,)
+    np.testing.assert_array_equal(fit_length(sound, 1000), sound)
+    assert fit_length(sound, 1).shape == (1,)
 
 
 def test_a_stereo_sound_is_mixed_and_a_slow_one_resampled(collection):
