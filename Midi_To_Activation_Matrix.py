@@ -1,4 +1,4 @@
-"""Turn drum MIDI into activation matrices: who strikes, at which of the 64 steps of a 4/4 bar, how hard; and back.
+"""Turn drum MIDI into activation matrices, which instrument is struck at which step of a bar and how hard; and back.
 
     python Midi_To_Activation_Matrix.py                              # shows Dataset_Drum_Groove_Midi/HOUSE1.mid
     python Midi_To_Activation_Matrix.py my_groove.mid                # shows your file; --plot FILE.png without a screen
@@ -7,14 +7,13 @@
 """
 
 import hashlib
-import os
 import re
 import sys
 from collections import Counter
 from pathlib import Path
 
-# first, since it sets variables that torch reads when it is imported
-from command_line import Parser, number, one_line, replacing, run
+# first: it sets variables that torch reads when it is imported
+from command_line import ROOT, Parser, number, one_line, replacing, run
 
 import numpy as np
 from tqdm import tqdm
@@ -24,8 +23,8 @@ from formats.activation_matrix import (CLAP, CLOSED_HAT, CYMBAL, INSTRUMENTS, KI
                                        STEPS_PER_BAR, TOM, as_text, check_bars, load_matrix)
 from formats.bar_picture import show, write_picture
 
-HERE = Path(__file__).resolve().parent
-MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file that claims more is broken, and would fill the memory
+GROOVES, PATTERNS = ROOT / "Dataset_Drum_Groove_Midi", ROOT / "Dataset_Drum_Groove_Pattern"
+MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file of more is broken, and would fill the memory
 # General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
 # (22 and 26: the edge of the hi-hat; 58: the rim of the third tom). Any other pitch is Percu, and counted as unmapped.
 PITCHES = {
@@ -39,9 +38,8 @@ PITCHES = {
     PERCUSSION: (56, 54, *range(60, 82)),  # cowbell, tambourine, hand drums, shakers, woods, triangles
 }
 PITCH_TO_INSTRUMENT = {pitch: row for row, pitches in PITCHES.items() for pitch in pitches}
-INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # what write_midi writes
+INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # written by write_midi
 ROW_OF_PITCH = np.array([PITCH_TO_INSTRUMENT.get(pitch, PERCUSSION) for pitch in range(128)])
-IS_MAPPED = np.array([pitch in PITCH_TO_INSTRUMENT for pitch in range(128)])
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1
 DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|"
                         r"conga|bongo|tamb|shaker|cabasa|cowbell", re.I)
@@ -49,8 +47,6 @@ TEXT_BARS = 8  # shown in the terminal
 MIDI_SUFFIXES = (".mid", ".midi")
 NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")  # what notation.py reads
 
-
-# -- From MIDI to bars ------------------------------------------------------------------------------------------------
 
 def read_bars(path, channel=None, bars="all"):
     """Read the 4/4 bars of a drum part.
@@ -60,9 +56,9 @@ def read_bars(path, channel=None, bars="all"):
         channel: the MIDI channel to read, 1 to 16; None finds the drums (see `_drum_hits`).
         bars: "all", or "first" for the first one only.
     Returns:
-        uint8, (bars, 8, 64): velocities 1 to 127, 0 where nothing is struck. A hit goes to the nearest step of its
-        time in ticks, so one that is early enough goes to the bar before; of two in one cell the louder stays.
-        A silent bar counts where a hit follows, or where it is complete before the track ends.
+        uint8, (bars, 8, 64): velocities 1 to 127, 0 where nothing is struck. A hit goes to the nearest step, which
+        may be the first of the next bar; of two in one cell the louder stays. A silent bar counts where a hit
+        follows, or where it is complete before the track ends.
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it gives no bar.
     """
@@ -70,40 +66,31 @@ def read_bars(path, channel=None, bars="all"):
 
 
 def read_with_facts(path, channel=None, bars="all"):
-    """As `read_bars`, and the facts for the data report.
+    """As `read_bars`, with facts for the data report: (bars, facts).
 
-    Returns:
-        (bars, facts), where facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a
-        Counter of pitches; "left_out", a Counter of why bars were left out; "bpm" at the first bar.
+    facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a Counter of pitches;
+    "left_out", a Counter of why bars were left out; "bpm" at the first bar.
     """
-    matrices, hits, left_out, first_tick, ticks_per_quarter, tempos = _read(path, channel, bars)
-    ticks, ticks_in, steps, pitches = (np.concatenate(column) for column in zip(*hits))
-    tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is what MIDI means where it says nothing
+    matrices, ticks, pitches, offsets, left_out, first_tick, tempos = _read(path, channel, bars)
+    tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is the default of MIDI
     quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
                                     for when in (ticks, first_tick))
-    return matrices, {"distances_ms": np.abs(ticks_in / ticks_per_quarter - steps / 16) * quarter_ms,
-                      "unmapped": Counter(pitches[~IS_MAPPED[pitches]].tolist()),
-                      "left_out": left_out, "bpm": float(60_000 / first_quarter_ms)}
+    return matrices, {"distances_ms": np.abs(offsets) * quarter_ms, "left_out": left_out,
+                      "unmapped": Counter(pitch for pitch in pitches.tolist() if pitch not in PITCH_TO_INSTRUMENT),
+                      "bpm": float(60_000 / first_quarter_ms)}
 
 
 def _read(path, channel, bars):
-    """What `read_with_facts` needs, from any file; its errors, naming the file."""
+    """Read any file for `read_with_facts`; errors name the file."""
     if bars not in ("all", "first"):
         raise ValueError(f"bars: expected 'all' or 'first', found {bars!r}")
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
     try:
-        if str(path).lower().endswith(NOTATION_SUFFIXES):
-            parts, end, ticks_per_quarter, meters, tempos = notation.read_parts(path)
-        else:
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size or midi_file.MAX_BYTES + 1  # a pipe's is 0, and /dev/zero's
-                data = file.read(min(size, midi_file.MAX_BYTES + 1))
-            if len(data) > midi_file.MAX_BYTES:
-                raise ValueError(f"expected a MIDI file of at most {midi_file.MAX_BYTES} bytes")
-            parts, end, ticks_per_quarter, meters, tempos = midi_file.read_parts(data)
+        reader = notation if str(path).lower().endswith(NOTATION_SUFFIXES) else midi_file
+        parts, end, ticks_per_quarter, meters, tempos = reader.read_parts(path)
         hits = _drum_hits(parts, channel)
-        return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), ticks_per_quarter, tempos
+        return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), tempos
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
     except OSError as error:
@@ -113,8 +100,8 @@ def _read(path, channel, bars):
 def _drum_hits(parts, channel):
     """Choose the drums among the parts of a file, [(name, channel, hits)]. Returns their hits, int (3, n).
 
-    The channel asked for; else channel 10; else the tracks whose name speaks of drums and that mostly strike the
-    pitches of a kit (35 to 59); else the parts that use drums as drummers do (`_uses_drums`), whatever they are called.
+    The channel asked for; else channel 10; else the tracks named as drums that mostly strike the pitches of a kit
+    (35 to 59); else the parts of any name whose pitches are those of drums (`_uses_drums`).
     """
     struck = [part for part in parts if part[2].size]
     if not struck and channel is None and any(name and DRUM_NAMES.search(name) for name, *_ in parts):
@@ -128,24 +115,20 @@ def _drum_hits(parts, channel):
             raise ValueError(f"no notes on channel {channel}; there are on {channels}")
     else:
         drums = ([hits for _, number, hits in struck if number == DRUM_CHANNEL]
-                 or [hits for name, _, hits in struck if name and DRUM_NAMES.search(name) and _in_kit(hits) >= 0.5]
+                 or [hits for name, _, hits in struck if name and DRUM_NAMES.search(name)
+                     and np.mean((hits[1] >= 35) & (hits[1] <= 59)) >= 0.5]
                  or [hits for _, _, hits in struck if _uses_drums(hits)])
         if not drums:
             raise ValueError("no drums (channel 10 is silent, no track names or uses drums; --channel N takes one)")
     return np.concatenate(drums, axis=1)
 
 
-def _in_kit(hits):
-    """The share of hits whose pitch is in a drum kit: 35 to 59 of General MIDI."""
-    return np.mean((hits[1] >= 35) & (hits[1] <= 59))
-
-
 def _uses_drums(hits):
-    """Whether a part without a telling name is drums: a kick, with a snare or hi-hat, used as drummers do.
+    """Whether the pitches of a part are those of drums: a kick, with a snare or hi-hat.
 
-    That is, some at once and at least 60 % of all hits on the nine commonest drums; or all of them, with kick, snare
-    and hi-hat. Bass lines live on the same pitches, but play one at a time and more than these. Measured on 834 files
-    found on the web: of 405 parts that are not on channel 10 none is taken for drums, and most drums are known.
+    Either some hits fall together and at least 60 % of all are on the nine commonest drums, or all are, with kick,
+    snare and hi-hat. Bass lines use the same pitches, but one at a time and others besides. On 834 files found on
+    the web none of the 405 parts outside channel 10 is taken for drums, and most drums are found.
     """
     pitches = set(hits[1].tolist())
     common = np.isin(hits[1], (35, 36, 38, 40, 42, 44, 46, 49, 51)).mean()
@@ -155,67 +138,59 @@ def _uses_drums(hits):
 
 
 def _bars_of_hits(hits, end, ticks_per_quarter, meters, first_only=False):
-    """Place hits, int arrays (n,) of ticks, pitches and velocities, on the steps of 4/4 bars.
+    """Place hits, int (3, n) of ticks, pitches and velocities, on the steps of 4/4 bars.
 
     A bar begins at tick 0 and at each change of meter. Bars in another meter are left out, and so is a 4/4 bar that
     a change of meter cuts short. All is in whole numbers: a step is ticks_per_quarter / 16 ticks.
 
     Returns:
-        (bars uint8 (n, 8, 64); the hits in them, [(ticks, ticks in the stretch, steps in the stretch, pitches)] for
-        each stretch of 4/4; Counter of bars left out, by reason; the first bar's tick).
+        (bars uint8 (n, 8, 64); of the hits in them the ticks, pitches and offsets from their steps in quarter notes;
+        Counter of bars left out, by reason; the first bar's tick).
     """
-    ticks, pitches, velocities = hits
-    ticks = ticks.astype(np.int64)
-    stretches = _stretches(meters)
-    bar_ticks = 4 * ticks_per_quarter
-    count, placed, kept, left_out, first_tick = 0, [], [], Counter(), None
+    ticks, pitches, velocities = hits[0].astype(np.int64), *hits[1:]
+    early = 32 * ticks + ticks_per_quarter  # up to half a step before a stretch, a hit belongs to its first step
+    stretches, bar_ticks = _stretches(meters), 4 * ticks_per_quarter
+    count, kept, steps, offsets, left_out, first_tick = 0, [], [], [], Counter(), None
     for (start, meter), (stop, _) in zip(stretches, [*stretches[1:], (None, None)]):
         if meter != "4/4":
             numerator, denominator = (max(1, int(part)) for part in meter.split("/"))
             length = (end if stop is None else stop) - start
             left_out[meter] += max(1, -(-length * denominator // (numerator * bar_ticks)))
             continue
-        own = ticks, pitches, velocities
-        if len(stretches) > 1:  # half a step before the stretch, a hit belongs to its first step
-            early = 32 * ticks + ticks_per_quarter
-            inside = (early >= 32 * start) & ((early < 32 * stop) if stop is not None else True)
-            own = tuple(column[inside] for column in own)
-        ticks_in = own[0] - start
-        steps = (32 * ticks_in + ticks_per_quarter) // (2 * ticks_per_quarter)
+        inside = np.flatnonzero((early >= 32 * start) & (True if stop is None else early < 32 * stop))
+        step = (early[inside] - 32 * start) // (2 * ticks_per_quarter)
         if stop is None:  # the last bar may be short, where the track ends soon after its last hit
-            bars = max((end - start) // bar_ticks, int(steps.max(initial=-1)) // STEPS_PER_BAR + 1, 0)
+            bars = max((end - start) // bar_ticks, int(step.max(initial=-1)) // STEPS_PER_BAR + 1, 0)
         else:
             bars = (stop - start) // bar_ticks
-            if (stop - start) % bar_ticks:
-                left_out["4/4, cut short by a change of meter"] += 1
-        if first_only:
-            bars = min(bars, 1 - count)
-        if first_only or stop is not None:
-            inside = steps < bars * STEPS_PER_BAR
-            ticks_in, steps, *own = (column[inside] for column in (ticks_in, steps, *own))
+            left_out["4/4, cut short by a change of meter"] += bool((stop - start) % bar_ticks)
+        bars = min(bars, 1 - count) if first_only else bars
+        inside, step = inside[step < bars * STEPS_PER_BAR], step[step < bars * STEPS_PER_BAR]
         if bars and first_tick is None:
             first_tick = start
-        placed.append((steps + count * STEPS_PER_BAR, own[1], own[2]))
-        kept.append((own[0], ticks_in, steps, own[1]))
+        kept.append(inside)
+        steps.append(step + count * STEPS_PER_BAR)
+        offsets.append((ticks[inside] - start) / ticks_per_quarter - step / 16)
         count += bars
         if count > MAX_BARS:
             raise ValueError(f"expected at most {MAX_BARS} bars, found {count} or more")
+    left_out = +left_out  # without the zeros
     if not count:
         raise ValueError(f"no bar in 4/4 ({_counted(left_out)})" if left_out else "empty (no hit, no complete bar)")
-    matrix = np.zeros((len(INSTRUMENTS), count * STEPS_PER_BAR), np.uint8)  # all bars in one, then a bar each
-    for steps, pitches, velocities in placed:
-        cells = ROW_OF_PITCH[pitches] * matrix.shape[1] + steps
-        np.maximum.at(matrix.reshape(-1), cells, velocities.astype(np.uint8))
+    kept, steps = np.concatenate(kept), np.concatenate(steps)
+    matrix = np.zeros((len(INSTRUMENTS), count * STEPS_PER_BAR), np.uint8)  # all bars in one
+    cells = ROW_OF_PITCH[pitches[kept]] * matrix.shape[1] + steps
+    np.maximum.at(matrix.reshape(-1), cells, velocities[kept].astype(np.uint8))
     bars = matrix.reshape(len(INSTRUMENTS), count, STEPS_PER_BAR).transpose(1, 0, 2).copy()  # (bars, 8, 64)
-    return bars, kept, left_out, first_tick
+    return bars, ticks[kept], pitches[kept], np.concatenate(offsets), left_out, first_tick
 
 
 def _stretches(meters):
     """Where the meter changes: [(tick, "4/4"), ...], the first at tick 0; meters: [(tick, numerator, denominator)]."""
-    stretches = [(0, "4/4")]  # what MIDI means where it says nothing
+    stretches = [(0, "4/4")]  # the default of MIDI
     for tick, numerator, denominator in sorted(meters, key=lambda meter: meter[0]):
         meter = f"{numerator}/{denominator}"
-        if tick == stretches[-1][0]:  # the last word counts
+        if tick == stretches[-1][0]:  # of several at one tick the last holds
             stretches.pop()
         if not stretches or meter != stretches[-1][1]:
             stretches.append((tick, meter))
@@ -223,18 +198,16 @@ def _stretches(meters):
 
 
 def _counted(counter):
-    """A Counter in words: `3 in 6/8, 1 in 3/4`."""
+    """A Counter as text: `3 in 6/8, 1 in 3/4`."""
     return ", ".join(f"{count} in {key}" for key, count in counter.most_common())
 
 
-# -- From bars to MIDI ------------------------------------------------------------------------------------------------
-
 def write_midi(bars, path, bpm=120):
-    """Write bars as a Standard MIDI file (type 0, channel 10, 480 ticks per quarter note), which ends with the loop.
+    """Write bars as a Standard MIDI file of type 0, on channel 10, at 480 ticks a quarter note; it ends with a bar.
 
     Arguments:
         bars: (n, 8, 64) or (8, 64), whole velocities 0 to 127. `read_bars` gives them back.
-        path: the file to write, whole or not at all.
+        path: the file, written whole or not at all.
         bpm: quarter notes a minute, 4 to 60,000.
     """
     bars = check_bars(bars)
@@ -248,7 +221,7 @@ def write_midi(bars, path, bpm=120):
         temporary.write_bytes(data)
 
 
-# -- Folders of bars --------------------------------------------------------------------------------------------------
+# --- folders of bars ---
 
 def load_patterns(source, minimum_hits=0):
     """Load every bar of a folder, or of one file: matrices (.npy) and MIDI.
@@ -259,11 +232,13 @@ def load_patterns(source, minimum_hits=0):
         minimum_hits: leave out bars with fewer hits; 0 keeps silent bars too, as a loop needs them.
     Returns:
         (bars uint8 (n, 8, 64), names [str] * n: the file each bar came from, relative to the folder, less its suffix).
-        A file that cannot be used is told on stderr, in a line; ValueError where nothing is left.
+        A file of a folder that cannot be used is named on stderr.
+    Raises:
+        ValueError, OSError: no bar is left, or the one file cannot be used.
     """
     source = Path(source)
     files = _files(source, (".npy", *MIDI_SUFFIXES))
-    bars, names = [np.zeros((0, len(INSTRUMENTS), STEPS_PER_BAR), np.uint8)], []
+    bars, names = [], []
     for file in files:
         try:
             found = load_matrix(file) if file.suffix.lower() == ".npy" else read_bars(file)
@@ -281,30 +256,28 @@ def load_patterns(source, minimum_hits=0):
     return np.concatenate(bars), names
 
 
-# -- Converting, and telling what was found ---------------------------------------------------------------------------
-
 def convert_folder(source, target, channel=None, bars="all", progress=False):
-    """Convert every MIDI and notation file of a folder (or one file) to a matrix in `target`, whose tree is the same.
+    """Convert every MIDI file and score of a folder (or one file) to a matrix in `target`, in the same tree.
 
     Of two files that would get one name, as a.mid and a.MID, both keep their suffix: a.mid.npy and a.MID.npy. A file
-    that cannot be used does not stop the others. A file in whose 4/4 bars nothing is struck counts as empty.
+    that cannot be used, or in whose 4/4 bars nothing is struck, is left out and named in the report.
 
     Arguments:
         channel, bars: as in `read_bars`.
-        progress: show a progress bar on stderr, where that is a terminal.
+        progress: show a progress bar on stderr, if that is a terminal.
     Returns:
-        the data report, a dict: "files" read, "converted", "bars" kept, "silent_bars" among them, "hits"; "skipped"
-        {file: reason}; "left_out" Counter of bars by reason; "unmapped" Counter of hits by pitch; "same_files" and
-        "same_bars": how many repeat an earlier one exactly, "same_hits": bars that do apart from the velocities;
-        "mean_ms", "largest_ms": distance between a hit and its step.
+        a dict: counts of "files" read, "converted", "bars" kept, "silent_bars" among them, "hits"; "skipped" {file:
+        reason}; "left_out" Counter of bars by reason; "unmapped" Counter of hits by pitch; "same_files", "same_bars":
+        exact repeats of earlier ones, "same_hits": of bars apart from velocities; "mean_ms", "largest_ms": distance
+        between a hit and its step.
     """
     source, target = Path(source), Path(target)
     root = source if source.is_dir() else source.parent
     files = _files(source, MIDI_SUFFIXES + NOTATION_SUFFIXES)
     taken = Counter(file.with_suffix("") for file in files)
-    report = {"files": len(files), "converted": 0, "bars": 0, "silent_bars": 0, "hits": 0, "skipped": {},
-              "left_out": Counter(), "unmapped": Counter(), "same_files": 0, "same_bars": 0, "same_hits": 0,
-              "mean_ms": 0.0, "largest_ms": 0.0}
+    report = dict.fromkeys(("files", "converted", "bars", "silent_bars", "hits", "same_files", "same_bars",
+                            "same_hits"), 0)
+    report |= {"files": len(files), "skipped": {}, "left_out": Counter(), "unmapped": Counter(), "largest_ms": 0.0}
     seen, total_ms = set(), 0.0
     for file in tqdm(files, desc="convert", unit="file", disable=None if progress else True):
         name = file.relative_to(root)
@@ -341,7 +314,7 @@ def _files(source, suffixes):
 
 
 def _repeats(arrays, kind, seen):
-    """How many of these arrays were seen before, this kind; remembers them."""
+    """How many of these arrays are in the set `seen` under this kind; adds them."""
     repeats = 0
     for array in arrays:
         key = kind, hashlib.blake2b(array.tobytes(), digest_size=16).digest()
@@ -368,7 +341,7 @@ def print_report(report):
 
 
 def show_file(path, channel=None, bars="all", plot=None, staff=None):
-    """Show a file's bars: as text, and in a window, or in the files that `plot` and `staff` name (see `main`).
+    """Show a file's bars as text, and in a window or in the files `plot` (a picture) and `staff` (a score).
 
     Returns a dict: "bars" uint8 (n, 8, 64), "bpm" at the first of them, and the facts of `read_with_facts`.
     """
@@ -388,30 +361,32 @@ def show_file(path, channel=None, bars="all", plot=None, staff=None):
         write_picture(matrices, path.name, plot)
         print(f"wrote {plot}")
     if not (plot or staff or show(matrices, path.name)):
-        print("no display here: --plot FILE.png writes the figure")
+        print("no display: --plot FILE.png writes the figure")
     return {"bars": matrices, **facts}
 
 
 def main(argv=None):
+    """Show a file or convert a folder; returns the dict of `show_file` or `convert_folder`, or status 1."""
     parser = Parser(__doc__)
-    parser.add_argument("source", nargs="?", type=Path, default=HERE / "Dataset_Drum_Groove_Midi" / "HOUSE1.mid",
+    parser.add_argument("source", nargs="?", type=Path, default=GROOVES / "HOUSE1.mid",
                         help="a MIDI file, drum part in MusicXML, ABC or Humdrum, or matrix to show; or a folder")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
-                        help="where the matrices of a folder go (default: Dataset_Drum_Groove_Pattern), or of one file")
+                        help="where matrices go (only Dataset_Drum_Groove_Midi has a default: ..._Pattern beside it)")
     parser.add_argument("--bars", choices=("all", "first"), default="all", help="all bars (default), or the first only")
     parser.add_argument("--channel", type=number(int, 1, 16), metavar="N",
                         help="the channel of the drums, 1 to 16 (default: 10, else the tracks that name or use drums)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a file's bars into a picture, not a window")
     parser.add_argument("--notation", type=Path, metavar="FILE.musicxml", help="write a file's bars as a drum staff")
     options = parser.parse_args(argv)
-    convert = options.source.is_dir() or options.output
-    if convert and (options.plot or options.notation):
+    output = options.output or (PATTERNS if options.source.resolve() == GROOVES else None)
+    if (options.source.is_dir() or output) and (options.plot or options.notation):
         parser.error("--plot and --notation show one file: they go with neither a folder nor -o")
-    if not convert:
+    if options.source.is_dir() and not output:
+        parser.error(f"{options.source}: expected -o FOLDER, where the matrices of a folder go")
+    if not output:
         return show_file(options.source, options.channel, options.bars, options.plot, options.notation)
-    options.source.stat()  # a file that is not there is an error, not a file left out
-    report = convert_folder(options.source, options.output or HERE / "Dataset_Drum_Groove_Pattern", options.channel,
-                            options.bars, progress=True)
+    options.source.stat()  # a missing file is an error, not a file left out
+    report = convert_folder(options.source, output, options.channel, options.bars, progress=True)
     print_report(report)
     if not report["converted"]:
         print(f"{options.source}: no file with a drum bar in 4/4", file=sys.stderr)

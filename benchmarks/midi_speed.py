@@ -13,8 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import pretty_midi
+import symusic
+from music21 import converter
+
 import Midi_To_Activation_Matrix as midi
-from command_line import Parser, number, run
+from command_line import ROOT, Parser, number, run
 from formats import midi_file
 
 
@@ -47,8 +51,9 @@ def seconds_to_create(count):
 
 
 def main(argv=None):
+    """Print the table; returns {reader: files a second}."""
     parser = Parser(__doc__)
-    parser.add_argument("--folder", type=Path, default=midi.HERE / "Dataset_Drum_Groove_Midi", help="of MIDI files")
+    parser.add_argument("--folder", type=Path, default=ROOT / "Dataset_Drum_Groove_Midi", help="of MIDI files")
     parser.add_argument("--rounds", type=number(int, 1), default=5, help="of which the fastest counts (default: 5)")
     parser.add_argument("--slow-files", type=number(int, 1), default=20,
                         help="how many of the files, drawn by chance, music21 and pretty_midi read (default: 20)")
@@ -57,18 +62,13 @@ def main(argv=None):
     if not files:
         raise ValueError(f"{options.folder}: expected a folder with MIDI files, found none")
     few = random.Random(0).sample(files, min(options.slow_files, len(files)))
-
-    import pretty_midi
-    import symusic
-    from music21 import converter
     warnings.simplefilter("ignore")
     readers = {
         "here, the whole job with a .npy a file": (seconds_to_convert, options.folder, len(files)),
         "  of which the disk: an empty file a file": (seconds_to_create, len(files), len(files)),
         "here, read_bars": (lambda some: seconds_to_read(midi.read_bars, some), files, len(files)),
         "here, parsing alone":
-            (lambda some: seconds_to_read(lambda file: midi_file.read_parts(file.read_bytes()), some),
-             files, len(files)),
+            (lambda some: seconds_to_read(midi_file.read_parts, some), files, len(files)),
         "symusic, parsing alone": (lambda some: seconds_to_read(symusic.Score, some), files, len(files)),
         "pretty_midi, parsing alone":
             (lambda some: seconds_to_read(lambda file: pretty_midi.PrettyMIDI(str(file)), some), few, len(few)),

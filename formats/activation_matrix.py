@@ -1,10 +1,16 @@
-"""formats/activation_matrix: to be written."""
+"""The activation matrix: bars as uint8 (bars, 8, 64), MIDI velocities 1 to 127 where an instrument is struck, else 0.
+
+    bars = load_matrix("HOUSE1.npy")                                # (bars, 8, 64)
+    print(as_text(bars[0]))
+
+64 steps are a 4/4 bar; the rows are INSTRUMENTS, an order written down here alone.
+"""
 
 import numpy as np
 
 from command_line import one_line
 
-INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")  # the rows of every activation matrix
+INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")
 KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
 STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
 
@@ -39,11 +45,8 @@ def load_matrix(path):
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
-
-# -- Showing ----------------------------------------------------------------------------------------------------------
-
 def as_text(bar):
-    """A bar, (8, 64), as lines of text: a row an instrument, `|` at the beats, `-` soft, `o` medium, `X` loud."""
+    """A bar (8, 64) as eight lines of text: `-` soft, `o` medium, `X` loud, `|` at the beats."""
     lines = []
     for name, row in zip(INSTRUMENTS, bar):
         glyphs = "".join(".-oX"[0 if velocity == 0 else 1 + min(velocity // 43, 2)] for velocity in row.tolist())

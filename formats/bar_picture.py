@@ -1,4 +1,7 @@
-"""formats/bar_picture: to be written."""
+"""Pictures of bars: velocity as colour, in a PNG, SVG or PDF file, or in a window.
+
+    write_picture(bars, "my groove", Path("bars.png"))              # bars uint8 (n, 8, 64)
+"""
 
 import matplotlib
 import numpy as np
@@ -10,7 +13,7 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 
 
 def draw(bars, title, figure, most=16):
-    """Draw bars, (n, 8, 64), at most the first `most`, into a matplotlib Figure: velocity as colour, beats as lines."""
+    """Draw bars (n, 8, 64), the first `most` of them, into a matplotlib Figure."""
     shown = bars[:most]
     columns = 1 if len(shown) <= 4 else 2
     rows = -(-len(shown) // columns)
@@ -58,7 +61,7 @@ def show(bars, title):
 
 
 def write_picture(bars, title, path):
-    """Draw bars into a picture file: PNG, SVG or PDF, by its suffix; ValueError for another."""
+    """Draw bars into a file, PNG, SVG or PDF by its suffix; ValueError for another suffix."""
     figure = Figure()
     draw(bars, title, figure)
     kind = path.suffix[1:].lower() or "png"

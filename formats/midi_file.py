@@ -1,9 +1,10 @@
 """Standard MIDI files of type 0 and 1 as bytes, read and written: every note-on of every channel, in plain Python.
 
-    parts, end, ticks_per_quarter, meters, tempos = read_parts(Path("groove.mid").read_bytes())
+    parts, end, ticks_per_quarter, meters, tempos = read_parts("groove.mid")
     Path("loop.mid").write_bytes(to_bytes([(0, 36, 100), (480, 38, 90)], end=1920, note_ticks=15))
 """
 
+import os
 import struct
 from collections import defaultdict
 from itertools import islice
@@ -15,17 +16,22 @@ TICKS_PER_QUARTER = 480  # of the files we write
 NAME, END_OF_TRACK, TEMPO, METER = 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
 
 
-def read_parts(data):
-    """Read the bytes of a MIDI file. Each note-on is a hit, whether its note-off follows or not.
+def read_parts(path):
+    """Read a MIDI file. Each note-on is a hit, whether its note-off follows or not.
 
     Returns:
         (parts [(name or None, channel 1 to 16, hits int (3, n): ticks, pitches, velocities)], end of the last track in
         ticks, ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, milliseconds a quarter
         note)]). Each channel of a track is a part, and has its name where the track has one channel only. A track
-        without notes is a part on channel None: its name may tell of silent drums.
+        without notes is a part on channel None: its name may mention drums that are silent.
     Raises:
-        ValueError, with the reason, where the file is broken or of another kind.
+        OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size or MAX_BYTES + 1  # a pipe's is 0, and /dev/zero's
+        data = file.read(min(size, MAX_BYTES + 1))
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
     ticks_per_quarter, tracks = _split_into_tracks(data)
     parts, metas, end = [], [], 0
     for track in tracks:

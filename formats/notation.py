@@ -1,7 +1,7 @@
 """Drum parts in musical notation, by music21: MusicXML, ABC and Humdrum in, a percussion staff out.
 
-The voices of a staff are the instruments of an activation matrix, in its order. `Midi_To_Activation_Matrix.py` is the
-command: `python Midi_To_Activation_Matrix.py my_groove.mid --notation my_groove.musicxml`.
+    parts, end, ticks_per_quarter, meters, tempos = read_parts("song.musicxml")    # as of formats.midi_file
+    write_staff(bars, "groove.musicxml", pitches, bpm=96)           # bars uint8 (n, 8, 64), a pitch for each row
 """
 
 import contextlib
@@ -13,6 +13,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from music21 import (clef, converter, duration, harmony, instrument, metadata, meter, musicxml, note, percussion,
+                     stream, tempo)
 
 from command_line import one_line, replacing
 
@@ -31,12 +33,12 @@ STAFF = (
     ("E5", "triangle", "Percussion"),
 )
 LOWER_VOICE = (0,)
-# General MIDI pitches of the places on a drum staff, for unpitched notes that do not say what sounds.
+# General MIDI pitches of the places on a drum staff, for unpitched notes that name no instrument.
 PITCH_AT = {"D4": 44, "E4": 36, "F4": 36, "G4": 41, "A4": 43, "B4": 45, "C5": 38, "D5": 47, "E5": 48, "F5": 51,
             "G5": 42, "A5": 49, "B5": 57}
 
 
-# -- Reading ----------------------------------------------------------------------------------------------------------
+# --- reading ---
 
 def read_parts(path):
     """Read what each part of a score strikes. Repeats are read once, as written; a tied note is one hit.
@@ -48,8 +50,6 @@ def read_parts(path):
     Raises:
         OSError where the file cannot be read; ValueError where music21 makes no score of it.
     """
-    from music21 import converter, stream
-
     Path(path).open("rb").close()  # an OSError that names the file, where it cannot be read
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
@@ -89,11 +89,11 @@ def _with_pitches(xml):
     tree = ElementTree.fromstring(xml)
     pitch_of = {drum.get("id"): int(drum.findtext("midi-unpitched")) - 1  # MusicXML counts from 1
                 for drum in tree.iter("midi-instrument") if drum.findtext("midi-unpitched")}
-    for note in tree.iter("note"):
-        instrument, unpitched = note.find("instrument"), note.find("unpitched")
-        if unpitched is None or instrument is None or instrument.get("id") not in pitch_of:
+    for element in tree.iter("note"):
+        drum, unpitched = element.find("instrument"), element.find("unpitched")
+        if unpitched is None or drum is None or drum.get("id") not in pitch_of:
             continue
-        octave, step = divmod(pitch_of[instrument.get("id")], 12)
+        octave, step = divmod(pitch_of[drum.get("id")], 12)
         unpitched.tag = "pitch"
         unpitched[:] = []
         name, alter = (("C", 0), ("C", 1), ("D", 0), ("D", 1), ("E", 0), ("F", 0), ("F", 1), ("G", 0), ("G", 1),
@@ -109,10 +109,8 @@ def _ticks(quarters):
 
 def _read_part(part):
     """Returns (name, channel 1 to 16, hits int (3, n)) of a part."""
-    from music21 import clef, harmony, instrument
-
     hits = []
-    percussion = bool(part.recurse().getElementsByClass(clef.PercussionClef))
+    unpitched = bool(part.recurse().getElementsByClass(clef.PercussionClef))
     for event in part.flatten().notes:
         if isinstance(event, harmony.Harmony):
             continue  # a chord symbol: nothing sounds
@@ -120,14 +118,14 @@ def _read_part(part):
             if sound.tie is not None and sound.tie.type != "start":
                 continue
             pitched = hasattr(sound, "pitch")
-            percussion |= not pitched
+            unpitched |= not pitched
             volume = sound.volume if sound.volume.velocity is not None else event.volume
             velocity = volume.velocity if volume.velocity is not None else round(127 * event.volume.realized)
             pitch = sound.pitch.midi if pitched else _drum_pitch(sound)
             hits.append((_ticks(event.offset), min(max(pitch, 0), 127), min(max(velocity, 1), 127)))
     player = part.getInstrument(returnDefault=False)
-    percussion |= isinstance(player, instrument.UnpitchedPercussion)
-    channel = 10 if percussion else ((player and player.midiChannel) or 0) + 1
+    unpitched |= isinstance(player, instrument.UnpitchedPercussion)
+    channel = 10 if unpitched else ((player and player.midiChannel) or 0) + 1
     name = " ".join(str(text) for text in (part.partName, player and player.instrumentName) if text)
     return name, channel, np.array(hits, int).reshape(-1, 3).T
 
@@ -142,21 +140,21 @@ def _meters(part):
     """The meter of each bar of a part, [(tick, numerator, denominator)]."""
     measures = list(part.getElementsByClass("Measure"))
     if not measures:
-        return [(_ticks(meter.offset), meter.numerator, meter.denominator)
-                for meter in part.recurse().getElementsByClass("TimeSignature")]
-    meters, meter = [], (4, 4)
+        return [(_ticks(change.offset), change.numerator, change.denominator)
+                for change in part.recurse().getElementsByClass("TimeSignature")]
+    meters, current = [], (4, 4)
     for measure, following in zip(measures, measures[1:] + [None]):
         if measure.timeSignature is not None:
-            meter = (measure.timeSignature.numerator, measure.timeSignature.denominator)
-        whole = Fraction(*meter)
+            current = (measure.timeSignature.numerator, measure.timeSignature.denominator)
+        whole = Fraction(*current)
         length = whole if following is None else Fraction(following.offset - measure.offset) / 4
-        bar = meter if length == whole else (length.numerator, length.denominator)
+        bar = current if length == whole else (length.numerator, length.denominator)
         if length:
             meters.append((_ticks(measure.offset), *bar))
     return meters
 
 
-# -- Writing ----------------------------------------------------------------------------------------------------------
+# --- writing ---
 
 def write_staff(bars, path, pitches, bpm=120, title=None):
     """Write bars as a percussion staff: hands with stems up, kick with stems down, rests merged within the beat.
@@ -168,8 +166,6 @@ def write_staff(bars, path, pitches, bpm=120, title=None):
         bpm: quarter notes a minute.
         title: of the score; the file's name where it is None.
     """
-    from music21 import clef, metadata, meter, musicxml, stream, tempo
-
     path = Path(path)
     if path.suffix.lower() not in WRITTEN_SUFFIXES:
         raise ValueError(f"{path}: expected a name that ends in {', '.join(WRITTEN_SUFFIXES)}")
@@ -217,12 +213,12 @@ def _with_sounds(xml, bars, pitches):
     part.set("id", "P1")
     for element in ("score-instrument", "midi-instrument"):
         for (_, _, name), pitch in zip(STAFF, pitches):
-            instrument = ElementTree.SubElement(score_part, element, id=f"P1-I{pitch}")
+            drum = ElementTree.SubElement(score_part, element, id=f"P1-I{pitch}")
             if element == "score-instrument":
-                ElementTree.SubElement(instrument, "instrument-name").text = name
+                ElementTree.SubElement(drum, "instrument-name").text = name
             else:
-                ElementTree.SubElement(instrument, "midi-channel").text = "10"
-                ElementTree.SubElement(instrument, "midi-unpitched").text = str(pitch + 1)  # MusicXML counts from 1
+                ElementTree.SubElement(drum, "midi-channel").text = "10"
+                ElementTree.SubElement(drum, "midi-unpitched").text = str(pitch + 1)  # MusicXML counts from 1
     row_of = {(place, notehead): row for row, (place, notehead, _) in enumerate(STAFF)}
     divisions = int(part.findtext("measure/attributes/divisions"))
     for bar, measure in zip(bars, part.findall("measure")):
@@ -238,8 +234,8 @@ def _with_sounds(xml, bars, pitches):
                     place = event.findtext("unpitched/display-step") + event.findtext("unpitched/display-octave")
                     row = row_of[place, event.findtext("notehead", "normal")]
                     event.set("dynamics", f"{bar[row, start * STEPS_PER_QUARTER // divisions] / 0.9:.2f}")  # 100 is 90
-                    instrument = ElementTree.Element("instrument", id=f"P1-I{pitches[row]}")
-                    event.insert(list(event).index(event.find("duration")) + 1, instrument)
+                    drum = ElementTree.Element("instrument", id=f"P1-I{pitches[row]}")
+                    event.insert(list(event).index(event.find("duration")) + 1, drum)
     ElementTree.indent(tree)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + DOCTYPE + ElementTree.tostring(tree)
 
@@ -279,20 +275,18 @@ def _note_values(bar, rows):
                 start, struck = start + steps, []
 
 
-def _longest_value(position, room, dotted):
-    """The longest note value, in steps, that fits the room and starts where its length allows: on a multiple of it."""
+def _longest_value(position, longest, dotted):
+    """The longest note value of at most `longest` steps that may start here: on a multiple of its own length."""
     for value in (16, 12, 8, 6, 4, 3, 2, 1):
         plain = value & (value - 1) == 0
         grid = value if plain else value * 2 // 3
-        if value <= room and position % grid == 0 and (plain or dotted):
+        if value <= longest and position % grid == 0 and (plain or dotted):
             return value
     raise AssertionError("a step is a note value")
 
 
 def _event(steps, struck, stem):
     """A rest, a note, or several notes at once, `steps` long."""
-    from music21 import duration, note, percussion
-
     length = duration.Duration(steps / STEPS_PER_QUARTER)
     if not struck:
         return note.Rest(duration=length)

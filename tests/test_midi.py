@@ -12,6 +12,9 @@ import pretty_midi
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from matplotlib import image
+from matplotlib.figure import Figure
+from music21.midi import DeltaTime, MetaEvents, MidiFile
 
 import Midi_To_Activation_Matrix as midi
 from formats import activation_matrix, bar_picture
@@ -118,7 +121,6 @@ def test_the_track_ends_exactly_with_the_loop(tmp_path, count):
     bars = np.zeros((count, 8, 64), np.uint8)
     bars[0, 0, 0] = bars[-1, 1, 63] = 100
     midi.write_midi(bars, tmp_path / "loop.mid")
-    from music21.midi import DeltaTime, MetaEvents, MidiFile
     file = MidiFile()
     file.readstr((tmp_path / "loop.mid").read_bytes())
     (one,) = file.tracks
@@ -207,14 +209,14 @@ def test_a_hit_early_for_the_first_beat_after_a_change_of_meter_is_that_beat(tmp
     assert struck(bars) == {(0, 0, 0): 90}  # and the one early for the second 3/4 goes there
 
 
-def test_the_same_meter_said_again_starts_no_new_bar(tmp_path):
+def test_the_same_meter_repeated_starts_no_new_bar(tmp_path):
     bars = midi.read_bars(midi_file(tmp_path / "x.mid", track(
         [meter(0, 4, 4), meter(700, 4, 4)] + notes([(1920, KICK, 90)]))))
     assert struck(bars) == {(1, 0, 0): 90}
 
 
 @pytest.mark.parametrize("numerator, denominator", [(3, 4), (6, 8), (7, 8), (5, 4), (2, 2), (0, 4), (255, 128)])
-def test_a_file_without_a_4_4_bar_says_its_meter(tmp_path, numerator, denominator):
+def test_a_file_without_a_4_4_bar_is_refused_with_its_meter(tmp_path, numerator, denominator):
     path = midi_file(tmp_path / "x.mid", track([meter(0, numerator, denominator)] + notes([(0, KICK, 90)])))
     with pytest.raises(ValueError, match=f"no bar in 4/4 .*{numerator}/{denominator}"):
         midi.read_bars(path)
@@ -457,6 +459,22 @@ def test_a_folder_in_which_nothing_is_usable_ends_with_status_1(tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_needs_an_output_folder_but_for_our_own(tmp_path, monkeypatch, capsys):
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "mine").mkdir()
+    for folder in ("ours", "mine"):
+        drum_file(tmp_path / folder / "a.mid", [(0, KICK, 90)])
+    monkeypatch.setattr(midi, "GROOVES", tmp_path / "ours")
+    monkeypatch.setattr(midi, "PATTERNS", tmp_path / "patterns")
+    with pytest.raises(SystemExit) as leaving:
+        midi.main([str(tmp_path / "mine")])
+    message = capsys.readouterr().err
+    assert leaving.value.code == 2 and message.count("\n") == 1 and "mine: expected -o FOLDER" in message
+    assert not (tmp_path / "patterns").exists()
+    assert midi.main([str(tmp_path / "ours")])["converted"] == 1
+    assert (tmp_path / "patterns" / "a.npy").is_file()
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
 def test_a_file_without_an_end_is_refused():
     with pytest.raises(ValueError, match="/dev/zero: expected a MIDI file of at most"):
@@ -498,8 +516,8 @@ def test_load_patterns_takes_matrices_old_and_new_and_midi(tmp_path, capsys):
     assert names == ["ROCK1", "styles/FUNK2", "styles/FUNK2", "styles/HOUSE1"]
     assert bars.dtype == np.uint8 and bars.shape == (4, 8, 64)
     assert np.array_equal(bars[0], 100 * classic) and (bars[1:3] == 5).all()
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3 and all(name in line for name, line in zip(("broken", "code", "square"), told))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(name in line for name, line in zip(("broken", "code", "square"), lines))
 
 
 def test_load_patterns_leaves_out_bars_with_too_few_hits_where_asked(tmp_path):
@@ -568,7 +586,6 @@ def test_the_text_grid_shows_instruments_beats_and_loudness():
 
 
 def test_a_picture_shows_a_hit_and_a_louder_one_darker(tmp_path):
-    from matplotlib import image
     bars = np.zeros((1, 8, 64), np.uint8)
     pictures = []
     for velocity in (0, 20, 120):
@@ -584,7 +601,6 @@ def test_a_picture_shows_a_hit_and_a_louder_one_darker(tmp_path):
 
 @pytest.mark.parametrize("count, most", [(1, 16), (5, 16), (40, 16)])
 def test_a_picture_holds_at_most_sixteen_bars_and_says_so(count, most):
-    from matplotlib.figure import Figure
     figure = Figure()
     bar_picture.draw(np.full((count, 8, 64), 9, np.uint8), "song", figure)
     shown = [axis for axis in figure.axes if axis.get_images() and axis.get_visible()]
@@ -595,7 +611,7 @@ def test_a_picture_holds_at_most_sixteen_bars_and_says_so(count, most):
 def test_the_command_shows_a_file_without_a_display_and_writes_a_picture(tmp_path):
     drum_file(tmp_path / "a.mid", BEAT)
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    command = [sys.executable, str(midi.HERE / "Midi_To_Activation_Matrix.py"), "a.mid"]
+    command = [sys.executable, midi.__file__, "a.mid"]
     shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert " Kick |X" in shown.stdout and "--plot FILE.png" in shown.stdout

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import Midi_To_Activation_Matrix as midi
-from patterns.dataset import groove_split
 from formats import midi_file
+from patterns.dataset import groove_split
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def wild(shared_data):
 
 def parts_of(file):
     """All parts of a MIDI file in which something is struck."""
-    return [part for part in midi_file.read_parts(file.read_bytes())[0] if part[2].size]
+    return [part for part in midi_file.read_parts(file)[0] if part[2].size]
 
 
 def test_every_wild_file_is_kept_or_named_with_its_reason(wild, tmp_path):
@@ -34,7 +34,7 @@ def test_every_wild_file_is_kept_or_named_with_its_reason(wild, tmp_path):
 
 def test_mido_finds_the_same_hits_ends_meters_and_tempos(wild):
     for file in sorted(wild.iterdir()):
-        parts, end, ticks_per_quarter, meters, tempos = midi_file.read_parts(file.read_bytes())
+        parts, end, ticks_per_quarter, meters, tempos = midi_file.read_parts(file)
         found = [(channel, *hit) for _, channel, hits in parts for hit in hits.T.tolist()]
         other, events = mido.MidiFile(file), []
         for track in other.tracks:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from music21 import clef, converter
 from test_midi import drum_file, some_bars, struck
 
 import Midi_To_Activation_Matrix as midi
@@ -60,7 +60,6 @@ def test_every_voice_fills_its_bar_exactly_with_plain_note_values(scratch, bars)
 
 
 def test_music21_sees_drums_on_a_percussion_staff_with_crosses_for_hats_and_cymbals(tmp_path):
-    from music21 import clef, converter
     bar = np.zeros((1, 8, 64), np.uint8)
     bar[0, 0, 0] = bar[0, 1, 16] = bar[0, 4, ::8] = bar[0, 6, 32] = 100
     score = converter.parse(write(bar, tmp_path / "x.musicxml", bpm=96), forceSource=True)
