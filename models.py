@@ -12,6 +12,7 @@ All likelihoods are per example, shape (B,), in nats.
 
 import math
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -27,6 +28,22 @@ def logistic_noise(shape, generator=None):
     """Standard logistic variables: logit + noise > 0 with probability sigmoid(logit)."""
     uniform = torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
     return torch.log(uniform) - torch.log1p(-uniform)
+
+
+def principal_plane(codes):
+    """The plane that shows codes (n, latent) best: its centre (latent,) and two orthonormal axes (2, latent), float64.
+
+    The two principal components of the codes; the first two axes of the space where it has at most two dimensions, or
+    n is at most 2.
+    """
+    codes = np.asarray(codes, dtype=float)
+    latent = codes.shape[1]
+    if latent <= 2 or len(codes) <= 2:
+        return np.zeros(latent), np.eye(2, latent)
+    directions = np.linalg.eigh(np.cov(codes.T))[1]  # columns, by rising variance
+    axes = directions[:, :-3:-1].T                                                    # (2, latent)
+    largest = np.abs(axes).argmax(axis=1)[:, None]
+    return codes.mean(axis=0), axes * np.sign(np.take_along_axis(axes, largest, 1))  # a sign is arbitrary: fix it
 
 
 def build_model(content, path="checkpoint"):

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from command_line import replacing
+from models import principal_plane
 
 COLOURS = ("#2f7fd6", "#e8743b", "#19a979", "#d8456b", "#8b5fd1", "#c9a400", "#1fa5b3", "#8a5a3c", "#f09ac0", "#4a5568")
 OTHER = "#b9c0ca"
@@ -46,18 +47,11 @@ def draw_latent(panels, label_names, path, most=8):
 
     With more than two dimensions, the plane of the first panel's two principal components.
     """
-    first = np.asarray(next(iter(panels.values()))[0], float)
-    centre, axes_2d = np.zeros(first.shape[1]), np.eye(2, first.shape[1])
-    if first.shape[1] > 2:
-        centre = first.mean(0)
-        axes_2d = np.linalg.svd(first - centre, full_matrices=False)[2][:2]
+    centre, plane_axes = principal_plane(next(iter(panels.values()))[0])
     counts = sum(np.bincount(np.asarray(labels), minlength=len(label_names)) for _, labels in panels.values())
     named = [label for label in np.argsort(-counts, kind="stable")[:most] if counts[label]]
-    points = {}
-    for title, (codes, _) in panels.items():
-        codes = np.asarray(codes, float)
-        points[title] = np.pad(codes, ((0, 0), (0, 1))) if codes.shape[1] == 1 else (codes - centre) @ axes_2d.T
-    reach = max(3.0, 1.05 * max(np.abs(plane).max() for plane in points.values()))
+    points = {title: (np.asarray(codes, float) - centre) @ plane_axes.T for title, (codes, _) in panels.items()}
+    reach = max(3.0, 1.05 * max(np.abs(found).max() for found in points.values()))
     figure = new_figure(5.2 * len(panels), 6.2)
     for axes, (title, (_, labels)) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
         labels = np.asarray(labels)

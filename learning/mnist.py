@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import download
-from models import build_model, logistic_noise
+from models import build_model, logistic_noise, principal_plane
 from formats.checkpoint import load_checkpoint
 from learning import training
 from learning.bounds import bounds, encode_all
@@ -195,8 +195,8 @@ def plane_of_codes(codes, side):
     grid = np.stack(np.meshgrid(across, -across), -1).reshape(-1, 2)
     if codes.shape[1] <= 2:
         return grid[:, :codes.shape[1]]
-    axes = np.linalg.svd(codes - codes.mean(0), full_matrices=False)[2][:2]
-    return codes.mean(0) + grid * ((codes - codes.mean(0)) @ axes.T).std(0) @ axes
+    centre, axes = principal_plane(codes)
+    return centre + grid * ((codes - centre) @ axes.T).std(0) @ axes
 
 
 def draw_pictures(model, splits, history, folder, seed=0):

@@ -6,7 +6,7 @@ import torch
 from command_line import one_line
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.checkpoint import load_checkpoint
-from models import build_model, logistic_noise
+from models import build_model, logistic_noise, principal_plane
 from patterns.sampling import humanise
 
 RANDOM_STEP = 0.1  # a random point lies about as far from a played bar, in units of the map
@@ -96,13 +96,7 @@ class LatentPlane:
         latent = model.config["latent"]
         training_bars = model.map or {"codes": np.zeros((0, latent)), "labels": np.zeros(0), "label_names": []}
         codes = np.asarray(training_bars["codes"], dtype=float)
-        self.centre, self.axes = np.zeros(latent), np.eye(2, latent)  # (latent,), (2, latent)
-        if latent > 2 and len(codes) > 2:
-            self.centre = codes.mean(axis=0)
-            directions = np.linalg.eigh(np.cov(codes.T))[1]  # columns, by rising variance
-            axes = directions[:, :-3:-1].T  # (2, latent)
-            largest = np.abs(axes).argmax(axis=1)[:, None]
-            self.axes = axes * np.sign(np.take_along_axis(axes, largest, 1))  # an eigenvector's sign is arbitrary
+        self.centre, self.axes = principal_plane(codes)  # (latent,), (2, latent)
         self.points = self.from_codes(codes)
         self.labels, self.names = np.asarray(training_bars["labels"], dtype=int), list(training_bars["label_names"])
         self.reach = float(np.clip(1.08 * np.quantile(np.abs(self.points), 0.998), 2.5, 8)) if len(codes) else 3.0
