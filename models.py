@@ -94,11 +94,9 @@ def bernoulli_log_likelihood(cells, logits):
 class VAE(nn.Module):
     """What all our VAEs share: the bounds and the prior. A subclass gives `encode`, `log_likelihood`, `decode_sample`.
 
-    condition: what else encoder and decoder are given, tensors of B rows: a class, or `dropout`, the `dropout_units`
-    uniform numbers per example with which a training step drops units. Without it nothing is dropped.
+    condition: what else encoder and decoder are given, tensors of B rows, such as a class.
     """
 
-    dropout_units = 0
     has_auxiliary = False  # does `auxiliary_log_likelihood` give more than zeros?
 
     def parts(self):
@@ -126,6 +124,10 @@ class VAE(nn.Module):
     def auxiliary_log_likelihood(self, x, z, **condition):
         """What else is learned beside the bound, in nats: (B,); zero unless a model says otherwise."""
         return z.new_zeros(len(z))
+
+    def drop_condition(self, **condition):
+        """The condition as a training step shall give it: a model may learn to do without a part of it."""
+        return condition
 
     def sample_posterior(self, x, eps=None, **condition):
         """Codes drawn from q(z | x), and its KL to the prior in nats: (B, *shape) -> (B, latent), (B,).
@@ -218,15 +220,12 @@ class BernoulliVAE(VAE):
         self.touch = touch if velocities else 0
         self.touch_encoder = mlp([2 * cells + told, TOUCH_HIDDEN, 2 * touch], make) if self.touch else None
         self.velocity_net = VelocityNet(shape, latent + told + self.touch, rate=dropout) if velocities else None
-        self.dropout_parts = [1 if told else 0, self.touch, self.decoder.dropout_units if dropout else 0,
-                              self.velocity_net.dropout_units if velocities and dropout else 0]  # numbers for each
-        self.dropout_units = sum(self.dropout_parts)
 
     def cells(self, x):
         """Hits as 0.0/1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
         return (x > 0).flatten(1).float()
 
-    def tell(self, units, style=None, dropout=None, begins=None):
+    def tell(self, units, style=None, begins=None):
         """Units (B, n) and beside them what encoder and decoder are told of style and beginning: (B, n + told)."""
         if self.style is None:
             return units
@@ -236,8 +235,6 @@ class BernoulliVAE(VAE):
             index = torch.as_tensor(style, device=units.device).long().expand(len(units)) + 1
             if len(index) and not 0 <= index.min() <= index.max() <= len(self.styles):
                 raise ValueError(f"style: expected 0 to {len(self.styles) - 1}, or -1 for any, found {style}")
-        if dropout is not None:
-            index = index * (dropout[:, 0] > STYLE_DROPOUT)
         told = self.style(index)
         if begins is not None:
             told = told + self.begins(begins.long())
@@ -250,53 +247,52 @@ class BernoulliVAE(VAE):
             (struck if name.startswith(("velocity_net.", "touch_encoder.")) else hits).append(weights)
         return [hits, struck] if struck else [hits]
 
-    def split_dropout(self, dropout):
-        """The uniform numbers for the touch, for the decoder and for the velocities' net, None where there are none."""
-        if dropout is None:
-            return None, None, None
-        return [part if part.shape[1] else None for part in dropout.split(self.dropout_parts, -1)[1:]]
+    def drop_condition(self, style=None, **condition):
+        """In training half of the styles are -1, any: one model learns bars of a style, and of none."""
+        if self.training and style is not None:
+            style = torch.where(torch.rand(style.shape, device=style.device) < STYLE_DROPOUT, -1, style)
+        return {"style": style, **condition}
 
-    def encode(self, x, style=None, dropout=None, begins=None):
+    def encode(self, x, style=None, begins=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
-        mean, log_variance = self.encoder(self.tell(self.cells(x), style, dropout, begins)).chunk(2, -1)
+        mean, log_variance = self.encoder(self.tell(self.cells(x), style, begins)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def log_likelihood(self, x, z, style=None, dropout=None, begins=None):
+    def log_likelihood(self, x, z, style=None, begins=None):
         """log p(hits | z) in nats: (B, *shape), (B, latent) -> (B,)."""
-        return self.log_likelihood_of(x, style, dropout, begins)(z)
+        return self.log_likelihood_of(x, style, begins)(z)
 
-    def log_likelihood_of(self, x, style=None, dropout=None, begins=None):
+    def log_likelihood_of(self, x, style=None, begins=None):
         """The function z -> log p(hits | z) of these examples, (B, latent) -> (B,)."""
-        cells, dropped = self.cells(x), self.split_dropout(dropout)[1]
-        known = self.decoder.known(cells, dropped)
+        cells = self.cells(x)
+        known = self.decoder.known(cells)
         return lambda z: bernoulli_log_likelihood(
-            cells, self.decoder.logits(cells, self.tell(z, style, dropout, begins), dropped, known))
+            cells, self.decoder.logits(cells, self.tell(z, style, begins), known))
 
     # --- velocities ---
 
-    def encode_touch(self, x, style=None, dropout=None, begins=None):
+    def encode_touch(self, x, style=None, begins=None):
         """Mean and log-variance of the touch, given hits and velocities: (B, *shape) -> (B, touch) each."""
         struck = torch.cat([self.cells(x), x.flatten(1).float() / 64], -1)
-        mean, log_variance = self.touch_encoder(self.tell(struck, style, dropout, begins)).chunk(2, -1)
+        mean, log_variance = self.touch_encoder(self.tell(struck, style, begins)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def auxiliary_log_likelihood(self, x, z, style=None, dropout=None, begins=None):
+    def auxiliary_log_likelihood(self, x, z, style=None, begins=None):
         """The bound on log p(velocities | hits, z) in nats, summed over the hits; the code is not trained by it.
 
         The first TOUCH_FREE nats of a bar's touch cost nothing, so it is used beside the velocities before.  -> (B,)
         """
         if self.velocity_net is None:
             return z.new_zeros(len(z))
-        cells, told, velocities = self.cells(x), self.tell(z.detach(), style, dropout, begins), x.flatten(1).float()
-        uniform, _, dropped = self.split_dropout(dropout)
+        cells, told, velocities = self.cells(x), self.tell(z.detach(), style, begins), x.flatten(1).float()
         cost = 0.0
         if self.touch:
-            touch, log_variance = self.encode_touch(x, style, dropout, begins)
+            touch, log_variance = self.encode_touch(x, style, begins)
             cost = (gaussian_kl(touch, log_variance) - TOUCH_FREE).clamp(min=0) * (cells.sum(-1) > 0)
-            if uniform is not None:
-                touch = reparametrise(touch, log_variance, torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6)))
+            if self.training:
+                touch = reparametrise(touch, log_variance, torch.randn_like(touch))
             told = torch.cat([told, touch], -1)
-        mean, log_scale = self.velocity_net.distribution(cells, velocities, told, dropped)
+        mean, log_scale = self.velocity_net.distribution(cells, velocities, told)
         return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1) - cost
 
     def with_velocities(self, cells, told, noise, known=None, touch=None):

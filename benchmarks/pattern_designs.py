@@ -44,9 +44,9 @@ def designs(styles):
             known, weights = self.known_before(told, beside), self.masked_weights()
             blocks = torch.zeros(len(told), self.blocks, self.cells)
             for t in range(self.blocks):
-                context = self.context_of(known[:, t] + self.known_of_past(blocks)[:, t])
+                context = self.context_of((known + self.known_of_past(blocks))[:, t:t + 1])
                 for _ in range(self.cells + 1):
-                    guess = answer(t, self.say(blocks[:, t], context, weights)[:, None])
+                    guess = answer(t, self.say(blocks[:, t:t + 1], context, weights))
                     if torch.equal(guess, blocks[:, t]):
                         break
                     blocks[:, t] = guess
@@ -61,7 +61,7 @@ def designs(styles):
             self.writer, self.dropped = nn.Linear(memory, self.past.shape[1]), nn.Dropout(self.rate)
             del self.past
 
-        def known_of_past(self, blocks, dropout=None):
+        def known_of_past(self, blocks):
             state, _ = self.memory(self.reader(F.pad(blocks, (0, 0, 1, 0))[:, :-1]))
             return self.writer(self.dropped(state))
 
@@ -77,7 +77,7 @@ def designs(styles):
             self.writer = nn.Linear(memory, self.past.shape[1])
             del self.past
 
-        def known_of_past(self, blocks, dropout=None):
+        def known_of_past(self, blocks):
             units = self.reader(F.pad(blocks, (0, 0, 1, 0))[:, :-1]) + self.position
             mask = nn.Transformer.generate_square_subsequent_mask(self.blocks)
             return self.writer(self.attention(units, mask=mask, is_causal=True))
@@ -86,8 +86,6 @@ def designs(styles):
         made = BernoulliVAE(**{**dict(hidden=(256, 256), decoder="causal", dropout=0.2), **config})
         if decoder is not None:
             made.decoder = decoder((8, 64), made.latent, made.config["width"], rate=0.2)
-            made.dropout_parts[2] = made.decoder.dropout_units
-            made.dropout_units = sum(made.dropout_parts)
         return made
 
     return {"independent cells of 2019, 2-D": (lambda: BernoulliVAE(hidden=(800,), activation="ReLU"), 0.0),

@@ -1,8 +1,8 @@
 """Fit any VAE of `models.py`: the loop, its run folder, checkpoints, resuming, several processes.
 
-All randomness of an epoch (order, noise) comes from a generator seeded by (seed, epoch), so a resumed run repeats an
-uninterrupted one bit for bit. Every process draws the noise of the whole batch and takes its own rows, so several
-processes equal one to rounding. A loss that is not finite stops the run before the step and before any save.
+All randomness of an epoch comes from generators seeded by (seed, epoch), so a resumed run repeats an uninterrupted one
+bit for bit. Every process draws order and noise of the whole batch and takes its own rows; dropout, by torch's global
+generator, is its own. A loss that is not finite stops the run before the step and before any save.
 """
 
 import contextlib
@@ -144,6 +144,7 @@ class Step(torch.nn.Module):
         eps (k, B, latent): with several codes an example, log_px is the importance-weighted bound, which holds the KL.
         """
         model = self.model
+        condition = model.drop_condition(**condition)
         if len(eps) > 1:
             log_px = model.importance_weighted_bound(x, eps, beta, **condition)
             kl = torch.zeros_like(log_px)
@@ -239,6 +240,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
         for epoch in range(first_epoch, epochs + 1):
             started = time.perf_counter()
             generator = epoch_generator(seed, epoch)
+            torch.manual_seed((1009 * (seed * 1_000_003 + epoch) + 1 + rank) % 2**63)  # of dropout
             order = torch.randperm(len(train), generator=generator)[:epoch_size]
             beta_now = beta * min(1.0, epoch / (warmup + 1))
             sums = torch.zeros(3, dtype=torch.float64)
@@ -251,9 +253,6 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 mine = slice(rank, None, world)
                 x, eps = x[mine].to(device), eps[:, mine].to(device)
                 condition = {name: value[chosen][mine].to(device) for name, value in train_condition.items()}
-                if model.dropout_units:
-                    uniform = torch.rand(len(chosen), model.dropout_units, generator=generator)
-                    condition["dropout"] = uniform[mine].to(device)
                 log_px, kl, side = step_terms(x, eps, beta_now, **condition)
                 now = torch.stack([log_px, kl, side]).detach().sum(1)
                 if world > 1:

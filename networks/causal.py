@@ -6,8 +6,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks.independent import drop
-
 
 def logistic_log_likelihood(value, mean, log_scale):
     """log of the mass that a logistic distribution puts on the integers 1..127, elementwise, so never above 0.
@@ -52,8 +50,7 @@ class CausalNet(nn.Module):
         self.out = nn.Linear(units, outputs * self.cells)
         self.direct = nn.Linear(self.cells, outputs * self.cells, bias=False)
         self.low_precision = False  # bfloat16 in training, where the processor has it
-        self.rate, self.dropout_parts = rate, (past, width, width, units)
-        self.dropout_units = sum(self.dropout_parts)
+        self.rate = rate
         order = torch.arange(self.cells)
         degree = torch.arange(units) % self.cells  # a unit of degree d sees the cells before d, and cell i sees d <= i
         self.register_buffer("within_mask", (order[None] < degree[:, None]).float(), persistent=False)
@@ -75,24 +72,30 @@ class CausalNet(nn.Module):
         known = self.place + self.code(told)[:, None]                                 # (B, T, K)
         return known if beside is None else known + self.beside(beside)
 
-    def known_of_past(self, blocks, dropout=None):
+    def known_of_past(self, blocks):
         """What the blocks played before each block add to that: (B, T, C) -> (B, T, K).
 
         A matrix product with the rows `seen`, of which few cells are not zero: so only those are added up.
         """
         seen = torch.cat([F.pad(blocks, (0, 0, ago, 0))[:, :self.blocks] for ago in range(1, max(2, self.blocks))], -1)
-        seen = drop(seen, dropout, self.rate / 2).flatten(0, 1)                       # (B T, past)
+        seen = self.drop(seen, self.rate / 2).flatten(0, 1)                           # (B T, past)
         where = seen.nonzero()
         counts = torch.bincount(where[:, 0], minlength=len(seen))
         known = F.embedding_bag(where[:, 1], self.past, counts.cumsum(0) - counts, mode="sum",
                                 per_sample_weights=seen[where[:, 0], where[:, 1]])
         return known.view(*blocks.shape[:2], known.shape[-1])
 
-    def context_of(self, known, dropout=(None, None)):
-        """What the masked layer is told: what is known of a block (..., K) -> (..., units)."""
+    def drop(self, units, rate):
+        """Dropout in training that takes a unit out of the whole bar (Gal and Ghahramani 2016): (B, T, n) -> same."""
+        if rate == 0 or not self.training:
+            return units
+        return units * F.dropout(torch.ones_like(units[:, :1]), rate)
+
+    def context_of(self, known):
+        """What the masked layer is told: what is known of blocks (B, T, K) -> (B, T, units)."""
         state, direct = known.split([self.deeper.in_features, self.context.out_features], -1)
-        state = drop(F.silu(state), dropout[0], self.rate)                            # (..., width)
-        state = state + drop(F.silu(self.deeper(state)), dropout[1], self.rate)
+        state = self.drop(F.silu(state), self.rate)                                   # (B, T, width)
+        state = state + self.drop(F.silu(self.deeper(state)), self.rate)
         return self.context(state) + direct
 
     def masked_weights(self):
@@ -100,30 +103,26 @@ class CausalNet(nn.Module):
         return torch.cat([self.within.weight * self.within_mask, self.direct.weight * self.direct_mask]), \
             self.out.weight * self.out_mask
 
-    def say(self, block, context, weights, dropout=None):
-        """What is said of the cells of a block given those before each: (..., C), (..., units) -> (..., outputs C)."""
+    def say(self, block, context, weights):
+        """What is said of each cell given those before it: (B, T, C), (B, T, units) -> (B, T, outputs C)."""
         from_cells, from_units = weights
         units, direct = F.linear(block, from_cells).split([context.shape[-1], len(from_units)], -1)
-        units = drop(F.silu(context + units), dropout, self.rate)                     # (..., units)
-        return F.linear(units, from_units, self.out.bias) + direct                    # (..., outputs C)
+        units = self.drop(F.silu(context + units), self.rate)                         # (B, T, units)
+        return F.linear(units, from_units, self.out.bias) + direct                    # (B, T, outputs C)
 
-    def known(self, values, dropout=None):
+    def known(self, values):
         """`known_of_past` of whole bars: (B, cells) -> (B, T, K)."""
-        past = None if dropout is None else dropout[:, None, :self.dropout_parts[0]]
-        return self.known_of_past(self.to_blocks(values), past)
+        return self.known_of_past(self.to_blocks(values))
 
-    def forward(self, values, told, beside=None, dropout=None, known=None):
+    def forward(self, values, told, beside=None, known=None):
         """What is said of each cell: values (B, cells), told (B, n) -> (B, outputs, cells).
 
-        Dropout takes a unit out of the whole bar (Gal and Ghahramani 2016): (B, dropout_units) uniform numbers.
         known: what `known` gives of these values, where it is known already.
         """
-        _, state, deeper, units = (None,) * 4 if dropout is None else \
-            dropout[:, None].split(self.dropout_parts, -1)
         blocks = self.to_blocks(values)                                               # (B, T, C)
-        known = self.known_before(told, beside) + (self.known(values, dropout) if known is None else known)
+        known = self.known_before(told, beside) + (self.known(values) if known is None else known)
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.low_precision and self.training):
-            said = self.say(blocks, self.context_of(known, (state, deeper)), self.masked_weights(), units)
+            said = self.say(blocks, self.context_of(known), self.masked_weights())
         return self.from_blocks(said.to(values.dtype).unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
     def play(self, told, answer, beside=None, passes=None):
@@ -141,9 +140,9 @@ class CausalNet(nn.Module):
             if passes is not None and not passes[t]:
                 played.append(block)
                 continue
-            context = self.context_of(known[:, t])                                    # (B, units)
+            context = self.context_of(known[:, t:t + 1])                              # (B, 1, units)
             for _ in range(self.cells + 1 if passes is None else passes[t]):  # cell i is right after i + 1 passes
-                said = self.say(block, context, weights)
+                said = self.say(block[:, None], context, weights)[:, 0]               # (B, outputs C)
                 guess = answer(t, said.unflatten(-1, (self.outputs, self.cells)))
                 if passes is None and torch.equal(guess, block):
                     break
@@ -158,9 +157,9 @@ class CausalNet(nn.Module):
 class CausalDecoder(CausalNet):
     """p(bar | z) with every cell given all that was played before it: says each cell's logit."""
 
-    def logits(self, cells, z, dropout=None, known=None):
+    def logits(self, cells, z, known=None):
         """Each cell's logit given the cells before it: (B, cells), (B, latent) -> (B, cells)."""
-        return self(cells, z, dropout=dropout, known=known)[:, 0]
+        return self(cells, z, known=known)[:, 0]
 
     def draw(self, z, noise):
         """The bar in which a cell is struck where its logit, given the cells before it, + noise is above 0.
@@ -185,9 +184,9 @@ class VelocityNet(CausalNet):
         near = torch.cat([blocks[:, i:i + self.blocks] for i in range(5)], -1)        # (B, T, 5 C)
         return F.silu(self.hits_near(near) + self.hits_all(cells)[:, None])
 
-    def distribution(self, cells, velocities, z, dropout=None):
+    def distribution(self, cells, velocities, z):
         """Mean and log-scale of each hit given all hits and the velocities before it: (B, cells) -> (B, cells) each."""
-        return logistic_parameters(self(cells * velocities / 64, z, self.hits_around(cells), dropout).unbind(1))
+        return logistic_parameters(self(cells * velocities / 64, z, self.hits_around(cells)).unbind(1))
 
     def draw(self, cells, z, noise, known=None):
         """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; those `known`, above 0, are as they are."""

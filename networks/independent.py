@@ -3,6 +3,7 @@
 import math
 
 import torch.nn as nn
+import torch.nn.functional as F
 
 
 def mlp(sizes, activation=nn.SiLU):
@@ -13,13 +14,6 @@ def mlp(sizes, activation=nn.SiLU):
     return nn.Sequential(*layers[:-1])
 
 
-def drop(units, uniform, rate):
-    """Dropout with given uniform numbers, so that it is the same in any number of processes; None drops nothing."""
-    if uniform is None or rate == 0:
-        return units
-    return units * ((uniform > rate).to(units.dtype) / (1 - rate))
-
-
 class IndependentDecoder(nn.Module):
     """p(x | z) with every cell on its own: one pass gives all cells' logits.  z (B, latent) -> (B, cells)"""
 
@@ -28,15 +22,15 @@ class IndependentDecoder(nn.Module):
         sizes = [latent, *reversed(hidden)]
         self.units = nn.Sequential(mlp(sizes, activation), activation())
         self.out = nn.Linear(sizes[-1], math.prod(shape))
-        self.rate, self.dropout_units = rate, sizes[-1]
+        self.rate = rate
 
-    def known(self, cells, dropout=None):
+    def known(self, cells):
         """Nothing: the cells are told by the code alone."""
         return None
 
-    def logits(self, cells, z, dropout=None, known=None):
+    def logits(self, cells, z, known=None):
         """Logits of all cells; `cells` is not looked at."""
-        return self.out(drop(self.units(z), dropout, self.rate))
+        return self.out(F.dropout(self.units(z), self.rate, self.training))
 
     def draw(self, z, noise):
         """The cells whose logit + noise is above 0; with logistic noise, a draw from p(x | z)."""

@@ -88,8 +88,6 @@ class PixelDecoder(nn.Module):
     to 1; a x b squares; C = width; U = 4 units.
     """
 
-    dropout_units = 0
-
     def __init__(self, shape, latent, width, blocks, outputs=1, levels=0, units=48, hidden=256, plane=16):
         super().__init__()
         if len(shape) != 2 or shape[0] % 2 or shape[1] % 2:
@@ -172,11 +170,11 @@ class PixelDecoder(nn.Module):
 class RasterDecoder(PixelDecoder):
     """p(picture | z) of 0/1 pixels, each given all before it: says each pixel's logit."""
 
-    def known(self, cells, dropout=None):
+    def known(self, cells):
         """`known_of_pixels` of flat pixels: (B, pixels) -> (B, C, h, w)."""
         return self.known_of_pixels(cells.view(-1, *self.shape))
 
-    def logits(self, cells, z, dropout=None, known=None):
+    def logits(self, cells, z, known=None):
         """Each pixel's logit given the pixels before it: (B, pixels), (B, latent) -> (B, pixels)."""
         return self(cells.view(-1, *self.shape), z, known).flatten(1)
 

@@ -10,7 +10,7 @@ import torch
 
 import models
 from models import MODELS, BernoulliVAE
-from networks import causal, independent
+from networks import causal
 from patterns import sampling
 from patterns.dataset import pack_hits, unpack_hits
 
@@ -96,12 +96,38 @@ def test_velocity_gradients_are_finite_at_the_ends_of_their_range():
     assert mean.grad.abs().min() > 0, "a gradient that vanishes would leave a wrong velocity as it is"
 
 
-def test_dropout_keeps_the_mean_and_without_numbers_drops_nothing():
-    units, uniform = torch.ones(4, 100_000), torch.rand(4, 100_000, generator=torch.Generator().manual_seed(0))
-    dropped = independent.drop(units, uniform, 0.3)
+def test_dropout_takes_a_unit_out_of_the_whole_bar_keeps_the_mean_and_is_for_training_alone():
+    torch.manual_seed(0)
+    net, units = causal.CausalNet((2, 8), 2, 8), torch.ones(400, 2, 1000)
+    dropped = net.drop(units, 0.3)
+    assert torch.equal(dropped[:, 0], dropped[:, 1])
     assert (dropped == 0).float().mean() == pytest.approx(0.3, abs=0.005)
     assert dropped.mean() == pytest.approx(1.0, abs=0.01)
-    assert independent.drop(units, None, 0.3) is units and torch.equal(independent.drop(units, uniform, 0.0), units)
+    assert net.drop(units, 0.0) is units and net.eval().drop(units, 0.3) is units
+
+
+@pytest.mark.parametrize("decoder", ["causal", "independent"])
+def test_dropout_reaches_each_decoder_and_is_given_by_the_global_generator(decoder):
+    model = BernoulliVAE(**{**CAUSAL, "decoder": decoder, "dropout": 0.3})
+    x, z = random_bars((2, 8), 20, 0.5), torch.randn(20, 2)
+
+    def both(seed):
+        torch.manual_seed(seed)
+        return model.log_likelihood(x, z), model.auxiliary_log_likelihood(x, z)
+    for found, again, other in zip(both(1), both(1), both(2)):
+        assert torch.equal(found, again) and not torch.equal(found, other)
+    model.eval()
+    assert all(torch.equal(one, other) for one, other in zip(both(1), both(2)))
+
+
+def test_half_of_the_styles_of_a_training_step_are_left_out_and_none_otherwise():
+    model = BernoulliVAE(shape=(2, 8), hidden=(8,), styles=["a", "b"])
+    torch.manual_seed(0)
+    style = torch.arange(10_000) % 2
+    kept = model.drop_condition(style=style)["style"]
+    assert (kept == -1).float().mean() == pytest.approx(0.5, abs=0.02) and torch.equal(kept[kept >= 0], style[kept >= 0])
+    assert model.drop_condition()["style"] is None
+    assert model.eval().drop_condition(style=style, begins=3) == {"style": style, "begins": 3}
 
 
 # The bounds, against log p(x) by dense quadrature over z.
@@ -489,7 +515,7 @@ def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_o
 
 def test_where_a_bar_begins_is_told_to_encoder_and_decoder_and_the_first_place_is_what_nobody_says():
     torch.manual_seed(0)
-    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2, begins=4)
+    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2, begins=4).eval()
     x, z, begins = random_bars((2, 16), 4, 0.5), torch.randn(4, 2), torch.tensor([0, 1, 2, 3])
     for speak in (lambda told: model.encode(x, begins=told)[0].sum(-1),
                   lambda told: model.encode_touch(x, begins=told)[0].sum(-1),
@@ -571,8 +597,9 @@ def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck
         touch = model.encode_touch(bars)[0]
         assert touch.shape == (3, 3) and not torch.equal(touch, model.encode_touch(softer)[0])
         assert torch.equal(torch.stack(model.encode(bars)), torch.stack(model.encode(softer)))
-        uniform = torch.rand(3, model.dropout_units)
-        assert not torch.equal(model.auxiliary_log_likelihood(bars, z, dropout=uniform), model.auxiliary_log_likelihood(bars, z))
+        exact = model.auxiliary_log_likelihood(bars, z)
+        assert not torch.equal(model.train().auxiliary_log_likelihood(bars, z), exact), "in training it is a draw"
+        assert torch.equal(model.eval().auxiliary_log_likelihood(bars, z), exact)
         empty = torch.zeros_like(bars)
         assert torch.equal(model.auxiliary_log_likelihood(empty, z), torch.zeros(3))
     one, other = (humanised(model, bars, z, touch=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
@@ -592,8 +619,8 @@ def test_hits_packed_to_bits_come_back():
 
 @pytest.mark.parametrize("config", [INDEPENDENT, CAUSAL, dict(latent=5, dropout=0.2, activation="ReLU", hidden=[4, 4])])
 def test_the_config_rebuilds_the_model(config):
-    model = BernoulliVAE(**config)
-    twin = MODELS["BernoulliVAE"](**model.config)
+    model = BernoulliVAE(**config).eval()
+    twin = MODELS["BernoulliVAE"](**model.config).eval()
     twin.load_state_dict(model.state_dict())
     assert twin.config == model.config
     bars = random_bars(model.shape)

@@ -599,16 +599,15 @@ def test_the_command_leaves_a_whole_run_folder(command_runs):
     assert "Traceback" not in errors and "Warning" not in errors
 
 
-def test_two_processes_equal_one_to_rounding(command_runs):
+def test_two_processes_learn_what_one_does(command_runs):
+    """Dropout is each process's own, so what they have in common is a distribution."""
     (alone, *_), (run, output, _) = command_runs["alone"], command_runs["two"]
     config = json.loads((run / "config.json").read_text())
     assert config["processes"] == 2 and config["recipe"]["epoch_size"] % 8 == 1
-    one, two = (load_checkpoint(run / "checkpoint.pt") for run in (alone, run))
-    for name, value in one["weights"].items():  # Adam makes much of the rounding where a gradient is about 0
-        difference = (two["weights"][name] - value).abs()
-        assert difference.mean() < 1e-6 and difference.max() < 1e-3
-    for expected, found in zip(without_times(one["history"]), without_times(two["history"])):
-        assert found == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    one, two = (load_checkpoint(run / "checkpoint.pt")["history"] for run in (alone, run))
+    for expected, found in zip(one, two, strict=True):
+        for name in ("train_elbo", "validation_elbo", "train_side", "validation_side"):
+            assert found[name] == pytest.approx(expected[name], rel=0.05), name
     assert set(contents(run)) == RUN_FILES
     assert output.count("best validation bound") == 1, "only the first process speaks"
 
