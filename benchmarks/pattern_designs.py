@@ -27,7 +27,7 @@ from learning.bounds import bounds, encode_all
 from models import BernoulliVAE
 from networks.causal import CausalDecoder
 from patterns.dataset import OFFSETS, load_bars
-from patterns.metrics import classifier_auc, click_milliseconds, clicks, drawn, sample_statistics
+from patterns.metrics import classifier_auc, click_milliseconds, draw_batches, sample_codes, sample_statistics
 from train_bernoulli import with_shifted_bars
 
 
@@ -161,8 +161,8 @@ def main(argv=None):
         model, epochs, seconds = train(make, loaded, splits, labels, free_bits, arguments.seconds, arguments.seed)
         found = bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
         generator = torch.Generator().manual_seed(arguments.seed)
-        points = clicks(model, 2000, generator)
-        draws = drawn(model, points, generator)
+        points = sample_codes(model, 2000, generator)
+        draws = draw_batches(model, points, generator)
         own = sample_statistics(draws, splits["train"].numpy(), real)
         row = {"design": name, "weights": sum(weights.numel() for weights in model.parameters()), "epochs": epochs,
                "seconds": seconds, "bound": found["bound"], "kl": found["kl"],

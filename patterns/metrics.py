@@ -1,15 +1,25 @@
-"""How drum bars differ from one another: what a classifier tells apart, hits in common, copies, velocities.
+"""How good a model of drum bars is: how its bars differ from real ones, and how it keeps to what was asked.
 
-All take arrays of bars (n, 8, 64), velocities 0 to 127 of which 0 is no hit, and give plain numbers.
+    numbers = evaluate_bars(options, load_checkpoint(path), model, learning.bounds.bounds)   # as evaluate.py
+    classifier_auc(real, names, drawn)         # 0.5: a classifier cannot tell drawn bars from real ones
+
+Bars are arrays (n, 8, 64) of velocities 0 to 127, where 0 is no hit; measures are plain numbers.
 """
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from patterns.dataset import hit_bytes
+from formats.activation_matrix import INSTRUMENTS
+from models import build_model
+from patterns.dataset import hit_bytes, load_bars
+from patterns.latent_map import attach_map
 from patterns.sampling import Constraints, draw, draw_independent, humanise
+
+MOST_STYLES = 6  # the largest styles of the data are measured one by one
+NEIGHBOURS = np.clip(np.arange(64)[:, None] + (-1, 0, 1), 0, 63)  # of each step: (64, 3)
 
 
 def f1(real, made):
@@ -21,7 +31,7 @@ def f1(real, made):
 def jensen_shannon(p, q):
     """Jensen-Shannon divergence of two distributions, in bits: 0 for equal ones, 1 for disjoint ones."""
     middle = (p + q) / 2
-    return sum(0.5 * float((side[side > 0] * np.log2(side[side > 0] / middle[side > 0])).sum()) for side in (p, q))
+    return sum(0.5 * float((one[one > 0] * np.log2(one[one > 0] / middle[one > 0])).sum()) for one in (p, q))
 
 
 def velocity_divergence(real, drawn, instruments, classes=16, least=100):
@@ -37,9 +47,9 @@ def velocity_divergence(real, drawn, instruments, classes=16, least=100):
 
 def sample_statistics(draws, train, real):
     """Shares of unique, copied and empty bars among those drawn, and their hits a bar beside the real figure."""
-    drawn, known = hit_bytes(draws), set(hit_bytes(train))
+    drawn, trained = hit_bytes(draws), set(hit_bytes(train))
     return {"draws": len(draws), "unique": len(set(drawn)) / len(draws),
-            "copied_from_training": sum(bar in known for bar in drawn) / len(draws),
+            "copied_from_training": sum(bar in trained for bar in drawn) / len(draws),
             "empty": float((draws == 0).all((1, 2)).mean()),
             "hits_a_bar": float((draws > 0).sum((1, 2)).mean()),
             "hits_a_bar_real": float((real > 0).sum((1, 2)).mean())}
@@ -53,11 +63,10 @@ def hamming(first, second):
 def classifier_auc(real, real_groups, other, other_groups=None, velocities=False, folds=5, seed=0):
     """How well a gradient-boosted classifier tells real bars from others: the area under its ROC curve, 0.5 to 1.
 
-    It sees the cells (hits alone, or velocities), the hits a row, a step, a row and sixteenth, and a bar. Each fold is
-    told apart by a classifier that has seen none of its groups: bars of one performance stay on one side. Bars without
-    groups are each their own. The mean over the folds; None with fewer than 40 bars or two groups on a side.
+    The mean over the folds of a cross-validation whose classifiers have seen none of a fold's groups: bars of one
+    performance stay in one fold; bars without groups are each their own. None with fewer than 40 bars or two groups.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier  # takes over a second to import
     from sklearn.metrics import roc_auc_score
 
     if min(len(real), len(other)) < 40:
@@ -82,66 +91,81 @@ def classifier_auc(real, real_groups, other, other_groups=None, velocities=False
 
 
 def features(bars, velocities=False):
-    """What the classifier sees of each bar: (n, 8, 64) -> float32 (n, 713)."""
+    """What the classifier sees: cells, and hits by row, step, row and sixteenth, bar. (n, 8, 64) -> float32 (n, 713)"""
     hits = (np.asarray(bars) > 0).astype(np.float32)
     cells = np.asarray(bars, dtype=np.float32) if velocities else hits
     sums = [hits.sum(2), hits.sum(1), hits.reshape(len(hits), 8, 16, 4).sum(3), hits.sum((1, 2))]
     return np.concatenate([part.reshape(len(hits), -1) for part in (cells, *sums)], axis=1)
 
 
-STYLES_ASKED = 6  # the largest styles of the training data are asked for one by one
+# --- a model ---
 
 
-def reconstruction(model, x, instruments):
-    """F1 of the bar drawn at each bar's own code, exact to the step: over all hits and per instrument."""
+def within_one_step(hits):
+    """Is there a hit on a step or next to it? (n, 8, 64) bool -> the same."""
+    return hits[..., NEIGHBOURS].any(-1)
+
+
+def reconstruction(model, x):
+    """F1 of the bar drawn at each bar's own code: over all hits, within one step of each other, and per instrument."""
     with torch.no_grad():
         made = np.concatenate([draw(model, model.encode(batch)[0]) for batch in x.split(512)]) > 0
     real = x.numpy() > 0
-    near = made[..., np.clip(np.arange(64)[:, None] + (-1, 0, 1), 0, 63)].any(-1)  # a hit within one step of it
-    both = (near & real).sum() + (made & (real[..., np.clip(np.arange(64)[:, None] + (-1, 0, 1), 0, 63)].any(-1))).sum()
+    both = (within_one_step(made) & real).sum() + (made & within_one_step(real)).sum()
     return {"all": f1(real, made), "all_within_one_step": float(both) / float(real.sum() + made.sum()),
-            **{name: f1(real[:, row], made[:, row]) for row, name in enumerate(instruments)}}
+            **{name: f1(real[:, row], made[:, row]) for row, name in enumerate(INSTRUMENTS)}}
 
 
-def velocities(model, x, draws, instruments):
-    """How hits are struck: the mean absolute error of the typical velocity, of 127, given all hits and what else its
-    name says; and the divergence of drawn velocities from real ones."""
+@torch.no_grad()
+def typical_velocities(model, bars):
+    """The likeliest velocities of bars (n, 8, 64) given their hits and code: {what else is given: (n, 8, 64)}.
+
+    "velocity_latent_and_context": the bar's own velocity latent and its true velocities so far; "velocity_latent": that
+    latent alone; "hits_alone": neither.
+    """
+    z, cells, struck = model.encode(bars)[0], model.cells(bars), bars.flatten(1).float()
+    latent = model.encode_touch(bars)[0] if model.touch else z[:, :0]
+    mean, _ = model.velocity_net.distribution(cells, struck, torch.cat([model.tell(z), latent], -1))
+    return {"velocity_latent_and_context": mean.round().clamp(1, 127).view(bars.shape),
+            "velocity_latent": torch.as_tensor(humanise(model, bars, z, temperature=0, touch=latent)),
+            "hits_alone": torch.as_tensor(humanise(model, bars, z, temperature=0))}
+
+
+def velocity_errors(model, x, draws):
+    """Mean absolute error, of 127, of `typical_velocities`, and how the velocities of drawn bars diverge from real ones.
+
+    None for a model without velocities.
+    """
     if model.velocity_net is None:
         return None
-    errors = {name: [] for name in ("own_touch_and_before", "own_touch", "hits_alone")}
-    with torch.no_grad():
-        for batch in x.split(512):
-            z, cells, struck = model.encode(batch)[0], model.cells(batch), batch.flatten(1).float()
-            touch = model.encode_touch(batch)[0] if model.touch else z[:, :0]
-            typical = {"own_touch_and_before": model.velocity_net.distribution(
-                           cells, struck, torch.cat([model.tell(z), touch], -1))[0].round().clamp(1, 127),
-                       "own_touch": humanise(model, batch, z, temperature=0, touch=touch),
-                       "hits_alone": humanise(model, batch, z, temperature=0)}
-            for name, velocity in typical.items():
-                errors[name].append((torch.as_tensor(velocity).flatten(1).float() - struck).abs()[struck > 0])
+    errors = {}
+    for bars in x.split(512):
+        for name, typical in typical_velocities(model, bars).items():
+            errors.setdefault(name, []).append((typical.float() - bars.float()).abs()[bars > 0])
     return {"mean_absolute_error": {name: torch.cat(parts).mean().item() for name, parts in errors.items()},
-            "jensen_shannon": velocity_divergence(x.numpy(), draws, instruments)}
+            "jensen_shannon": velocity_divergence(x.numpy(), draws, INSTRUMENTS)}
 
 
-def clicks(model, count, generator, label=None):
-    """Points where the codes lie: codes of training bars, of one style if asked; from the prior without a map.
-    (count, latent)"""
-    content = model.map or {"codes": torch.empty(0), "labels": torch.empty(0)}
-    codes = content["codes"]
-    if label is not None:
-        codes = codes[torch.as_tensor(content["labels"]) == label]
+def sample_codes(model, count, generator, style=None):
+    """Codes of random training bars, of one style where its number is given; of the prior without a map.
+
+    (count, latent)
+    """
+    codes = torch.empty(0) if model.map is None else model.map["codes"]
+    if style is not None and model.map is not None:
+        codes = codes[torch.as_tensor(model.map["labels"]) == style]
     if not len(codes):
         return torch.randn(count, model.latent, generator=generator)
     return codes[torch.randint(len(codes), (count,), generator=generator)]
 
 
-def drawn(model, z, generator, style=None):
-    """Bars at points, each with a take of its own: uint8, (n, 8, 64)."""
+def draw_batches(model, z, generator, style=None):
+    """A bar at each code, each with noise of its own: (n, latent) -> uint8 (n, 8, 64)."""
     return np.concatenate([draw_independent(model, part, generator, style) for part in z.split(500)])
 
 
 def locality(model, z, generator, distance=0.1):
-    """Median number of cells in which the bars of two points differ, in one take: near points, and random ones."""
+    """Median number of cells in which bars of one noise seed differ: of codes `distance` apart, and of random codes."""
     step = torch.randn(z.shape, generator=generator)
     step = distance * step / step.norm(dim=1, keepdim=True)
     here, near = draw(model, z), draw(model, z + step)
@@ -149,75 +173,147 @@ def locality(model, z, generator, distance=0.1):
             "random": float(np.median(hamming(here, np.roll(here, 1, 0))))}
 
 
-def exactness(model, z):
-    """Share of bars with just the hits asked for, of a bar and of single rows."""
-    asked, right = (4, 12, 20, 32, 48), 0
-    for i, hits in enumerate(asked):
-        rows = {0: 1 + i, 1: 2, 4: 2 * i}
-        bar, by_row = (draw(model, z[i:i + 1], 0, asked) for asked in (Constraints(hits=hits), Constraints(row_hits=rows)))
+def count_exactness(model, z):
+    """Share of bars with exactly the hits that were asked for, of a bar and of single rows."""
+    counts, right = (4, 12, 20, 32, 48), 0
+    for i, hits in enumerate(counts):
+        row_hits = {0: 1 + i, 1: 2, 4: 2 * i}
+        bar, by_row = (draw(model, z[i:i + 1], 0, constraints)
+                       for constraints in (Constraints(hits=hits), Constraints(row_hits=row_hits)))
         right += int((bar > 0).sum()) == hits
-        right += all(int((by_row[0, row] > 0).sum()) == count for row, count in rows.items())
-    return right / (2 * len(asked))
+        right += all(int((by_row[0, row] > 0).sum()) == count for row, count in row_hits.items())
+    return right / (2 * len(counts))
 
 
 def click_milliseconds(model, z):
-    """The median time from a point to its bar on one core, each point a bar by itself."""
+    """The median time from a code to its bar on one core, each code by itself."""
     threads, times = torch.get_num_threads(), []
     torch.set_num_threads(1)
-    for point in z:
+    for code in z:
         started = time.perf_counter()
-        draw(model, point[None])
+        draw(model, code[None])
         times.append(1000 * (time.perf_counter() - started))
     torch.set_num_threads(threads)
     return float(np.median(times))
 
 
-def against_real(draws, one_take, real, names, other, other_names, train, classifier, seed):
-    """What is to be said of drawn bars beside real ones: sample_statistics, and the AUCs of the classifier."""
-    result = sample_statistics(draws, train, real)
-    if classifier:
-        result |= {"auc": classifier_auc(real, names, draws, seed=seed),
-                   "auc_real_against_real": classifier_auc(real, names, other, other_names, seed=seed)}
-        if one_take is not None:
-            result |= {"auc_with_velocities": classifier_auc(real, names, draws, velocities=True, seed=seed),
-                       "auc_one_seed": classifier_auc(real, names, one_take, seed=seed)}
-    return result
+# --- all of them ---
 
 
-def line_of_bars(own):
-    """What `against_real` found, as a line of text."""
-    text = (f"{own['unique']:.1%} unique, {own['copied_from_training']:.1%} copied from training, {own['empty']:.1%} "
-            f"empty, {own['hits_a_bar']:.1f} hits a bar (real: {own['hits_a_bar_real']:.1f})")
-    if own.get("auc") is not None:
-        text += f"; AUC {own['auc']:.2f} (other real bars {own['auc_real_against_real']:.2f}"
-        text += f", in one take {own['auc_one_seed']:.2f}" if own.get("auc_one_seed") else ""
-        text += f", with velocities {own['auc_with_velocities']:.2f})" if own.get("auc_with_velocities") else ")"
+@dataclass(frozen=True)
+class RealBars:
+    """Bars of a data set, (n, 8, 64), with the file and the style of each, arrays (n,) of strings."""
+
+    bars: np.ndarray
+    names: np.ndarray
+    styles: np.ndarray
+
+    def __getitem__(self, chosen):
+        return RealBars(self.bars[chosen], self.names[chosen], self.styles[chosen])
+
+    def __len__(self):
+        return len(self.bars)
+
+
+def load_real_bars(options, content):
+    """The bars to measure by, those of training, and what they are: (RealBars, RealBars, data). See evaluate_bars."""
+    trained = content.get("arguments", {})
+    data = options.data or trained.get("data")
+    if data is None:
+        raise ValueError(f"{options.run}: does not say what it was trained on; give --data")
+    loaded = load_bars(data, trained.get("seed", 0))
+    splits = {split: RealBars(*map(np.asarray, parts)) for split, parts in loaded.items()}
+    if options.split not in splits:
+        raise ValueError(f"--split {options.split}: {data} has {', '.join(splits)}")
+    real = splits[options.split]
+    if options.limit:
+        real = real[np.random.default_rng(options.seed).permutation(len(real))[:options.limit]]
+    return real, splits["train"], data
+
+
+def compare_to_real(model, real, train, options, style=None):
+    """Bars drawn at random codes, and how they compare with real ones, all of one style or of any: (draws, numbers).
+
+    AUCs: see `classifier_auc`; "real_against_real" compares with other real bars, those of the training; "one_seed":
+    of bars that share one noise seed.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    index = None if style is None else model.styles.index(style)
+    codes = sample_codes(model, options.draws, generator, index)
+    draws = draw_batches(model, codes, generator, index)
+    order = np.random.default_rng(options.seed).permutation(len(train))
+    most = max(len(real), 1000)
+    if style is not None:
+        real, order = real[real.styles == style], order[train.styles[order] == style]
+    other = train[order[:most]]
+    numbers = {"real_bars": len(real), **sample_statistics(draws, train.bars, real.bars)}
+    if not options.no_classifier:
+        def auc(bars, names=None, **choices):
+            return classifier_auc(real.bars, real.names, bars, names, seed=options.seed, **choices)
+        numbers |= {"auc": auc(draws), "auc_real_against_real": auc(other.bars, other.names)}
+        if style is None:
+            numbers |= {"auc_with_velocities": auc(draws, velocities=True), "auc_one_seed": auc(draw(model, codes))}
+    return draws, numbers
+
+
+def evaluate_bars(options, content, model, bounds):
+    """The numbers of a model of drum bars, a dictionary; `report` makes lines of it.
+
+    options: those of evaluate.py: run, data, split, limit, k, draws, no_classifier, seed. content: the checkpoint.
+    model: on the device that computes `bounds`, learning.bounds.bounds. Bars are drawn on the CPU, whose noise is the
+    same everywhere. Raises ValueError or OSError where the data are not there.
+    """
+    real, train, data = load_real_bars(options, content)
+    x, seed = torch.as_tensor(real.bars), options.seed
+    cpu = attach_map(build_model(content, options.run), content.get("map"), options.run)
+    labels = torch.tensor([cpu.styles.index(style) if style in cpu.styles else -1 for style in real.styles])
+    draws, statistics = compare_to_real(cpu, real, train, options)
+    counts = {style: int((real.styles == style).sum()) for style in cpu.styles}
+    largest = sorted((style for style in counts if counts[style]), key=lambda style: -counts[style])[:MOST_STYLES]
+    codes = sample_codes(cpu, min(600, options.draws), torch.Generator().manual_seed(seed))
+    return {
+        "model": str(options.run), "data": str(data), "split": options.split, "bars": len(real),
+        "bounds": bounds(model, x, options.k, seed, labels if cpu.styles else None),
+        "reconstruction_f1": reconstruction(cpu, x), "sample_statistics": statistics,
+        "styles": {style: compare_to_real(cpu, real, train, options, style)[1] for style in largest},
+        "locality": locality(cpu, codes, torch.Generator().manual_seed(seed)),
+        "density_exact": count_exactness(cpu, codes), "click_milliseconds": click_milliseconds(cpu, codes[:40]),
+        "velocities": velocity_errors(cpu, x, draws), "seed": seed, "epoch": content.get("epoch"),
+        "config": content["config"]}
+
+
+def line_of_statistics(found):
+    """What `compare_to_real` found, as a line of text."""
+    text = (f"{found['unique']:.1%} unique, {found['copied_from_training']:.1%} copied from training, "
+            f"{found['empty']:.1%} empty, {found['hits_a_bar']:.1f} hits a bar (real: {found['hits_a_bar_real']:.1f})")
+    if found.get("auc") is not None:
+        text += f"; AUC {found['auc']:.2f} (other real bars {found['auc_real_against_real']:.2f}"
+        text += f", with one noise seed {found['auc_one_seed']:.2f}" if found.get("auc_one_seed") else ""
+        text += f", with velocities {found['auc_with_velocities']:.2f})" if found.get("auc_with_velocities") else ")"
     return text
 
 
 def report(result):
-    """The numbers as lines of text."""
+    """The numbers of `evaluate_bars` as lines of text."""
     bound, recon, near = result["bounds"], result["reconstruction_f1"], result["locality"]
     yield f"{result['model']}: {result['bars']} bars, {result['split']} of {result['data']}"
     yield (f"ELBO {bound['elbo']:.2f} nats a bar = log p(x|z) {bound['log_px']:.2f} - KL {bound['kl']:.2f}; "
-           f"{bound['active_units']} of {bound['latent']} units active, mutual information of point and bar "
+           f"{bound['active_units']} of {bound['latent']} units active, mutual information of code and bar "
            f"{bound['mutual_information']:.2f} nats")
-    error, told = bound["bound_standard_error"], bound["bound_conditioned"]
+    error, given = bound["bound_standard_error"], bound["bound_conditioned"]
     yield (f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
-           + " nats a bar" + (f"; the style told, with k = {max(1, bound['k'] // 10)}: {told:.2f}" if told else ""))
-    yield ("reconstruction F1 " + f"{recon['all']:.2f} to the step, {recon['all_within_one_step']:.2f} within one; "
-           + ", ".join(f"{name} {value:.2f}" for name, value in recon.items()
-                       if value is not None and not name.startswith("all")))
-    yield f"{result['sample_statistics']['draws']} bars of its own: {line_of_bars(result['sample_statistics'])}"
-    for style, own in result["styles"].items():
-        yield f"  {style} ({own['real_bars']} real bars): {line_of_bars(own)}"
-    yield (f"two points {near['distance']} apart: bars differ in {near['near']:.0f} cells, two random ones in "
-           f"{near['random']:.0f} (medians); hits asked for and got: {result['density_exact']:.0%}; a click takes "
+           + " nats a bar" + (f"; given the style, with k = {max(1, bound['k'] // 10)}: {given:.2f}" if given else ""))
+    yield (f"reconstruction F1 {recon['all']:.2f} to the step, {recon['all_within_one_step']:.2f} within one; "
+           + ", ".join(f"{name} {recon[name]:.2f}" for name in INSTRUMENTS if recon[name] is not None))
+    yield f"{result['sample_statistics']['draws']} bars drawn: {line_of_statistics(result['sample_statistics'])}"
+    for style, found in result["styles"].items():
+        yield f"  {style} ({found['real_bars']} real bars): {line_of_statistics(found)}"
+    yield (f"two codes {near['distance']} apart: bars differ in {near['near']:.0f} cells, two random ones in "
+           f"{near['random']:.0f} (medians); exact counts of hits: {result['density_exact']:.0%}; a click takes "
            f"{result['click_milliseconds']:.1f} ms on one core")
     if result["velocities"]:
-        divergence = [f"{name} {value:.3f}" for name, value in result["velocities"]["jensen_shannon"].items()]
         error = result["velocities"]["mean_absolute_error"]
-        yield (f"velocities: mean absolute error of 127 given the hits: {error['own_touch']:.1f} with the bar's own "
-               f"touch, {error['own_touch_and_before']:.1f} with the true velocities before as well, "
+        yield (f"velocities: mean absolute error of 127 given the hits: {error['velocity_latent']:.1f} with the bar's "
+               f"velocity latent, {error['velocity_latent_and_context']:.1f} with the true velocities before as well, "
                f"{error['hits_alone']:.1f} with neither; Jensen-Shannon divergence of drawn ones "
-               + ", ".join(divergence))
+               + ", ".join(f"{name} {value:.3f}" for name, value in result["velocities"]["jensen_shannon"].items()))

@@ -12,6 +12,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from formats.activation_matrix import INSTRUMENTS
+from models import build_model
 from sounds.codes import attach_transform, random_codes
 from sounds.dataset import split_by_machine
 from sounds.spectrograms import load_spectrograms, spectrograms_of
@@ -157,8 +158,11 @@ def share_nearer(made, real, train):
 @torch.no_grad()
 def reconstructed(model, x, labels, to_decibels):
     """What the model makes of the codes of normalised pictures, in dB: (n, bands, frames) -> the same."""
-    return torch.cat([to_decibels(model.decode(model.code(part, label=label), label=label))
-                      for part, label in zip(x.split(64), labels.split(64))])
+    device, pictures = next(model.parameters(), x).device, []
+    for part, label in zip(x.split(64), labels.split(64)):
+        label = label.to(device)
+        pictures.append(to_decibels(model.decode(model.code(part.to(device), label=label), label=label)).cpu())
+    return torch.cat(pictures)
 
 
 @torch.no_grad()
@@ -166,11 +170,12 @@ def not_finite(model, count, scale, seed=0, classes=8):
     """How many of `count` pictures, at codes `scale` times as far out as the prior's, hold a value that is not finite;
     the classes take turns."""
     generator = torch.Generator().manual_seed(seed)
-    bad = 0
+    bad, device = 0, next(model.parameters(), torch.empty(0)).device
     for start in range(0, count, 64):
         label = torch.arange(start, min(start + 64, count)) % classes
         noise = scale * torch.randn(len(label), model.latent, generator=generator)
-        bad += int((~torch.isfinite(model.decode(noise, label=label))).flatten(1).any(1).sum())
+        decoded = model.decode(noise.to(device), label=label.to(device)).cpu()
+        bad += int((~torch.isfinite(decoded)).flatten(1).any(1).sum())
     return bad
 
 
@@ -264,10 +269,11 @@ def report(result):
 
 
 def evaluate_sounds(arguments, content, model, codes_report):
-    """What evaluate.py does with a model of sounds: the numbers, a dictionary; `report` makes lines of it.
+    """The numbers of a model of sounds, a dictionary; `report` makes lines of it.
 
-    Unseen machines are those that its training kept for the test, by its seed; arguments, content: evaluate.py's
-    options and the checkpoint; codes_report: that of learning.bounds.
+    Unseen machines are those that its training kept for the test, by its seed. arguments, content: evaluate.py's
+    options and the checkpoint. model: on the device that codes and decodes; sounds are made on the CPU. codes_report:
+    that of learning.bounds.
     """
     trained, sound = content.get("arguments", {}), content.get("sound")
     path = arguments.data or trained.get("data")
@@ -283,11 +289,11 @@ def evaluate_sounds(arguments, content, model, codes_report):
 
     def make(labels, seed):
         """Finished sounds of the model, seen as the real ones are: their own pictures, coarsely."""
-        codes = random_codes(model, len(labels), seed)
-        samples = synthesise(model, codes, labels, seed)
+        codes = random_codes(cpu, len(labels), seed)
+        samples = synthesise(cpu, codes, labels, seed)
         return downsample(torch.as_tensor(spectrograms_of(samples, sound["settings"], sound["floor_db"])))
 
-    model = attach_transform(model, sound, arguments.run)
+    cpu = attach_transform(build_model(content, arguments.run), sound, arguments.run)
     pictures, labels = torch.as_tensor(data["pictures"]), torch.as_tensor(data["labels"]).long()
     result = measure(
         model, *((pictures[sides[side]], labels[sides[side]]) for side in ("train", "test")),

@@ -43,6 +43,9 @@ CACHE = ("sounds.spectrograms", "load_spectrograms", "cache")
 
 # {"case/key as it is recorded": "case/key as it is called now"}
 OLD_TO_NEW = {"evaluate_bars/bounds.bound_style_told": "evaluate_bars/bounds.bound_conditioned",
+              **{f"evaluate_bars/velocities.mean_absolute_error.{old}":
+                 f"evaluate_bars/velocities.mean_absolute_error.{new}" for old, new in (
+                     ("own_touch", "velocity_latent"), ("own_touch_and_before", "velocity_latent_and_context"))},
               **{f"evaluate_bars/own_bars.{key}": f"evaluate_bars/sample_statistics.{key}" for key in (
                   "copied_from_training", "draws", "empty", "hits_a_bar", "hits_a_bar_real", "real_bars", "unique")}}
 TOLERANCE = {"train_bernoulli": 1e-4, "train_gaussian": 1e-4, "train_audio": 1e-4, "evaluate_sounds": 1e-4}
