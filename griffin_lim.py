@@ -1,7 +1,7 @@
-"""Find the phase that a magnitude has lost, so that it can be heard.
+"""Find a sound of which only the magnitudes of a transform are left: search for the phases.
 
     python griffin_lim.py dataset_audio/kit/Snare.wav -o snare.wav --plot snare.png   # phase thrown away and rebuilt
-    python griffin_lim.py results/kit/Snare.npy -o snare.wav                          # from an audio2nsgt.py picture
+    python griffin_lim.py results/kit/Snare.npy -o snare.wav                          # from an .npy of audio2nsgt.py
     python griffin_lim.py dataset_audio/kit/Snare.wav -o snare.wav --transform stft --fft_size 1024 --hop 256
 """
 
@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-# first, since it sets variables that torch reads when it is imported
+# first: it sets variables that torch reads when it is imported
 from command_line import Parser, number, replacing, run
 
 import numpy as np
@@ -27,28 +27,25 @@ from transforms.stft import STFT
 INITS = ("coarse", "zero", "random")
 
 
-def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=None, candidates=4,
-                progress=None):
+def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=None, progress=None):
     """The signal whose transform has the given magnitude, as nearly as can be found.
 
-    After the first phases, a search by the Douglas-Rachford rule, which leaves bad minima; then fast Griffin-Lim, which
-    settles in the one at hand: see `transforms.phase_retrieval`, for the start too.
+    From first phases, Douglas-Rachford, which leaves bad minima; then fast Griffin-Lim, which reaches the minimum at
+    hand: see `transforms.phase_retrieval`.
 
     Args:
         magnitude: shape (bands, frames) or (B, bands, frames), not negative.
-        transform: a pair with `forward` and `backward`, as STFT, or NSGT in matrix form with all its bands.
-        iterations: of either rule, each one way there and back.
+        transform: a pair with `forward` and `backward`: an STFT, or an NSGT in matrix form.
+        iterations: of both rules, each one inverse and one transform.
         momentum: of fast Griffin-Lim.
-        init: the first phase: "zero", as of an impulse at the beginning, where an NSGT has its reference (for STFT: at
-            the beginning too); "random"; or "coarse", for an NSGT: phases found from the low bands upwards, a few bands
-            at a time, which is work besides the iterations; for other transforms it is "zero".
-        seed: of the random phases, which are the same for every sound of a batch: a sound's result does not depend on
-            its company.
-        search: the share of the iterations that search; 0 is plain fast Griffin-Lim; None: 0 after a coarse start,
-            which has searched, else a half.
-        candidates: of the coarse start: phases tried for each of its steps; its time is in proportion.
-        progress: called with what is going on ("start" or "iterations"), how many steps of it are done, their number,
-            and the spectral convergence of the batch in dB (None in the start).
+        init: the first phases: "zero", as of an impulse at sample 0; "random"; or "coarse", for an NSGT: found from
+            the low bands upwards, work besides the iterations; for other transforms it is "zero".
+        seed: of the random phases, which are the same for every sound of a batch, so that a sound's result does not
+            depend on the others.
+        search: the share of the iterations by Douglas-Rachford; 0 is plain fast Griffin-Lim; None: 0 after a coarse
+            start, else a half.
+        progress: called with "start" or "iterations", how many of its steps are done, their number, and the spectral
+            convergence of the batch in dB (None in the start).
 
     Returns:
         A tensor of shape (samples,) or (B, samples).
@@ -58,32 +55,29 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     """
     if init not in INITS:
         raise ValueError(f"init: expected one of {', '.join(INITS)}, found {init!r}")
-    if not candidates >= 1:
-        raise ValueError(f"candidates: expected at least 1, found {candidates}")
     magnitude = torch.as_tensor(magnitude, dtype=transform.dtype, device=transform.device)
     if magnitude.ndim not in (2, 3) or not torch.isfinite(magnitude).all() or (magnitude < 0).any():
         raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, "
                          f"frames), found shape {tuple(magnitude.shape)} or others")
-    if init == "coarse" and not (isinstance(transform, NSGT) and transform.reducedform == 0 and transform.real):
+    if init == "coarse" and not (isinstance(transform, NSGT) and transform.real):
         init = "zero"
-    batch = magnitude.reshape(-1, *magnitude.shape[-2:])
-    level = batch.amax((-2, -1), keepdim=True).clamp_min(1e-30)
+    batch = magnitude.reshape(-1, *magnitude.shape[-2:])                        # (B, bands, frames)
+    level = batch.amax((-2, -1), keepdim=True).clamp_min(1e-30)                 # (B, 1, 1)
     batch = batch / level  # so that nothing depends on it
-    searches = round(iterations * (search if search is not None else 0 if init == "coarse" else 0.5))
+    first = round(iterations * (search if search is not None else 0 if init == "coarse" else 0.5))
     seen = progress and (lambda iteration, error: progress("iterations", iteration + 1, iterations, error))
     with torch.no_grad():
         if init == "coarse":
             starting = progress and (lambda done, total: progress("start", done, total, None))
-            c = phase_retrieval.low_band_start(batch, transform, candidates, seed, starting)
+            c = phase_retrieval.low_band_start(batch, transform, seed=seed, progress=starting)
         else:
             c = start(batch, transform, init, seed)
         # on a processor, a few sounds at a time stay in its cache
         size = max(1, 2**18 // c[0].numel()) if c.device.type == "cpu" and not progress else len(c)
         found = []
         for part, wanted in zip(c.split(size), batch.split(size)):
-            part = phase_retrieval.douglas_rachford(part, wanted, transform, searches, seen)
-            part = phase_retrieval.fast_griffin_lim(part, wanted, transform, iterations - searches, momentum, seen,
-                                                    searches)
+            part = phase_retrieval.douglas_rachford(part, wanted, transform, first, seen)
+            part = phase_retrieval.fast_griffin_lim(part, wanted, transform, iterations - first, momentum, seen, first)
             found.append(transform.backward(part))
         return (torch.cat(found) * level[..., 0]).view(*magnitude.shape[:-2], -1)
 
@@ -128,8 +122,8 @@ def full_rate(blocks, frames, downsample):
     return (full * np.repeat(blocks / np.sqrt(power), sizes, axis=1)).astype(np.float32)
 
 
-def main(argv=None):
-    """Rebuild a sound as the command line says; returns {"convergence": dB, "samples": array, "rate": Hz}."""
+def make_parser():
+    """The options of the command."""
     parser = Parser(__doc__)
     parser.add_argument("input", type=Path, metavar="IN", help="a sound, or an .npy of audio2nsgt.py")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.wav", help="the sound to write")
@@ -141,42 +135,51 @@ def main(argv=None):
     parser.add_argument("--hop", type=number(int, 1), default=256, metavar="N", help="stft, in samples (default: 256)")
     parser.add_argument("--iterations", type=number(int, 0), default=100, metavar="N", help="default: 100")
     parser.add_argument("--init", choices=INITS, default="coarse", help="the first phase (default: coarse)")
-    parser.add_argument("--candidates", type=number(int, 1, 1000), default=4, metavar="N",
-                        help="of --init coarse: phases tried in each step, time in proportion (default: 4)")
     parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of random phases (default: 0)")
     parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
     parser.add_argument("--plot", type=Path, metavar="FILE",
-                        help="draw both pictures and the convergence (.png .pdf .svg)")
-    arguments = parser.parse_args(argv)
+                        help="draw both magnitudes and the convergence (.png .pdf .svg)")
+    return parser
 
+
+def magnitude_of_file(path, device):
+    """Of an .npy of audio2nsgt.py: (magnitude (bands, frames) at every frame, transform, sample rate in Hz)."""
+    content, settings, samples = load_transform(path)                           # (frames or blocks, bands)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of wide windows, given when the file was made
+        transform, rate = make_transform(settings, samples, device=device), settings["rate"]
+    bands, frames = len(transform.frequencies), int(transform.frames[0])
+    expected = (-(-frames // settings["downsample"]), bands)
+    if content.shape != expected:
+        raise ValueError(f"{path}: expected shape {expected} after its nsgt.json, found {content.shape}")
+    magnitude = np.abs(content.T)                                               # (bands, frames or blocks)
+    if settings["downsample"] > 1:
+        magnitude = full_rate(magnitude, frames, settings["downsample"])        # (bands, frames)
+    return torch.as_tensor(magnitude, device=device), transform, rate
+
+
+def magnitude_of_sound(arguments):
+    """Of a sound, by the options: (magnitude (bands, frames), transform, sample rate in Hz)."""
+    signal, rate = load_audio(arguments.input)
+    if arguments.transform == "stft":
+        transform = STFT(arguments.fft_size, arguments.hop, len(signal), device=arguments.device)
+    else:
+        # up to just below Nyquist, as the classic 11,000 Hz at 22,050: a gap would be one band of very many frames
+        scale = OctScale(min(30.0, rate / 8), rate / 2 * (11000 / 11025), arguments.bins)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # windows widened at low frequencies do no harm to the inverse
+            transform = NSGT(scale, rate, len(signal), matrixform=True, dtype="float32", device=arguments.device)
+    return transform.forward(torch.as_tensor(signal, device=arguments.device)).abs(), transform, rate
+
+
+def main(argv=None):
+    """Rebuild a sound as the command line says; returns {"convergence": dB, "samples": array, "rate": Hz}."""
+    arguments = make_parser().parse_args(argv)
     torch.set_num_threads(1)  # one sound is too small to share: more threads would wait for each other
     if arguments.input.suffix == ".npy":
-        picture, settings, samples = load_transform(arguments.input)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said when the file was made
-            transform, rate = make_transform(settings, samples, device=arguments.device), settings["rate"]
-        magnitude = np.abs(picture.T)  # (bands, frames or blocks)
-        bands, frames = len(transform.frequencies), int(transform.frames[0])
-        expected = (bands, -(-frames // settings["downsample"]))
-        if magnitude.shape != expected:
-            raise ValueError(f"{arguments.input}: expected shape {expected[::-1]} after its nsgt.json, found "
-                             f"{magnitude.T.shape}")
-        if settings["downsample"] > 1:
-            magnitude = full_rate(magnitude, frames, settings["downsample"])
-        magnitude = torch.as_tensor(magnitude, device=arguments.device)
+        magnitude, transform, rate = magnitude_of_file(arguments.input, arguments.device)
     else:
-        signal, rate = load_audio(arguments.input)
-        samples = len(signal)
-        if arguments.transform == "stft":
-            transform = STFT(arguments.fft_size, arguments.hop, samples, device=arguments.device)
-        else:
-            # up to just below Nyquist, as the classic 11,000 Hz at 22,050: a gap would be one band of very many frames
-            scale = OctScale(min(30.0, rate / 8), rate / 2 * (11000 / 11025), arguments.bins)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # windows widened at low frequencies do no harm on the way back
-                transform = NSGT(scale, rate, samples, matrixform=True, dtype="float32", device=arguments.device)
-        magnitude = transform.forward(torch.as_tensor(signal, device=arguments.device)).abs()
-
+        magnitude, transform, rate = magnitude_of_sound(arguments)
     curve, bars = [], {}
 
     def progress(stage, done, total, error):
@@ -187,7 +190,7 @@ def main(argv=None):
             curve.append(error)
 
     result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
-                         candidates=arguments.candidates, progress=progress)
+                         progress=progress)
     for bar in bars.values():
         bar.close()
     final = float(convergence(result, magnitude, transform))
@@ -204,15 +207,15 @@ def main(argv=None):
 
 
 def plot(before, after, transform, rate, curve, path):
-    """Draw the magnitude asked for, the one found, both in dB, and the convergence by iteration, into a file."""
+    """Draw the magnitudes asked for and found, in dB, and the convergence by iteration, into a file."""
     figure = Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots(3, 1, height_ratios=(2, 2, 1))
     top = max(before.max(), 1e-30)
     is_nsgt = isinstance(transform, NSGT)
     centres = transform.frequencies if is_nsgt else np.linspace(0, rate / 2, len(before))
     times = np.linspace(0, transform.Ls / rate, before.shape[1])
-    for axis, picture, title in zip(axes, (before, after), ("magnitude asked for", "magnitude of the sound found")):
-        level = 20 * np.log10(np.maximum(picture / top, 1e-5))
+    for axis, magnitude, title in zip(axes, (before, after), ("magnitude asked for", "magnitude of the sound found")):
+        level = 20 * np.log10(np.maximum(magnitude / top, 1e-5))
         image = axis.pcolormesh(times, centres[1:], level[1:], cmap="magma", vmin=-100, vmax=0, rasterized=True)
         axis.set(title=title, ylabel="frequency (Hz)", yscale="log" if is_nsgt else "linear")
         figure.colorbar(image, ax=axis, label="dB re maximum")

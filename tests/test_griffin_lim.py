@@ -157,7 +157,7 @@ def test_progress_sees_every_step(name, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 4),))
     transform, seen = pair(name), []
     magnitude = transform.forward(3 * drum()).abs()
-    found = griffin_lim(magnitude, transform, 60, candidates=1, progress=lambda *what: seen.append(what))
+    found = griffin_lim(magnitude, transform, 60, progress=lambda *what: seen.append(what))
     starting = [what for what in seen if what[0] == "start"]
     assert [done for _, done, _, _ in starting] == list(range(1, len(starting) + 1))
     assert bool(starting) == (name == "nsgt") and all(total == len(starting) for _, _, total, _ in starting)
@@ -207,9 +207,15 @@ def test_more_candidates_are_no_worse_and_cost_no_determinism(monkeypatch):
     assert many.mean() < few.mean() + 0.5 and torch.equal(many, again)
 
 
-def test_candidates_below_one_are_named():
-    with pytest.raises(ValueError, match="candidates.*0"):
-        griffin_lim(np.ones((129, 32)), pair("stft"), candidates=0)
+@pytest.mark.parametrize("reducedform, better_by", [(1, 3), (2, 1)])  # dB
+def test_the_coarse_start_serves_transforms_without_outer_bands(reducedform, better_by, monkeypatch):
+    monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((16, 60), (8, 60)))
+    monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 60)
+    transform = NSGT(OctScale(60, 3900, 12), RATE, LENGTH, matrixform=True, reducedform=reducedform, dtype="float32")
+    magnitude = transform.forward(np.stack([drum(seed) for seed in range(4)])).abs()
+    coarse, zero = (convergence(griffin_lim(magnitude, transform, init=init), magnitude, transform)
+                    for init in ("coarse", "zero"))
+    assert coarse.mean() < -30 and coarse.mean() < zero.mean() - better_by
 
 
 @pytest.mark.parametrize("frames, d", [(40, 20), (157, 20), (31, 7), (5, 9)])
@@ -228,7 +234,7 @@ def test_full_rate_of_a_decay_is_nearly_the_decay():
 
 
 @pytest.mark.parametrize("options", [
-    ["--bins", "12", "--candidates", "1"],
+    ["--bins", "12"],
     ["--transform", "stft", "--fft_size", "128", "--hop", "32", "--init", "random"]])
 def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))

@@ -29,9 +29,10 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def small(**options):
+def small(frames=None, **options):
     """A transform of 1,500 samples with 38 bands: quick to build and to differentiate."""
-    return NSGT(OctScale(100, 3000, 7), 8000, 1500, **{"matrixform": True, **options})
+    transform = NSGT(OctScale(100, 3000, 7), 8000, 1500, **{"matrixform": True, **options})
+    return transform.with_frames(frames) if frames else transform
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-9), ("float32", None)])
@@ -178,6 +179,14 @@ def test_reduced_forms_leave_out_the_outer_bands(reducedform):
     kept = slice(reducedform, len(whole.frames) - reducedform)
     assert torch.allclose(part.forward(signal), whole.forward(signal)[kept])
     np.testing.assert_array_equal(part.frequencies, whole.frequencies[kept])
+
+
+@pytest.mark.parametrize("reducedform", [0, 1, 2])
+def test_with_all_bands_is_the_whole_transform_in_enough_frames(reducedform):
+    part, whole = small(reducedform=reducedform), small()
+    found = part.with_all_bands()
+    np.testing.assert_array_equal(found.frequencies, whole.frequencies)
+    assert found.reducedform == 0 and found.frames[0] == max(part.frames[0], whole.frames[0])
 
 
 def test_a_sine_peaks_in_the_band_of_its_frequency():

@@ -1,13 +1,11 @@
-"""The non-stationary Gabor transform: a picture of a sound in bands of any spacing, and the way back, on torch.
+"""The non-stationary Gabor transform: sounds in frequency bands of any spacing, and the inverse, on torch.
 
     transform = NSGT(OctScale(30, 11000, 48), fs=22050, Ls=len(signal), matrixform=True)
-    coefficients = transform.forward(signal)                            # complex, (bands, frames)
-    signal = transform.backward(coefficients)                           # to rounding
-
-`audio2nsgt.py` is its command, and gives these names too.
+    coefficients = transform.forward(signal)                        # complex (bands, frames)
+    signal = transform.backward(coefficients)                       # the same, but for rounding
 """
 
-import functools
+import copy
 import warnings
 
 import numpy as np
@@ -17,19 +15,19 @@ from transforms.scales import FixedScale
 
 
 class NSGT:
-    """The non-stationary Gabor transform: a picture of a sound in bands of any spacing, and the way back.
+    """The non-stationary Gabor transform of signals of one length.
 
     After Balazs, Doerfler, Jaillet, Holighaus and Velasco, "Theory, implementation and applications of nonstationary
     Gabor frames" (2011), and Velasco, Holighaus, Doerfler and Grill, "Constructing an invertible constant-Q transform
     with non-stationary Gabor frames" (2011). Arguments and numbers are those of the PyPI package nsgt 0.19.
 
     With X the spectrum of the signal, band k has a Hann window g_k of L_k bins around its centre b_k, from the centre
-    of the band below to that of the band above, and M_k >= L_k frames, spread evenly over the signal:
+    of the band below to that of the band above, and M_k >= L_k frames, evenly spaced over the signal:
 
         c_k[n] = 1 / M_k  sum_j  X[b_k + j] g_k[j] exp(2 pi i j n / M_k)        j = -L_k/2 ... L_k/2 - 1
 
-    That is painless: the frame operator is a multiplication of the spectrum by d[b] = sum_k M_k g_k[b - b_k]^2, so that
-    the dual windows are g_k / d, and the spectrum comes back as the sum over bands of
+    In this painless case the frame operator multiplies the spectrum by d[b] = sum_k M_k g_k[b - b_k]^2, the dual
+    windows are g_k / d, and the inverse is the sum over bands of
 
         X[b_k + j] += M_k g_k[j] / d[b_k + j]  sum_n  c_k[n] exp(-2 pi i j n / M_k)
 
@@ -38,12 +36,11 @@ class NSGT:
             at Nyquist are added.
         fs: sample rate in Hz.
         Ls: length of the signals in samples, at least 4.
-        real: signals are real, and bands of negative frequency are left out as they are known.
-        matrixform: give each band as many frames as the widest needs: one matrix, else a list of ragged bands.
+        real: signals are real; bands of negative frequency, their mirror images, are left out.
+        matrixform: all bands have the frames that the widest needs: one matrix, else a list of ragged bands.
         reducedform: bands left out at either end, 0, 1 (0 Hz and Nyquist) or 2. Above 0, backward is no longer exact.
-        dtype: float32 or float64, torch's or NumPy's; of the signals, coefficients are complex of that precision.
-        device: the torch device that coefficients and signals live on.
-        frames: with matrixform, a number of frames in place of the least, which is the width of the widest window.
+        dtype: float32 or float64, torch's or NumPy's, of signals; coefficients are complex of that precision.
+        device: the torch device of coefficients and signals.
 
     Attributes:
         frequencies: the centres of the bands given, in Hz, float64, shape (bands,).
@@ -59,8 +56,7 @@ class NSGT:
     coefficients are bands x frames complex numbers a sound (62 MB for that minute, in float32).
     """
 
-    def __init__(self, scale, fs, Ls, real=True, matrixform=False, reducedform=0, dtype="float64", device="cpu",
-                 frames=None):
+    def __init__(self, scale, fs, Ls, real=True, matrixform=False, reducedform=0, dtype="float64", device="cpu"):
         if not 0 < fs < np.inf:
             raise ValueError(f"fs: expected a sample rate above 0 Hz, found {fs}")
         if int(Ls) != Ls or Ls < 4:
@@ -80,16 +76,29 @@ class NSGT:
         kept = slice(reducedform, half - reducedform) if real else slice(0, len(centres))
         if kept.stop <= kept.start:
             raise ValueError(f"reducedform: {reducedform} leaves none of the {half} bands; use 0 or a scale of more")
-        frequencies = np.concatenate((inner, [fs / 2], -inner[::-1]))
-        self.frequencies = np.concatenate(([0.0], frequencies))[kept]
-        most = widths[kept].max() if reducedform else widths.max()
-        if frames is not None and not (matrixform and frames >= most):
-            raise ValueError(f"frames: expected at least {most}, and matrixform, found {frames}")
-        frames = np.full_like(widths, frames or most) if matrixform else widths  # M_k
-        self.frames, self.centres, self.widths = frames[kept], centres[kept], widths[kept]
-        if real:
-            centres, widths, frames = centres[:half], widths[:half], frames[:half]
-        self._plan(centres, widths, frames, kept)
+        self.frequencies = np.concatenate(([0.0], inner, [fs / 2], -inner[::-1]))[kept]
+        self.centres, self.widths = centres[kept], widths[kept]
+        end = half if real else None
+        self._kept, self._all_centres, self._all_widths = kept, centres[:end], widths[:end]
+        self._least = int((widths[kept] if reducedform else widths).max())  # frames in matrix form
+        self._plan(self._least)
+
+    def with_frames(self, count):
+        """This transform, in matrix form, with `count` frames a band; at least the width of the widest window."""
+        if not (self.matrixform and count >= self._least):
+            raise ValueError(f"frames: expected at least {self._least}, and matrixform, found {count}")
+        other = copy.copy(self)
+        other._plan(count)
+        return other
+
+    def with_all_bands(self):
+        """This transform of real signals with reducedform=0, in matrix form, with at least as many frames."""
+        if not self.reducedform:
+            return self
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of wide windows, given for this one already
+            whole = NSGT(self.scale, self.fs, self.Ls, matrixform=True, dtype=self.dtype, device=self.device)
+        return whole.with_frames(max(int(self.frames.max()), int(whole.frames[0])))
 
     def below(self, frequency):
         """A smaller transform of sounds that last as long, with the bands of this one below `frequency` in Hz.
@@ -106,10 +115,9 @@ class NSGT:
         rate = samples / duration
         widest = int(np.ceil(np.max(inner[2:count + 1] - inner[:count - 1]) * duration))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of wide windows, said for the whole already
-            make = functools.partial(NSGT, FixedScale(inner[:count]), rate, samples, matrixform=True, dtype=self.dtype)
-            least = int(make().frames[0])
-            return make(device=self.device, frames=max(least, min(2 * widest + 1, int(self.frames[0]))))
+            warnings.simplefilter("ignore")  # of wide windows, given for the whole already
+            low = NSGT(FixedScale(inner[:count]), rate, samples, matrixform=True, dtype=self.dtype, device=self.device)
+        return low.with_frames(max(int(low.frames[0]), min(2 * widest + 1, int(self.frames[0]))))
 
     def _inner_frequencies(self):
         """The scale's frequencies below Nyquist, in Hz, checked."""
@@ -140,7 +148,7 @@ class NSGT:
         return np.round(bins).astype(np.int64), widths
 
     def _warn_of_wide_windows(self, inner, exact):
-        """Say once which bands ask for less than 4 bins, and what would do."""
+        """Warn once of the bands that ask for less than 4 bins, and give a length and a number of bands that do not."""
         narrow = np.flatnonzero(exact < 4)
         if not len(narrow):
             return
@@ -156,8 +164,14 @@ class NSGT:
             + (f", or {fewer} {name} in place of {count}" if fewer else ""),
             stacklevel=4)
 
-    def _plan(self, centres, widths, frames, kept):
-        """Lay down all indices and windows, as tensors, for runs of bands that are transformed together."""
+    def _plan(self, count):
+        """Compute indices and windows, as tensors, for runs of bands that are transformed together.
+
+        count: of frames a band, in matrix form.
+        """
+        kept, centres, widths = self._kept, self._all_centres, self._all_widths
+        frames = np.full_like(widths, count) if self.matrixform else widths  # M_k
+        self.frames = frames[kept]
         Ls, last = self.Ls, self.Ls // 2 if self.real else self.Ls - 1  # last: the highest bin that the FFT gives
         bands = np.arange(len(centres))[:, None]
         twins = (bands > 0) & (bands < len(centres) - 1) & self.real  # all but 0 Hz and Nyquist have a mirror image
@@ -318,7 +332,7 @@ class NSGT:
 
 
 def _runs(widths, breaks, matrixform):
-    """Cut bands into runs of about equal width (with ragged bands, of equal width): a list of (start, stop)."""
+    """Cut bands into runs of about equal width (ragged bands: of equal width): a list of (start, stop)."""
     slack = 1.5 if matrixform else 1
     runs, start, least, most = [], 0, np.inf, 0
     for band, width in enumerate(widths.tolist()):

@@ -1,24 +1,28 @@
-"""Lost phases: two rules that look for them, and for an NSGT a search from the low bands upwards to begin with.
+"""Phase retrieval: Douglas-Rachford, fast Griffin-Lim, and first phases, from the low bands upwards or of tones.
 
-`griffin_lim.py` is the door to all of this. Coefficients c of a transform are to be those of a signal, and to have a
-given magnitude. The projections on these two sets are P(c) = forward(backward(c)) and M(c) = magnitude c / |c|.
-Magnitudes and coefficients here have the shape (B, bands, frames).
+    c = low_band_start(magnitude, transform)                        # complex (B, bands, frames), of an NSGT
+    c = douglas_rachford(c, magnitude, transform, 50)               # leaves bad minima
+    c = fast_griffin_lim(c, magnitude, transform, 50)               # reaches the minimum at hand
+    signal = transform.backward(c)                                  # (B, samples)
+
+The coefficients c are to be those of a signal, and to have a given magnitude. The projections on these two sets are
+P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. `griffin_lim.py` is the command.
 """
 
 import numpy as np
 import torch
 
-# Parts of the frequency range that are solved one after the other in small transforms, and iterations there. There the
-# windows are few bins wide, so that many bands and few frames make a cheap problem that is seldom solved wrongly.
-LOW_PARTS = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300),
-             (5.6, 300))
-ROUNDS, GOOD = 4, 0.01  # at most so many rounds more of the last for sounds whose relative error there is above GOOD
-STEP, MARGIN = 6, 12  # above: bands that a slice adds, and bands below them that it solves again
-DOUGLAS_RACHFORD_STEPS, GRIFFIN_LIM_STEPS = 150, 50  # iterations of the rules in a slice
+# Small transforms of the low frequencies, solved one after the other: each reaches up to the top over this number, in
+# so many iterations. Their windows are few bins wide: few frames for many bands, which is cheap and seldom goes wrong.
+LOW_PARTS = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300))
+ROUNDS, GOOD = 4, 0.01  # the last is repeated, ROUNDS times at most, for sounds whose relative error is above GOOD
+STEP, MARGIN = 6, 12  # above them: bands that a slice adds, and bands below these that it solves again
+CANDIDATES = 4  # first phases that are tried for a slice
+DOUGLAS_RACHFORD_STEPS, GRIFFIN_LIM_STEPS = 150, 50  # iterations in a slice
 
 
 def impose(magnitude, c, out=None):
-    """M(c): coefficients of the given magnitude in place of their own; bands beyond those of `magnitude` are free."""
+    """M(c): coefficients c with the given magnitude; bands beyond those of `magnitude` stay as they are."""
     bands = magnitude.shape[-2]
     out = torch.empty_like(c) if out is None else out
     inner = c[..., :bands, :]
@@ -29,14 +33,12 @@ def impose(magnitude, c, out=None):
     return out
 
 
-# The two rules work in place: fresh memory for every step would cost more than the arithmetic.
-
-
 def douglas_rachford(c, magnitude, transform, iterations, progress=None):
-    """The Douglas-Rachford rule, which leaves bad minima; returns coefficients of the right magnitude.
+    """The Douglas-Rachford rule, which leaves bad minima: c <- c + P(2 M(c) - c) - M(c); returns M(c).
 
-    c <- c + P(2 M(c) - c) - M(c), the difference map with beta = 1 (Elser, Rankenburg and Thibault 2007).
+    It is the difference map with beta = 1 (Elser, Rankenburg and Thibault 2007, "Searching with iterated maps").
     """
+    # in place, here and below: fresh memory for every step would cost more than the arithmetic
     c, imposed, reflected = c.clone(), torch.empty_like(c), torch.empty_like(c)
     for iteration in range(iterations):
         impose(magnitude, c, out=imposed)
@@ -49,9 +51,9 @@ def douglas_rachford(c, magnitude, transform, iterations, progress=None):
 
 
 def fast_griffin_lim(c, magnitude, transform, iterations, momentum=0.99, progress=None, done=0):
-    """Fast Griffin-Lim, which goes down in the minimum at hand; returns coefficients of the right magnitude.
+    """Fast Griffin-Lim, which reaches the minimum at hand: t' = P(c),  c <- M(t' + momentum (t' - t)),  t = t'.
 
-    t' = P(c),  c <- M(t' + momentum (t' - t)),  t = t'  (Perraudin, Balazs and Soendergaard 2013).
+    Perraudin, Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm". done: iterations before, for `progress`.
     """
     c, ahead, before = c.clone(), torch.empty_like(c), None
     for iteration in range(iterations):
@@ -73,20 +75,20 @@ def total_error(coefficients, magnitude):
 
 
 class BandSlice:
-    """Some neighbouring bands of an NSGT and the stretch of the spectrum that they see, as a transform of its own.
+    """Some neighbouring bands of an NSGT and the stretch of the spectrum in their windows, as a transform of its own.
 
-    Its signal is that stretch, complex of shape (B, bins): bins `bins` of the rfft of the whole signal. It is small: an
-    iteration costs what its bands cost, where the whole has hundreds.
+    Its signal is that stretch, complex (B, bins): bins `bins` of the rfft of the whole signal. An iteration costs what
+    these bands cost, where the whole has hundreds.
 
     Args:
         transform: an NSGT of real signals, in matrix form, with all bands.
-        first, last: the bands [first, last), within [1, bands - 1): those at 0 Hz and at Nyquist see mirror images.
-        held_below, held_above: whether the bins that bands outside see too, at either end, stay as they are: then
-            nothing that happens here changes what the other bands see.
+        first, last: the bands [first, last), within [1, bands - 1): mirror images reach into the outer two.
+        held_below, held_above: whether the bins that bands outside share, at either end, stay as they are, so that no
+            other band changes.
 
     Attributes:
         bands, bins: slices, of the transform's bands and of its spectrum.
-        frames: of its coefficients: as few as |c|^2 needs to have no aliases.
+        frames: of its coefficients, as few as |c|^2 needs to have no aliases.
     """
 
     def __init__(self, transform, first, last, held_below=True, held_above=False):
@@ -96,7 +98,7 @@ class BandSlice:
         high = min(int((centres + widths - widths // 2).max()), total)
         self.bins, size = slice(low, high), high - low
         self.frames = min(int(transform.frames[0]), _smooth(2 * int(widths.max()) + 1))
-        places = np.full((last - first, self.frames), size)  # of the bins in the buffers of the FFTs; size: of a zero
+        places = np.full((last - first, self.frames), size)  # bins in the buffers of the FFTs; `size` holds a zero
         window = np.zeros(places.shape)
         for row, (centre, width) in enumerate(zip(centres, widths)):
             offsets = np.arange(-(width // 2), width - width // 2)
@@ -117,7 +119,7 @@ class BandSlice:
                                                 for table in (places.ravel(), sums, held))
         self._window, self._dual = (torch.as_tensor(table, device=transform.device, dtype=transform.dtype)
                                     for table in (window / self.frames, dual))
-        self.known = None
+        self.context = None
 
     def forward(self, stretch):
         """(B, bins) to coefficients (B, bands, frames)."""
@@ -125,51 +127,49 @@ class BandSlice:
         return torch.fft.ifft(stretch.view(-1, *self._window.shape) * self._window, norm="forward")
 
     def backward(self, coefficients):
-        """Coefficients (B, bands, frames) to the nearest (B, bins), the bins held as in `known` where that is set."""
+        """Coefficients (B, bands, frames) to the nearest (B, bins), the bins held as in `context` where that is set."""
         values = (torch.fft.fft(coefficients) * self._dual).flatten(1)
         values = torch.nn.functional.pad(values, (0, 1)).index_select(1, self._sums.view(-1))
         stretch = values.view(len(values), *self._sums.shape).sum(1)
-        return stretch if self.known is None else torch.where(self._held, self.known, stretch)
+        return stretch if self.context is None else torch.where(self._held, self.context, stretch)
 
     def solve(self, spectrum, magnitude, c=None):
-        """Look for the phases of these bands, from those of `spectrum` or of c (B, bands, frames).
-
-        Returns (stretch (B, bins), its error (B,): the norm of what its magnitude is off).
-        """
-        self.known = spectrum[:, self.bins]
-        c = impose(magnitude, self.forward(self.known)) if c is None else c
+        """Find the phases of these bands, from those of `spectrum` or of c: (stretch (B, bins), its error (B,))."""
+        self.context = spectrum[:, self.bins]
+        c = impose(magnitude, self.forward(self.context)) if c is None else c
         c = douglas_rachford(c, magnitude, self, DOUGLAS_RACHFORD_STEPS)
         c = fast_griffin_lim(c, magnitude, self, GRIFFIN_LIM_STEPS)
         stretch = self.backward(c)
         return stretch, self.error(stretch, magnitude)
 
     def error(self, stretch, magnitude):
-        """The norm of what the magnitude of a stretch is off: (B,)."""
+        """How far the magnitude of a stretch (B, bins) is off, as a norm: (B,)."""
         return (self.forward(stretch).abs() - magnitude).flatten(1).norm(dim=1)
 
 
-def low_band_start(magnitude, transform, candidates=4, seed=0, progress=None):
-    """First coefficients for an NSGT: the phases found from the low bands upwards, a few bands at a time.
+def low_band_start(magnitude, transform, candidates=CANDIDATES, seed=0, progress=None):
+    """First coefficients (B, bands, frames) for an NSGT: phases found from the low bands upwards, a few at a time.
 
     The low frequencies are solved in small transforms (`NSGT.below`). Above, each slice adds STEP bands to those that
-    are known, from `candidates` first phases: that of an impulse at the beginning, and random ones; the best goes on.
-    At the end slices that overlap by half are solved once more between what is now known on both sides, and what is
-    better is kept.
+    are solved, from `candidates` first phases: that of an impulse at the beginning, and random ones; the best is kept.
+    Then slices that overlap by half are solved once more between their neighbours on both sides, and kept where better.
 
     Args:
-        magnitude: (B, bands, frames), of about 1 at most.
-        transform: an NSGT of real signals, in matrix form, with all bands.
+        magnitude: (B, bands, frames), of about 1 at most. Bands that a reducedform leaves out count as silent.
+        transform: an NSGT of real signals, in matrix form.
         seed: of the random phases, the same for every sound of a batch.
         progress: called with the number of steps done and their total.
     """
+    given, asked = magnitude, transform
+    magnitude, transform = _with_all_bands(magnitude, transform)
     small = [(transform.below(transform.frequencies[-2] / part), count) for part, count in LOW_PARTS]
     small = [(low, count) for low, count in small if low is not None]
     top = magnitude.shape[1] - 1  # the band at Nyquist
-    known = len(small[-1][0].frequencies) - 2 if small else 1
+    solved = len(small[-1][0].frequencies) - 2 if small else 1
     growing = [BandSlice(transform, max(1, first - MARGIN), min(first + STEP, top), held_below=first > 1)
-               for first in range(known, top, STEP)]
+               for first in range(solved, top, STEP)]
     again = [BandSlice(transform, first, min(first + 4 * STEP, top), held_below=first > 1, held_above=True)
-             for first in range(max(1, known - MARGIN), top - STEP, 2 * STEP)]
+             for first in range(max(1, solved - MARGIN), top - STEP, 2 * STEP)]
     size = len(magnitude)
     if magnitude.device.type == "cpu":  # a few sounds at a time stay in the cache
         size = max(1, 2**18 // (candidates * (STEP + MARGIN) * magnitude.shape[2]))
@@ -184,29 +184,39 @@ def low_band_start(magnitude, transform, candidates=4, seed=0, progress=None):
     for part in magnitude.split(size):
         power = torch.fft.rfft(part.square())
         spectrum = _solve_low(part, power, transform, small, tick)
-        spectrum = _grow(spectrum, known, part, power, growing, candidates, seed, tick)
+        spectrum = _grow(spectrum, solved, part, power, growing, candidates, seed, tick)
         for piece in again:
             wanted = _at_frames(part, power, piece.bands, piece.frames)
             stretch, error = piece.solve(spectrum, wanted)
-            better = error < piece.error(piece.known, wanted)
-            spectrum[:, piece.bins] = torch.where(better[:, None], stretch, piece.known)
+            better = error < piece.error(piece.context, wanted)
+            spectrum[:, piece.bins] = torch.where(better[:, None], stretch, piece.context)
             tick()
         found.append(torch.fft.irfft(spectrum, n=transform.Ls))
-    return impose(magnitude, transform.forward(torch.cat(found)))
+    return impose(given, asked.forward(torch.cat(found)))
+
+
+def _with_all_bands(magnitude, transform):
+    """(magnitudes (B, bands, frames), transform) with the bands that a reducedform leaves out, of magnitude 0."""
+    whole, left_out = transform.with_all_bands(), transform.reducedform
+    if whole is not transform:
+        power = torch.fft.rfft(magnitude.square())
+        magnitude = _at_frames(magnitude, power, slice(None), int(whole.frames[0]))
+        magnitude = torch.nn.functional.pad(magnitude, (0, 0, left_out, left_out))
+    return magnitude, whole
 
 
 def _solve_low(magnitude, power, transform, small, tick):
     """The spectrum (B, bins) found in small transforms, each of which begins with what the one before it found."""
-    spectrum, known = magnitude.new_zeros(len(magnitude), transform.Ls // 2 + 1) + 0j, 0
+    spectrum, solved = magnitude.new_zeros(len(magnitude), transform.Ls // 2 + 1) + 0j, 0
     for low, iterations in small:
         bands, count = len(low.frequencies) - 2, low.Ls // 2 + 1  # its two highest bands are others, and free
         wanted = _at_frames(magnitude, power, slice(0, bands), int(low.frames[0]))
         c = torch.nn.functional.pad(wanted, (0, 0, 0, 2)) + 0j
-        if known:
+        if solved:
             before = low.forward(torch.fft.irfft(spectrum[:, :count], n=low.Ls))
-            c[:, :known] = impose(wanted[:, :known], before[:, :known])
+            c[:, :solved] = impose(wanted[:, :solved], before[:, :solved])
         c, found, error = _solve_small(c, wanted, low, iterations)
-        spectrum[:, :count - 1], known = torch.fft.rfft(found)[:, :-1], bands
+        spectrum[:, :count - 1], solved = torch.fft.rfft(found)[:, :-1], bands
         tick()
     rest = torch.arange(len(magnitude), device=magnitude.device)  # of the sounds
     for _ in range(ROUNDS if small else 0):
@@ -231,35 +241,27 @@ def _solve_small(c, magnitude, low, iterations):
     return c, found, error
 
 
-def _with_candidates(c, known, candidates, generator):
-    """Coefficients (B, bands, frames) as (B, candidates, bands, frames): the phases of the bands from `known` upwards
-    turned at random but for the first candidate, in every sound alike."""
-    cycles = torch.rand(candidates, *c[0, known:].shape, dtype=torch.float64, generator=generator)
-    cycles[0] = 0
-    c = c[:, None].repeat(1, candidates, 1, 1)
-    c[:, :, known:] *= torch.exp(2j * torch.pi * cycles).to(c)
-    return c
+def _grow(spectrum, solved, magnitude, power, slices, candidates, seed, tick):
+    """The spectrum (B, bins) with the bands from `solved` upwards found slice by slice, the best of some candidates.
 
-
-def _best(found, error, candidates):
-    """Of every sound's candidates the one of least error: (B * candidates, n), (B * candidates,) to (B, n)."""
-    found, best = found.view(-1, candidates, found.shape[-1]), error.view(-1, candidates).argmin(1)
-    return found[torch.arange(len(found), device=found.device), best]
-
-
-def _grow(spectrum, known, magnitude, power, slices, candidates, seed, tick):
-    """The spectrum (B, bins) with the bands from `known` upwards found slice by slice."""
+    Their first phases in the new bands are 0 and random ones, the same for every sound.
+    """
     generator = torch.Generator().manual_seed(seed)
     for piece in slices:
         wanted = _at_frames(magnitude, power, piece.bands, piece.frames)
-        old = known - piece.bands.start
+        old = solved - piece.bands.start
         c = impose(wanted, piece.forward(spectrum[:, piece.bins]))
         c[:, old:] = wanted[:, old:] + 0j
-        c = _with_candidates(c, old, candidates, generator).flatten(0, 1)
+        cycles = torch.rand(candidates, *c[0, old:].shape, dtype=torch.float64, generator=generator)
+        cycles[0] = 0
+        c = c[:, None].repeat(1, candidates, 1, 1)                      # (B, candidates, bands, frames)
+        c[:, :, old:] *= torch.exp(2j * torch.pi * cycles).to(c)
         stretch, error = piece.solve(spectrum.repeat_interleave(candidates, 0),
-                                     wanted.repeat_interleave(candidates, 0), c)
-        spectrum[:, piece.bins] = _best(stretch, error, candidates)
-        known = piece.bands.stop
+                                     wanted.repeat_interleave(candidates, 0), c.flatten(0, 1))
+        best = error.view(-1, candidates).argmin(1)                     # (B,)
+        sounds = torch.arange(len(best), device=best.device)
+        spectrum[:, piece.bins] = stretch.view(len(best), candidates, -1)[sounds, best]
+        solved = piece.bands.stop
         tick()
     return spectrum
 
@@ -267,7 +269,7 @@ def _grow(spectrum, known, magnitude, power, slices, candidates, seed, tick):
 def _at_frames(magnitude, power, bands, count):
     """Magnitudes of some bands at another number of frames, where |c|^2 has no aliases: (B, bands, count).
 
-    power: rfft of magnitude squared, a short series in time, which can be read between the frames.
+    power: rfft of magnitude squared, which is interpolated in time.
     """
     frames = magnitude.shape[-1]
     if count == frames:
@@ -277,19 +279,14 @@ def _at_frames(magnitude, power, bands, count):
 
 
 def _smooth(count):
-    """The least number from `count` on that has no prime factor above 7, so that its FFT is fast."""
-    while True:
-        rest = count
-        for prime in (2, 3, 5, 7):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return count
+    """The least number from `count` on without a prime factor above 7, so that its FFT is fast."""
+    while 210**31 % count:  # 210 = 2 * 3 * 5 * 7
         count += 1
+    return count
 
 
 class TimeLimited:
-    """A transform of sounds with a known support: its way back to a signal keeps the silence."""
+    """A transform of sounds that are silent outside a support: `backward` multiplies by `silence` (B, samples)."""
 
     def __init__(self, transform, silence):
         self.forward, self.silence, self.inverse = transform.forward, silence, transform.backward
@@ -299,12 +296,14 @@ class TimeLimited:
 
 
 def tonal_phase(magnitude, transform, top):
-    """Phases of tones that start together at sample 0, as numbers of length 1: (B, bands, frames); 1 above `top` Hz.
+    """Phases of tones that start together at sample 0, as complex numbers of length 1; 1 above `top` Hz.
 
     An NSGT counts a band's phase from a tone at its centre. Here each band follows the ridge on whose slope it lies, at
-    the mean frequency of the bands around the ridge's top, weighted by their energy (after Beauregard, Harish
-    and Wyse 2015, "Single pass spectrogram inversion"). So the slopes of one ridge stay together; each at its own
-    frequency, they would soon cancel, and a long tone would come out as a short thud.
+    the mean frequency of the bands around the ridge's top, weighted by their energy (after Beauregard, Harish and
+    Wyse 2015, "Single pass spectrogram inversion"). At frequencies of their own the slopes of a ridge would soon
+    cancel, and a long tone would become a short thud.
+
+    magnitude: (B, bands, frames), as is what is returned.
     """
     count = int(np.searchsorted(transform.frequencies, top))
     phase = torch.ones_like(magnitude) + 0j

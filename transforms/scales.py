@@ -1,12 +1,15 @@
-"""transforms/scales: to be written."""
+"""Frequency scales of the NSGT: where its bands lie, at equal ratios (octave, log), equal mels, or as given.
+
+    frequencies, qualities = OctScale(30, 11000, 48)()              # Hz, float64 (bands,)
+"""
 
 import numpy as np
 
 
 class Scale:
-    """Where the bands of a transform lie: `bnds` centre frequencies, rising, between 0 Hz and Nyquist.
+    """Centre frequencies of `bnds` bands, rising, between 0 Hz and Nyquist.
 
-    A scale of your own is a subclass with a method F(bnd), the frequency in Hz of band number bnd (0, 1, ...).
+    A scale of your own is a subclass with a method F(bnd), the frequency in Hz of band number bnd (0, 1, ...):
 
         class Thirds(Scale):
             def F(self, bnd=None):
@@ -96,7 +99,7 @@ class MelScale(Scale):
 
 
 class FixedScale(Scale):
-    """The given frequencies, in Hz."""
+    """The given frequencies, in Hz, float64 (bands,)."""
 
     def __init__(self, frequencies):
         super().__init__(len(frequencies))

@@ -1,11 +1,15 @@
-"""transforms/stft: to be written."""
+"""The short-time Fourier transform, forward and backward, with the interface of NSGT.
+
+    transform = STFT(fft_size=1024, hop=256, Ls=len(signal))
+    signal = transform.backward(transform.forward(signal))          # complex (bins, frames) between
+"""
 
 import numpy as np
 import torch
 
 
 class STFT:
-    """The short-time Fourier transform, after a Hann window, of sounds of a fixed length; a pair like NSGT.
+    """The short-time Fourier transform of signals of one length, with a Hann window.
 
     Frames are centred on the samples 0, hop, 2 hop, ...; beyond its ends the signal is silent, as with
     librosa.stft(pad_mode="constant"). `backward` is the least-squares inverse, exact for what `forward` gives.
