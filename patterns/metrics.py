@@ -127,7 +127,7 @@ def typical_velocities(model, bars):
     latent = model.encode_touch(bars)[0] if model.touch else z[:, :0]
     mean, _ = model.velocity_net.distribution(cells, struck, torch.cat([model.tell(z), latent], -1))
     return {"velocity_latent_and_context": mean.round().clamp(1, 127).view(bars.shape),
-            "velocity_latent": torch.as_tensor(humanise(model, bars, z, temperature=0, touch=latent)),
+            "velocity_latent": torch.as_tensor(humanise(model, bars, z, temperature=0, velocity_latent=latent)),
             "hits_alone": torch.as_tensor(humanise(model, bars, z, temperature=0))}
 
 

@@ -1,7 +1,13 @@
-"""Bars under a musician's wishes: rows that are kept, exact numbers of hits; for any decoder of bars.
+"""A bar at a code: its hits, under a musician's constraints, and how hard each is struck.
 
-Both are drawn from the model's own distribution as far as the wish allows: noise and logits decide, and what was asked
-for shifts them. Tensors to tensors.
+    model = load_bar_model("pretrained/bernoulli_map.pt")
+    bars = draw(model, codes, seed=1, constraints=Constraints(style=style_index(model, "funk"), hits=20))
+
+The decoder gives each cell a logit, given the code and the cells before it. The cell is struck where logit + noise > 0:
+with standard logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(x | z). The bar is then
+a function of code and noise, and the noise one of seed and code that changes slowly with the code (`noise_field`): near
+codes have near bars. Constraints change the noise alone: a temperature scales it, locked cells get one that decides
+them, exact counts shift it. All runs on the CPU, whose noise is the same everywhere.
 """
 
 import functools
@@ -14,20 +20,19 @@ import torch.nn.functional as F
 
 from models import logistic_noise
 
-
-REDRAWS = 8  # of a bar that came out empty
-LOCKED_CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
+REDRAWS = 8  # of a bar that is empty
+CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
+DECISIVE = 1e6  # noise that no logit outweighs
+SEED_OFFSET = 8  # of the noise field: with it, most bars of seed 0 on the shipped map begin with a kick
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What a musician asks of the bars that a model draws.
+    """What the bars that are drawn have to meet.
 
-    style: the model's number of it, None for any; for `draw` also one for each bar. hits: the exact number in a bar,
-    None for the model's own. row_hits: {row: exact number}. Either is reached by shifting the logits of all cells that
-    it speaks of together, and then by the hits that are the least unlikely to go or come. temperature scales the noise:
-    0 is the likelier choice at each cell. locked: a bar (8, 64) whose rows `locked_rows` stay as they are, velocities
-    too; of several bars drawn around them, one is chosen by how well the locked cells fit into it.
+    style: its number in the model, None for any; for `draw` also one for each bar. hits: the exact number in a bar,
+    None for the model's own. row_hits: {row: exact number}. temperature: scale of the noise; at 0 each cell takes its
+    likelier value. locked: a bar (8, 64) whose rows `locked_rows` stay as they are, velocities too.
     """
 
     style: object = None
@@ -39,11 +44,11 @@ class Constraints:
 
 
 def style_index(model, name):
-    """The number by which the model knows a style; None for "any". ValueError that lists the styles it knows."""
+    """The model's number of a style, by its name in any case; None for "any". ValueError that lists those it has."""
     if name is None or name.lower() == "any":
         return None
     if not model.styles:
-        raise ValueError(f"style: expected any, since the model was told no styles in training, found {name!r}")
+        raise ValueError(f"style: expected any, since the model was trained without styles, found {name!r}")
     found = [index for index, style in enumerate(model.styles) if style.lower() == name.lower()]
     if not found:
         raise ValueError(f"style: expected any, {', '.join(model.styles)}; found {name!r}")
@@ -51,7 +56,7 @@ def style_index(model, name):
 
 
 def encode(model, bars, style=None):
-    """The codes at which bars (n, 8, 64) land: float32, (n, latent)."""
+    """The codes at which bars (n, 8, 64) lie: the means of q(z | x), float32 (n, latent)."""
     with torch.no_grad():
         return model.encode(torch.as_tensor(np.asarray(bars)), style=style)[0].numpy()
 
@@ -61,172 +66,187 @@ def as_codes(codes):
     return torch.as_tensor(np.asarray(codes, np.float32))
 
 
+@torch.no_grad()
 def draw(model, codes, seed=0, constraints=None):
-    """The bar that stands at each code: (n, latent) -> uint8 (n, 8, 64), velocities.
+    """The bar at each code, in velocities: (n, latent) -> uint8 (n, 8, 64).
 
-    Each bar is a draw from p(x | z) whose noise is given by the seed and changes slowly over the codes: a point has one
-    bar, near points have near bars, and far points draw anew. A bar that comes out empty is drawn again. Raises
-    ValueError for codes that are not finite, and for constraints that no bar can meet.
+    The same for the same code and seed, however many are drawn. A bar that comes out empty is drawn again, unless that
+    was asked for. Raises ValueError for codes that are not finite, and for constraints that no bar can meet.
     """
-    asked, z, seed = constraints or Constraints(), as_codes(codes), seed or 0
+    constraints, z, seed = constraints or Constraints(), as_codes(codes), seed or 0
+    temperature, decoder, cells = constraints.temperature, model.decoder, math.prod(model.shape)
     if z.ndim != 2 or z.shape[1] != model.latent or not torch.isfinite(z).all():
         raise ValueError(f"codes: expected finite ones of shape (n, {model.latent}), found {tuple(z.shape)}")
-    if not asked.temperature >= 0:
-        raise ValueError(f"temperature: expected at least 0, found {asked.temperature}")
-    with torch.no_grad():
-        return _draw(model, z, seed, asked).numpy()
-
-
-def _draw(model, z, seed, asked):
-    """`draw` for codes and constraints that were checked: a tensor."""
-    cells_count, told, kept, known = math.prod(model.shape), model.tell(z, asked.style), None, None
-    if asked.locked is not None and len(asked.locked_rows):
-        kept, known = locked_mask(model.shape, asked.locked, asked.locked_rows, z.device)
-    targets = count_constraints(model.shape, asked.hits, asked.row_hits, kept, known, z.device)
-    candidates = 1 if kept is None else LOCKED_CANDIDATES
-    noise = asked.temperature * noise_field(z, cells_count, candidates + 2, seed)     # (n, candidates + 2, cells)
-    if kept is not None:
-        noise[:, :-2] = torch.where(kept, 1e6 * (2 * (known > 0) - 1.0), noise[:, :-2])
-        choice = logistic_noise((len(z), candidates), torch.Generator().manual_seed(seed)).to(z.device)
-        noise = torch.stack([resample_noise(model.decoder, told[i:i + 1], noise[i], kept, asked.temperature * choice[i])
-                             for i in range(len(z))])                                 # (n, 3, cells)
-    if targets:
-        cells = torch.cat([draw_with_counts(model.decoder, targets, told[i:i + 1], noise[i, :1]) for i in range(len(z))])
-    elif kept is not None:
-        cells = model.decoder.draw(told, noise[:, 0])
+    if not temperature >= 0:
+        raise ValueError(f"temperature: expected at least 0, found {temperature}")
+    condition = model.tell(z, constraints.style)
+    locked, context = locked_mask(model.shape, constraints.locked, constraints.locked_rows)
+    counts = count_constraints(model.shape, constraints, locked, context)
+    if locked.any():
+        noise = locked_noise(decoder, condition, z, (locked, context), temperature, seed)
     else:
-        cells = redraw_empty(model.decoder, told, noise[:, 0], lambda empty, attempt: asked.temperature * noise_field(
-            z[empty], cells_count, 1, seed + 7919 * (attempt + 1))[:, 0])
-    return model.with_velocities(cells, told, noise[:, -2:], None if kept is None else kept * known)
+        noise = temperature * noise_field(z, cells, 3, seed)                          # (n, 3, cells)
+    if counts:
+        hits = torch.cat([draw_with_counts(decoder, counts, condition[i:i + 1], noise[i, :1]) for i in range(len(z))])
+    elif locked.any():
+        hits = decoder.draw(condition, noise[:, 0])
+    else:
+        hits = redraw_empty(decoder, condition, noise[:, 0], lambda empty, attempt: temperature * noise_field(
+            z[empty], cells, 1, seed + 7919 * attempt)[:, 0])                         # (n, cells)
+    return model.with_velocities(hits, condition, noise[:, 1:], context if locked.any() else None).numpy()
 
 
+@torch.no_grad()
 def draw_independent(model, z, generator=None, style=None):
     """Bars drawn from p(x | z, not empty), independent of each other: (n, latent) -> uint8 (n, 8, 64)."""
-    with torch.no_grad():
-        noise = logistic_noise((len(z), 3, math.prod(model.shape)), generator).to(z.device)
-        told = model.tell(z, style)
-        cells = redraw_empty(model.decoder, told, noise[:, 0], lambda empty, _: logistic_noise(
-            (int(empty.sum()), noise.shape[-1]), generator).to(z.device))
-        return model.with_velocities(cells, told, noise[:, 1:]).numpy()
+    noise = logistic_noise((len(z), 3, math.prod(model.shape)), generator)
+    condition = model.tell(z, style)
+    hits = redraw_empty(model.decoder, condition, noise[:, 0], lambda empty, _: logistic_noise(
+        (int(empty.sum()), noise.shape[-1]), generator))                              # (n, cells)
+    return model.with_velocities(hits, condition, noise[:, 1:]).numpy()
 
 
-def redraw_empty(decoder, told, noise, again):
-    """The cells drawn by noise (n, cells); where none is struck, drawn by other noise, again(which (n,), attempt).
+def redraw_empty(decoder, condition, noise, new_noise):
+    """Hits drawn by noise (n, cells), 0 or 1; empty bars again by other noise, new_noise(which (n,), attempt).
 
-    No example to learn from is empty, and yet a draw is, once in a thousand. After REDRAWS it may be.
+    No bar that was learned from is empty, yet one draw in a thousand is. After REDRAWS attempts it may stay so.
     """
-    cells = decoder.draw(told, noise)
-    for attempt in range(REDRAWS):
-        empty = ~cells.any(-1)
+    hits = decoder.draw(condition, noise)
+    for attempt in range(1, REDRAWS + 1):
+        empty = ~hits.any(-1)
         if not empty.any():
             break
-        cells[empty] = decoder.draw(told[empty], again(empty, attempt))
-    return cells
+        hits[empty] = decoder.draw(condition[empty], new_noise(empty, attempt))
+    return hits
 
 
-def humanise(model, bars, codes=None, style=None, seed=0, temperature=1.0, touch=None):
-    """The same hits, struck as a drummer would: bars (n, 8, 64) -> uint8 (n, 8, 64), velocities of the model's.
+@torch.no_grad()
+def humanise(model, bars, codes=None, style=None, seed=0, temperature=1.0, velocity_latent=None):
+    """The same hits with velocities of the model's, as a drummer would strike them: bars -> uint8, (n, 8, 64) each.
 
-    codes (n, latent): to strike them by; None for the bars' own. touch (n, touch): of the bars; None draws one.
+    codes (n, latent) and velocity_latent (n, its dimensions) condition them; None for the bars' own codes, and for a
+    velocity latent that is drawn.
     """
     x = torch.as_tensor(np.asarray(bars))
     if x.ndim != 1 + len(model.shape) or x.shape[1:] != model.shape:
         raise ValueError(f"bars: expected shape (n, {', '.join(map(str, model.shape))}), found {tuple(x.shape)}")
-    with torch.no_grad():
-        z = model.encode(x, style)[0] if codes is None else as_codes(codes)
-        noise = temperature * noise_field(z, math.prod(model.shape), 3, seed)[:, 1:]
-        return model.with_velocities(model.cells(x), model.tell(z, style), noise, touch=touch).numpy()
+    z = model.encode(x, style)[0] if codes is None else as_codes(codes)
+    noise = temperature * noise_field(z, math.prod(model.shape), 3, seed)[:, 1:]      # (n, 2, cells)
+    return model.with_velocities(model.cells(x), model.tell(z, style), noise, touch=velocity_latent).numpy()
 
 
-FIRST_TAKE = 8  # seed 0 shall be a take of the shipped map in which most bars begin with a kick and have a backbeat
+# --- noise ---
 
 
 def noise_field(z, cells, count, seed, reach=3.0, waves=32):
-    """Logistic noise that changes slowly over the latent space: (B, latent) -> (B, count, cells).
+    """Logistic noise that changes slowly over the latent space: (n, latent) -> (n, count, cells).
 
-    A Gaussian process with covariance exp(-distance^2 / (2 reach^2)), as a sum of waves with random directions
-    (Rahimi and Recht 2007, "Random Features"), brought to the logistic distribution. At one point, over the seeds, it
-    is just independent logistic noise; at one seed, near points have near noise and far points have their own.
+    A Gaussian process over codes with covariance exp(-distance^2 / (2 reach^2)), approximated by random Fourier features
+    (Rahimi and Recht 2007, "Random Features for Large-Scale Kernel Machines", section 3), then mapped to the logistic
+    distribution. Over the seeds, the noise at one code is independent and logistic.
     """
-    frequencies, weights = fourier_features(z.shape[1], count * cells, seed or 0, waves)
-    phases = z.float() @ frequencies.to(z.device).T / reach                           # (B, waves)
-    normal = torch.cat([phases.cos(), phases.sin()], -1) @ weights.to(z.device)       # (B, count * cells)
+    directions, weights = fourier_features(z.shape[1], count * cells, seed or 0, waves)
+    phase = z.float() @ directions.T / reach                                          # (n, waves)
+    normal = torch.cat([phase.cos(), phase.sin()], -1) @ weights                      # (n, count * cells)
     return torch.logit(torch.special.ndtr(normal), eps=1e-7).view(-1, count, cells)
 
 
 @functools.lru_cache(maxsize=4)
 def fourier_features(latent, numbers, seed, waves):
-    """The waves of a seed, kept for the next click: directions (waves, latent), weights (2 waves, numbers)."""
-    generator = torch.Generator().manual_seed(seed + FIRST_TAKE)
+    """The waves of a seed, cached for the next click: directions (waves, latent), weights (2 waves, numbers)."""
+    generator = torch.Generator().manual_seed(seed + SEED_OFFSET)
     return (torch.randn(waves, latent, generator=generator),
             torch.randn(2 * waves, numbers, generator=generator) / math.sqrt(waves))
 
 
-def locked_mask(shape, bar, rows, device):
-    """Which cells are locked, (cells,) bool, and the velocities of all cells of the bar that holds them."""
-    bar = torch.as_tensor(bar, device=device)
+# --- locked rows ---
+
+
+def locked_mask(shape, bar, rows):
+    """Which cells are locked, bool (cells,), and their velocities, float (cells,), 0 for all others.
+
+    Raises ValueError for a bar of another shape, and for rows that it has not.
+    """
+    locked = torch.zeros(shape, dtype=torch.bool)
+    if bar is None or not len(rows):
+        return locked.flatten(), torch.zeros(locked.numel())
+    bar = torch.as_tensor(bar)
     if bar.shape != shape or not all(0 <= row < shape[0] for row in rows):
         raise ValueError(f"locked: expected a bar {shape} and rows of it, found {tuple(bar.shape)}, {rows}")
-    kept = torch.zeros(shape, dtype=torch.bool, device=device)
-    kept[list(rows)] = True
-    return kept.flatten(), bar.flatten().float()
+    locked[list(rows)] = True
+    return locked.flatten(), (locked * bar).flatten().float()
 
 
-def count_constraints(shape, hits, row_hits, kept, known, device):
-    """What is asked of a bar's hits: a list of (free cells (cells,) bool, hits wanted among them)."""
-    free = torch.ones(shape, dtype=torch.bool, device=device)
-    there = torch.zeros(shape, dtype=torch.bool, device=device)
-    if kept is not None:
-        free, there = ~kept.view(shape), (kept & (known > 0)).view(shape)
-    row_hits = row_hits or {}
+def locked_noise(decoder, condition, z, lock, temperature, seed):
+    """Noise by which locked cells come out as they are, chosen so that the others fit them: (n, 3, cells).
+
+    lock: what `locked_mask` gives. Of CANDIDATES bars around the locked cells one is taken, see `resample_noise`.
+    """
+    locked, context = lock
+    noise = temperature * noise_field(z, len(locked), CANDIDATES + 2, seed)           # (n, candidates + 2, cells)
+    noise[:, :-2] = torch.where(locked, DECISIVE * (2 * (context > 0) - 1.0), noise[:, :-2])
+    choice = temperature * logistic_noise((len(z), CANDIDATES), torch.Generator().manual_seed(seed))
+    return torch.stack([resample_noise(decoder, condition[i:i + 1], noise[i], locked, choice[i])
+                        for i in range(len(z))])
+
+
+def resample_noise(decoder, condition, noise, locked, choice):
+    """Of several noises (n + 2, cells), one whose bar the locked cells fit, and the last two: (3, cells).
+
+    Sampling importance resampling (Rubin 1987): the weight of a bar is the likelihood of its locked cells, which were
+    not drawn, given all that came before each. choice: noise (n,) on the log-weights, zeros to take the largest.
+    """
+    condition = condition.expand(len(noise) - 2, -1)
+    hits = decoder.draw(condition, noise[:-2])                                        # (n, cells)
+    logits = decoder.logits(hits, condition)
+    log_weights = torch.where(locked, hits * logits - F.softplus(logits), 0.0).sum(-1)
+    return noise[[int((log_weights + choice).argmax()), -2, -1]]
+
+
+# --- exact numbers of hits ---
+
+
+def count_constraints(shape, constraints, locked, context):
+    """The numbers of hits that are asked for: a list of (free cells, bool (cells,); hits wanted among them).
+
+    locked, context: see `locked_mask`. Raises ValueError for numbers that no bar with the locked cells can have.
+    """
+    free, struck, hits, row_hits = ~locked.view(shape), context.view(shape) > 0, constraints.hits, constraints.row_hits
     if any(not 0 <= row < shape[0] for row in row_hits):
         raise ValueError(f"row_hits: expected rows 0 to {shape[0] - 1}, found {sorted(row_hits)}")
     groups = [(f"row_hits, row {row}", [row], count) for row, count in sorted(row_hits.items())]
     if hits is not None:
         rest = [row for row in range(shape[0]) if row not in row_hits]
         groups.append(("hits", rest, hits - sum(row_hits.values())))
-    targets = []
+    counts = []
     for name, rows, count in groups:
-        mask = torch.zeros_like(free)
-        mask[rows] = free[rows]
-        fixed = int(there[rows].sum())
-        if not fixed <= count <= fixed + int(mask.sum()):
-            asked, low = (hits, hits - count + fixed) if name == "hits" else (count, fixed)
-            raise ValueError(f"{name}: expected {low} to {low + int(mask.sum())}, found {asked}")
-        targets.append((mask.flatten(), count - fixed))
-    return targets
+        group = torch.zeros_like(free)
+        group[rows] = free[rows]
+        least, room = int(struck[rows].sum()), int(group.sum())
+        if not least <= count <= least + room:
+            found, low = (hits, hits - count + least) if name == "hits" else (count, least)
+            raise ValueError(f"{name}: expected {low} to {low + room}, found {found}")
+        counts.append((group.flatten(), count - least))
+    return counts
 
 
-def resample_noise(decoder, told, noise, kept, choice):
-    """Of several noises, (n + 2, cells), one whose bar the locked cells fit, and the last two: (3, cells).
-
-    Drawn by weight (sampling importance resampling, Rubin 1987): the likelihood of the locked cells, which were
-    forced, given all that came before them. choice: noise (n,), zeros to take the best.
-    """
-    told = told.expand(len(noise) - 2, -1)
-    cells = decoder.draw(told, noise[:-2])
-    logits = decoder.logits(cells, told)
-    weights = torch.where(kept, cells * logits - F.softplus(logits), 0.0).sum(-1)
-    return noise[[int((weights + choice).argmax()), -2, -1]]
-
-
-def draw_with_counts(decoder, targets, told, noise):
-    """One bar (1, cells) with just so many hits in each group of cells, beginning with noise (1, cells).
+def draw_with_counts(decoder, counts, condition, noise):
+    """One bar (1, cells) with exactly so many hits in each group of cells, from noise (1, cells).
 
     For each group in turn, of nine common shifts of its logits the one whose bar is nearest in hits is taken, the
     smallest among equals; then the least likely hits go, or the likeliest come, half of what is missing at a time,
     as each changes what is likely around it.
     """
-    shifts = 3 * torch.linspace(-1, 1, 9, device=told.device)[:, None]
+    shifts = 3 * torch.linspace(-1, 1, 9)[:, None]
     shifts = shifts * shifts.abs() / 3  # dense near 0
-    for group, count in targets:
-        noises = noise + shifts * group
-        bars = decoder.draw(told.expand(9, -1), noises)
+    for group, count in counts:
+        noises = noise + shifts * group                                               # (9, cells)
+        bars = decoder.draw(condition.expand(9, -1), noises)
         best = (((bars * group).sum(-1) - count).abs() + shifts[:, 0].abs() / 100).argmin()
         bar, noise = bars[best][None], noises[best][None]
-    while any(excesses := [int((bar[0] * group).sum().item()) - count for group, count in targets]):
-        margin = (decoder.logits(bar, told) + noise)[0]
-        for (group, _), excess in zip(targets, excesses):
+    while any(excesses := [int((bar[0] * group).sum().item()) - count for group, count in counts]):
+        margin = (decoder.logits(bar, condition) + noise)[0]                          # (cells,)
+        for (group, _), excess in zip(counts, excesses):
             some = (abs(excess) + 1) // 2
             if excess > 0:
                 bar[0, margin.masked_fill(~group | (bar[0] == 0), math.inf).argsort()[:some]] = 0.0

@@ -602,10 +602,10 @@ def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck
         assert torch.equal(model.eval().auxiliary_log_likelihood(bars, z), exact)
         empty = torch.zeros_like(bars)
         assert torch.equal(model.auxiliary_log_likelihood(empty, z), torch.zeros(3))
-    one, other = (humanised(model, bars, z, touch=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
+    one, other = (humanised(model, bars, z, velocity_latent=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
     assert torch.equal(one > 0, bars > 0) and not torch.equal(one, other)
     drawn = humanised(model, bars, z, temperature=0)
-    assert torch.equal(drawn, humanised(model, bars, z, temperature=0, touch=torch.zeros(3, 3)))
+    assert torch.equal(drawn, humanised(model, bars, z, temperature=0, velocity_latent=torch.zeros(3, 3)))
 
 
 def test_hits_packed_to_bits_come_back():
