@@ -1,4 +1,4 @@
-"""Click in a map of drum patterns: see the pattern, and hear it loop. The window, and the same acts without one.
+"""Click in a map of drum patterns: see the pattern, and hear it loop. The window, and each command without one.
 
 python Activation_Matrix_To_Sound.py                                   # the window (h shows its keys)
 python Activation_Matrix_To_Sound.py --web                             # the same window in a browser
@@ -16,6 +16,7 @@ Without a window it prints the bars as text and writes what is asked for; the sa
 import argparse
 import contextlib
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
@@ -27,14 +28,13 @@ import torch
 
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from instrument import browser, sequencer
-from instrument.editor import FASTEST, SLOWEST
+from instrument.editor import FASTEST, SLOWEST, PatternEditor
 from instrument.files import MOST_BARS, read_pattern, write_all
-from instrument.window import Window
+from instrument.window import Window, tk_helpers
 from patterns import latent_map, paths, sampling
-from patterns.sampling import Constraints
 from patterns.latent_map import describe_bar
-from sounds import kits
-from sounds.kits import open_kit
+from patterns.sampling import Constraints
+from sounds.kits import KIT, open_kit
 
 HERE = Path(__file__).resolve().parent
 MODEL = HERE / "pretrained" / "bernoulli_map.pt"
@@ -42,13 +42,18 @@ FRAMES_PER_SECOND, WEB_FRAMES_PER_SECOND = 30, 12
 
 
 def open_model(path):
-    """Load a model that draws drum bars. Raises OSError or ValueError, in words that say what to do."""
+    """Load a model of drum bars, to run on one thread. Raises OSError or ValueError that says what to do."""
     if path == MODEL and not path.exists():
         raise FileNotFoundError(f"{path}: no such file; train a map with `python train_bernoulli.py`, then give the "
                                 "best.pt of its run with --model")
-
     torch.set_num_threads(1)  # one bar is too small to share out, and the sound wants the other cores
     return latent_map.load_bar_model(path)
+
+
+def constraints_of(options, model):
+    """The Constraints that the options ask for."""
+    return Constraints(style=sampling.style_index(model, options.style), hits=options.density,
+                       row_hits=dict(options.row_hits), temperature=options.temperature)
 
 
 def chosen_bars(options):
@@ -56,27 +61,26 @@ def chosen_bars(options):
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
-    model, seed = open_model(options.model), options.seed or 0
-    plane, played = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
-    style = sampling.style_index(model, options.style)
-    bars, codes = bars_and_codes(options, model, plane, own, seed, style)
-    facts = [describe_bar(bar, code, plane, played) for bar, code in zip(own if options.like else bars, codes)]
+    model = open_model(options.model)
+    plane, training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
+    bars, codes = bars_and_codes(options, model, plane, own)
+    facts = [describe_bar(bar, code, plane, training_bars) for bar, code in zip(own if options.like else bars, codes)]
     if options.nearest:
-        if not len(played):
-            raise ValueError(f"--nearest: {options.model} keeps no played bars; a map that is trained now does")
-        bars = np.stack([played.bar(fact["index"], seed) for fact in facts])
+        if not len(training_bars):
+            raise ValueError(f"--nearest: {options.model} holds no training bars in its map")
+        bars = np.stack([training_bars.bar(fact["index"], options.seed or 0) for fact in facts])
     return bars, facts
 
 
-def bars_and_codes(options, model, plane, own, seed, style):
+def bars_and_codes(options, model, plane, own):
     """The bars and where each lies on the map; own: those of --pattern or --like, uint8 (n, 8, 64), or None."""
-    wishes = {"style": style, "temperature": options.temperature, "hits": options.density,
-              "row_hits": dict(options.row_hits)}
+    asked = constraints_of(options, model)
+    seed, style = options.seed or 0, asked.style
     if options.path:
-        kept = {"locked": own[0], "locked_rows": options.lock} if options.lock else {}
         start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
-        return paths.interpolate(model, start, end, options.bars or 8, not options.no_fills, seed,
-                                 Constraints(**wishes, **kept))
+        if options.lock:
+            asked = replace(asked, locked=own[0], locked_rows=options.lock)
+        return paths.interpolate(model, start, end, options.bars or 8, not options.no_fills, seed, asked)
     if options.at:
         codes = [plane.to_code(*options.at)] * (1 if own is None else len(own))
     elif options.random:
@@ -88,12 +92,12 @@ def bars_and_codes(options, model, plane, own, seed, style):
     if options.pattern and not options.lock:
         return own, codes
     bars = []
-    for i, code in enumerate(codes):  # each bar has noise of its own: one noise for all would give a common accent
+    for i, code in enumerate(codes):  # each bar has a seed of its own: one noise for all would give a common accent
         if options.lock:
-            wishes |= {"locked": own[i % len(own)], "locked_rows": options.lock}
+            asked = replace(asked, locked=own[i % len(own)], locked_rows=options.lock)
         if options.like and options.density is None:
-            wishes["hits"] = np.count_nonzero(own[i])
-        bars.append(sampling.draw(model, code[None], seed + i, Constraints(**wishes))[0])
+            asked = replace(asked, hits=np.count_nonzero(own[i]))
+        bars.append(sampling.draw(model, code[None], seed + i, asked)[0])
     return np.stack(bars), codes
 
 
@@ -127,38 +131,19 @@ def open_window(options):
         stack.callback(player.close)
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
-        wishes = {"style": sampling.style_index(model, options.style), "hits": options.density,
-                  "row_hits": dict(options.row_hits), "temperature": options.temperature}
-        dialogue, paste = tk_helpers(figure) if matplotlib.get_backend().lower() == "tkagg" else (None, None)
-        window = Window(figure, model, kit, player, options.save_to, options.bpm, wishes, options.seed, log,
-                        leave=browser.stop if web else lambda: pyplot.close(figure), choose_file=dialogue, paste=paste)
+        editor = PatternEditor(model, kit, player, options.save_to, options.bpm, constraints_of(options, model),
+                               options.seed, log)
+        choose_file, paste = tk_helpers(figure) if matplotlib.get_backend().lower() == "tkagg" else (None, None)
+        window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file, paste)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
         timer = figure.canvas.new_timer(1000 // (WEB_FRAMES_PER_SECOND if web else FRAMES_PER_SECOND))
         timer.add_callback(window.tick)
         if web:
-            browser.serve(figure, "Drum map", options.port or 0, started=timer.start, left=window.stop)
+            browser.serve(figure, "Drum map", options.port or 0, started=timer.start, left=editor.stop)
         else:
             timer.start()
             pyplot.show()
-        window.log("end", underruns=player.underruns)
-
-
-def tk_helpers(figure):
-    """What tkinter does better than a figure: (a dialogue that gives a file's name or "", the clipboard's text)."""
-    import tkinter
-    from tkinter import filedialog
-
-    widget = figure.canvas.get_tk_widget()
-
-    def dialogue():
-        return filedialog.askopenfilename(parent=widget, title="A bar of yours",
-                                          filetypes=[("MIDI or matrix", "*.mid *.midi *.MID *.npy"), ("All", "*")])
-
-    def paste():
-        with contextlib.suppress(tkinter.TclError):  # nothing there, or no text
-            return widget.clipboard_get()
-
-    return dialogue, paste
+        editor.log("end", underruns=player.underruns)
 
 
 def file_named(*suffixes):
@@ -188,7 +173,7 @@ def row_hits(text):
 
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
-    given = {name for name, value in vars(options).items() if value not in (None, False, [], parser.get_default(name))}
+    given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
     sources = ("at", "random", "path", "pattern", "like")
     named = "--" + ", --".join(sources)
     window = not given & set(sources)
@@ -214,12 +199,8 @@ def check_options(parser, options):
     return window
 
 
-def main(argv=None):
-    """Open the window; or, for a point, random points, a path or a file, print the bars and write what is asked for.
-
-    Returns without a window {"bars": uint8 (bars, 8, 64), "facts": one of each bar drawn, or None, "written": [paths]},
-    {} after one.
-    """
+def make_parser():
+    """The options of the script."""
     parser = Parser(__doc__)
     group = parser.add_argument_group("without a window")
     coordinate = number(float, -100, 100)
@@ -256,7 +237,7 @@ def main(argv=None):
                        help="of what is random (default: 0; for the window's random points, always another)")
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
-    group.add_argument("--kit", type=Path, default=kits.KIT,
+    group.add_argument("--kit", type=Path, default=KIT,
                        help="folder of eight sounds (default: dataset_audio/kit)")
     group = parser.add_argument_group("the window")
     group.add_argument("--web", action="store_true",
@@ -265,7 +246,17 @@ def main(argv=None):
     group.add_argument("--save-to", type=Path, default=HERE / "saved_patterns", metavar="FOLDER",
                        help="where Save writes pattern_001, pattern_002, ... (default: saved_patterns)")
     group.add_argument("--log", type=Path, metavar="FILE",
-                       help="append every act to FILE, each a JSON line with its time")
+                       help="append every command to FILE, each a JSON line with its time")
+    return parser
+
+
+def main(argv=None):
+    """Open the window; or, for a point, random points, a path or a file, print the bars and write what is asked for.
+
+    Returns without a window {"bars": uint8 (bars, 8, 64), "facts": one of each bar drawn, or None, "written": [paths]},
+    {} after one.
+    """
+    parser = make_parser()
     options = parser.parse_args(argv)
     if check_options(parser, options):
         open_window(options)

@@ -15,15 +15,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+# before anything that imports torch
+from command_line import Parser, number, run
+
 import numpy as np
+from matplotlib.backend_bases import MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from Activation_Matrix_To_Sound import MODEL, open_model
 from formats.audio import load_audio, save_audio
 from instrument import sequencer
+from instrument.editor import PatternEditor
 from instrument.window import Window
 from patterns import sampling
 from sounds import kits
-from command_line import Parser, number, run
 
 
 class Engine(sequencer.Sequencer):
@@ -42,20 +48,18 @@ class Engine(sequencer.Sequencer):
 
 def mouse(window, kind, x, y):
     """Press or release the mouse at a point of the map, as a backend tells the window."""
-    from matplotlib.backend_bases import MouseEvent
-
-    place = window.picture.map.transData.transform((x, y))
+    place = window.view.map.transData.transform((x, y))
     MouseEvent(f"button_{kind}_event", window.canvas, *place, button=1)._process()
 
 
-def milliseconds(act, points, before=None, after=None, end=time.perf_counter):
-    """The time of act(x, y) at each point, until `end()`, without those of before(x, y) and after(x, y)."""
+def milliseconds(action, points, before=None, after=None, end=time.perf_counter):
+    """The time of action(x, y) at each point, until `end()`, without those of before(x, y) and after(x, y)."""
     times = []
     for x, y in points:
         if before:
             before(x, y)
         start = time.perf_counter()
-        act(x, y)
+        action(x, y)
         times.append(1000 * (end() - start))
         if after:
             after(x, y)
@@ -69,20 +73,18 @@ def main(argv=None):
     parser.add_argument("--kit", type=Path, default=kits.KIT, help="folder of eight one-shots")
     parser.add_argument("--clicks", type=number(int, 10, 100_000), default=100, help="how many clicks (default: 100)")
     options = parser.parse_args(argv)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     model, kit = open_model(options.model), kits.load_kit(options.kit)
     figure = Figure(figsize=(13, 7), dpi=100)
     FigureCanvasAgg(figure)
-    window = Window(figure, model, kit, Engine(kit), None, seed=0)
+    editor = PatternEditor(model, kit, Engine(kit), None, seed=0)
+    window = Window(figure, editor)
     figure.canvas.draw()
-    points = np.random.default_rng(0).normal(size=(options.clicks, 2)).clip(-window.plane.reach, window.plane.reach)
+    points = np.random.default_rng(0).normal(size=(options.clicks, 2)).clip(-editor.plane.reach, editor.plane.reach)
 
     with tempfile.TemporaryDirectory() as folder:
         def by_file(x, y):
             """Decode, render a file, and read it back for the player: how the 2019 program played."""
-            bar = sampling.draw(model, window.plane.to_code(x, y)[None])[0]
+            bar = sampling.draw(model, editor.plane.to_code(x, y)[None])[0]
             save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), kits.SAMPLE_RATE)
             load_audio(Path(folder) / "bar.wav")
 
@@ -99,17 +101,17 @@ def main(argv=None):
             figure.canvas.draw()
 
         def taken():
-            return window.player.taken
+            return editor.player.taken
 
         rows = {"click to pattern ready": milliseconds(press, points, after=release, end=taken),
                 "  the same by way of a WAV file": milliseconds(by_file, points),
                 "the picture after a click, what changed": milliseconds(paint, points, press, release),
                 "  the same by drawing the whole figure": milliseconds(draw_all, points[:20], press, release)}
-        window.wish(hits=25)
+        editor.constrain(hits=25)
         rows["click to pattern ready, exactly 25 hits"] = milliseconds(press, points, after=release, end=taken)
-        window.wish(hits=None, style=0 if model.styles else None)
+        editor.constrain(hits=None, style=0 if model.styles else None)
         rows["click to pattern ready, of a style"] = milliseconds(press, points, after=release, end=taken)
-        window.lock(0)
+        editor.lock(0)
         rows["click to pattern ready, around a locked row"] = milliseconds(press, points, after=release, end=taken)
 
     print(f"{options.clicks} clicks, {options.model.name}, one thread; milliseconds:    median  95th percentile")

@@ -11,12 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+# before anything that imports torch
+from command_line import Parser, number, run
+
 import numpy as np
+from scipy.signal import fftconvolve
 
 from instrument import sequencer
 from Midi_To_Activation_Matrix import load_patterns
 from sounds import kits
-from command_line import Parser, number, run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,8 +54,6 @@ def overlay(bars, kit, bpm):
 
 def convolution(bars, kit, bpm):
     """A train of impulses a row, convolved with the row's sound by scipy's FFT."""
-    from scipy.signal import fftconvolve
-
     hits, length = starts_and_hits(bars, bpm)
     out = np.zeros(length)
     for row, sound in enumerate(kit):

@@ -1,6 +1,7 @@
-"""Bars into files: as MIDI, sound, picture and matrix, all of them or none.
+"""Bars from files, and bars into files: MIDI, sound, picture and matrix, all of them or none.
 
-    write_all(bars, 120, kit, midi=Path("a.mid"), wav=Path("a.wav"))
+    bars = read_pattern(Path("a.mid"))                                     # uint8, (bars, 8, 64)
+    write_all(bars, 120, load_kit(), midi=Path("b.mid"), wav=Path("b.wav"))
 """
 
 import contextlib
@@ -15,11 +16,26 @@ from instrument import sequencer
 from Midi_To_Activation_Matrix import load_patterns, write_midi
 from sounds import kits
 
+MOST_BARS = 1000  # at once: half an hour at 120 bpm
+
+
+def read_pattern(path, bars=None):
+    """The bars of a MIDI file or matrix, uint8 (bars, 8, 64), at most `bars` of them where given.
+
+    Raises OSError or ValueError, naming the file.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
+    found = load_patterns(path)[0]
+    if len(found) > MOST_BARS and not bars:
+        raise ValueError(f"{path}: expected at most {MOST_BARS} bars, found {len(found)}; --bars N takes the first N")
+    return found[:bars]
+
 
 def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
     """Write bars (bars, 8, 64) to every path that is given, all or none; return those paths.
 
-    The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `sequencer.load_kit`.
+    The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `sounds.kits.load_kit`.
     """
     writers = ((npy, lambda path: np.save(path, bars)), (midi, lambda path: write_midi(bars, path, bpm)),
                (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm), kits.SAMPLE_RATE)),
@@ -31,20 +47,15 @@ def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
     return [path for path, _ in writers if path]
 
 
+def save_pattern(folder, bars, bpm, kit):
+    """Write bars as MIDI, WAV and PNG under the folder's next free name; return the path without a suffix."""
+    path = folder / next_name(folder)
+    write_all(bars, bpm, kit, midi=path.with_suffix(".mid"), wav=path.with_suffix(".wav"),
+              png=path.with_suffix(".png"))
+    return path
+
+
 def next_name(folder):
     """The first of pattern_001, pattern_002, ... that no file in the folder bears."""
     taken = {path.stem for path in folder.glob("pattern_*")} if folder.is_dir() else set()
     return next(name for i in itertools.count(1) if (name := f"pattern_{i:03d}") not in taken)
-
-
-MOST_BARS = 1000  # at once: half an hour at 120 bpm
-
-
-def read_pattern(path, bars=None):
-    """The bars of a file, uint8 (bars, 8, 64), at most `bars` of them where given."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
-    found = load_patterns(path)[0]
-    if len(found) > MOST_BARS and not bars:
-        raise ValueError(f"{path}: expected at most {MOST_BARS} bars, found {len(found)}; --bars N takes the first N")
-    return found[:bars]

@@ -1,4 +1,4 @@
-"""When each hit sounds: a bar and a kit become samples, in a file or live.
+"""The sequencer: bars and a kit become samples, in a file or live.
 
     kit = load_kit("dataset_audio/kit")                 # eight one-shots, in the order of the rows
     samples = render(bars, kit, bpm=120)                # one exact pass of the loop, float32
@@ -9,9 +9,9 @@ bar_seconds = 240 / bpm, whatever the sounds' length: hits add, and every tail r
 open hi-hat too: nothing chokes it, so two halves of a pattern rendered apart add up to the whole).
 
 Level: a velocity scales its sound by AMPLITUDE[velocity]. Where the loop's peak would pass CEILING, one gain for the
-whole pattern brings it there; nothing is clipped or compressed. `Player` uses the same gain, fixed for each hit as it
-is struck, so that a new pattern with another gain starts at its own level while the old tails die away at theirs: no
-step, no pumping. Only where both together would pass CEILING, for as long as those tails ring, is the peak rounded off.
+whole pattern brings it there; nothing is clipped or compressed. `Player` applies the same gain to each hit as it is
+struck, so that a new pattern starts at its own level while the old tails die away at theirs. Only where both together
+would pass CEILING is the peak rounded off.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ from collections import namedtuple
 
 import numpy as np
 
-from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
+from command_line import one_line
+from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, check_bars
 from sounds.kits import CEILING, SAMPLE_RATE, check_rate, gain_for, peak_of
 
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
@@ -62,8 +63,8 @@ def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
     """The samples of a pattern, float32 (n,), from bars uint8 (bars, 8, 64) or (8, 64) and the kit of `load_kit`.
 
     With `loop`, one pass as it repeats: exactly as long as the loop, with the tails of the passes before ringing into
-    it. Else one pass from silence, with the last tails ringing out beyond its end. The peak is below 1, by the gain
-    that the head of this module tells of. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
+    it. Else one pass from silence, with the last tails ringing out beyond its end. The peak is at most CEILING.
+    Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
     """
     bars, kit = _check_bars(bars), _check_kit(kit)
     samples, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate), loop)
@@ -103,17 +104,10 @@ def _hits(bars):
 
 
 def _check_bars(bars):
-    """The pattern as uint8 (bars, 8, 64)."""
-    bars = np.asarray(bars)
-    if bars.ndim == 2:
-        bars = bars[None]
-    shape = (len(INSTRUMENTS), STEPS_PER_BAR)
-    if bars.ndim != 3 or bars.shape[1:] != shape or not len(bars):
-        raise ValueError(f"bars: expected shape (bars, {shape[0]}, {shape[1]}), one bar or more, found {bars.shape}")
-    if bars.dtype.kind not in "ui" or bars.min() < 0 or bars.max() > 127:
-        raise ValueError("bars: expected whole velocities from 0 to 127, found " + (
-            f"{bars.dtype}" if bars.dtype.kind not in "ui" else f"{bars.min()} to {bars.max()}"))
-    return bars.astype(np.uint8, copy=False)
+    """The pattern as uint8 (bars, 8, 64). Matrices of 0.0 and 1.0 are refused: as velocities they would be silent."""
+    if np.asarray(bars).dtype.kind not in "ui":
+        raise ValueError(f"bars: expected whole velocities from 0 to 127, found the type {np.asarray(bars).dtype}")
+    return check_bars(bars)
 
 
 def _check_kit(kit):
@@ -127,8 +121,7 @@ def _check_kit(kit):
     return kit
 
 
-# What sounds now: the hits (row, amplitude) of each step, when each step starts, and which call of play() began the
-# run.
+# What sounds now: the hits (row, amplitude) of each step, when each step starts, which call of play() began the run.
 Loop = namedtuple("Loop", "bars bpm starts hits run")
 
 
@@ -136,9 +129,8 @@ class Sequencer:
     """The live engine: `fill` gives the next samples of what `play`, `stop` and `set_bpm` asked for.
 
     It knows no sound card, so that tests and files can drive it. `fill` belongs to one thread (the sound card's), the
-    rest to others: what they want is one reference to an immutable Loop, prepared on their side and picked up whole, so
-    fill never waits. For a pattern that stays, every pass after the tails have met the loop's start equals `render` to
-    float32 rounding.
+    rest to others: they prepare an immutable Loop, which fill picks up by one reference, so it never waits. Once the
+    tails have met the loop's start, every pass equals `render` to float32 rounding.
     """
 
     HISTORY = 64  # steps remembered for `heard`: a second at 240 bpm, more than any latency
@@ -181,7 +173,7 @@ class Sequencer:
         """The next samples, float32 (frames,)."""
         wanted = self._wanted
         if wanted is not self._loop:
-            self._take(wanted)
+            self._switch(wanted)
         samples = np.empty(frames, np.float32)
         for begin in range(0, frames, self._block):
             self._fill(samples[begin:begin + self._block])
@@ -208,7 +200,7 @@ class Sequencer:
             hits[step].append((row, np.float32(gain * AMPLITUDE[velocity])))
         return Loop(bars, self.bpm, starts.tolist(), hits, self._runs)
 
-    def _take(self, wanted):
+    def _switch(self, wanted):
         now, self._loop = self._loop, wanted
         if wanted is None:
             self._remember(self._clock, None)
@@ -284,7 +276,7 @@ class Player:
         try:
             import sounddevice
         except (OSError, ImportError) as error:
-            raise AudioUnavailable(f"no sound: PortAudio is not installed ({_one_line(error)})") from error
+            raise AudioUnavailable(f"no sound: PortAudio is not installed ({one_line(error)})") from error
         _quiet_alsa()
         try:
             device = sounddevice.query_devices(kind="output")
@@ -295,7 +287,7 @@ class Player:
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
             self.close()
-            raise AudioUnavailable(f"no sound: no output device plays ({_one_line(error)})") from error
+            raise AudioUnavailable(f"no sound: no output device plays ({one_line(error)})") from error
 
     def play(self, bars):
         """Start the pattern, or let it take over without a gap with the next step."""
@@ -347,7 +339,3 @@ def _quiet_alsa():
 
 
 _ALSA_HANDLER = []  # ALSA keeps only its address: it has to stay
-
-
-def _one_line(error):
-    return " ".join(str(error).split())

@@ -1,356 +1,346 @@
-"""How the window looks: every artist of it, made once and painted anew where its look changes.
+"""How the window looks: it reads the editor's state, and paints anew what has changed.
 
-    picture = Picture(window)       # a Window: its state says how everything looks, its acts are what the buttons do
-    picture.paint()                 # what has changed since
-    picture.paint_playhead()
+    view = View(editor, figure)     # its buttons and sliders are the editor's commands
+    figure.canvas.draw(); view.capture()
+    editor.random(); view.paint(); view.blit()
 """
 
-import time
-
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.widgets import Slider
 
 from formats.activation_matrix import INSTRUMENTS
 from instrument import widgets
 from instrument.editor import DENSEST, FASTEST, HOTTEST, MOST_BARS, SLOWEST
-from instrument.widgets import (ACCENT, BEAT, GROUND, LINE, QUIET, TEXT, WARNING, Part, ClickArea, cut_short,
-                                padlock_marker, rgb, shortened)
+from instrument.widgets import (ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT, WARNING, Panel, cut_short, padlock_marker,
+                                shorten)
 
 # Boxes: left, bottom, width, height, in fractions of the figure.
 MAP, GRID = (0.03, 0.165, 0.395, 0.735), (0.508, 0.475, 0.405, 0.375)
 STRIP = (0.755, 0.892, 0.222, 0.031)
-GROUND_SECONDS = 0.02  # a frame, about, for the ground of the map
-HINT = "Drag the map to morph; click a cell to change it, a name to keep its row, a style to ask for it."
+MESSAGE_COLOURS = {"info": TEXT, "warning": WARNING}
+HINT = "Drag on the map to morph; click a cell to change it, a name to lock its row, a style to ask for it."
 HELP = """\
 click, drag      on the map: hear that point, morph
 click            on the bar: put a hit in, take it out
-click            on an instrument: keep its row, redraw the others around it
-click - 4 +      beside a row: its hits; on the number: free again
+click            on an instrument: lock its row, redraw the others around it
+click - 4 +      beside a row: its hits; on the number: the model's own
 click            on a style, or y: ask for it
 space            play, stop
-r, t             a random point; another take at this point
-b, backspace     back to the bar before
+r, t             a random point; another variation of this point
+b, backspace     undo
 p                a path: p, go to its end, p again (8 bars) or 2 to 9 (so many)
 n, N             hear the nearest bar that a drummer played; the next nearest
 m                hear what the model makes of your bar
-o                open a bar of yours, MIDI or .npy, and see where it lands
-v                velocities as a drummer would strike these hits
+o                open a bar of yours, MIDI or .npy, and see where it lies
+v                humanise: velocities as a drummer would strike these hits
 right, left      one hit more, one fewer;  a  as many as the model draws
-< >              temperature: tamer, wilder
+< >              temperature: lower, higher
 up, down, + -    tempo, by 5 or by 1 bpm
 s                save MIDI, WAV and PNG
 h, q             show or hide this; quit"""
 
 
-class Picture:
-    """The map on the left, the bar on the right, and the controls below. What never changes is drawn once; the rest is
-    made of Parts.
+class View:
+    """The map on the left, the bar on the right, and the controls below. What never changes is drawn once; the rest
+    is painted by a `Panel`.
+
+    Args:
+        editor: a PatternEditor. figure: with a canvas of the Agg family.
+        open_file: what the button Open does.
 
     Attributes:
-        map, grid: the axes of the map and of the bar. zones: the other places that the mouse acts in, by their names.
+        map, grid: the axes of the map and of the bar. panel: the widgets. help: the text that lists the keys.
+        captured: the figure has been drawn once.
     """
 
-    def __init__(self, window):
-        self.window, self.figure, self.canvas, self.parts = window, window.figure, window.figure.canvas, []
-        self.zones = {}
-        self.shown = False  # for the first time
-        self.ground_batch = 16  # cells of the map's ground that are drawn in a frame
+    def __init__(self, editor, figure, open_file=None):
+        self.editor, self.figure, self.canvas, self.panel = editor, figure, figure.canvas, Panel(figure)
+        self.captured = False
         self.shown_step = None  # where the playhead is painted
-        self.shown_style = window.wishes["style"]
-        self.figure.set_facecolor(GROUND)
-        self.words(0.03, 0.945, "Drum map", size=17, fontweight="bold")
+        figure.set_facecolor(BACKGROUND)
+        self.panel.text(0.03, 0.945, "Drum map", size=17, fontweight="bold")
         self.make_map()
         self.make_legend()
         self.make_bar()
+        self.make_bar_text()
+        self.make_bar_numbers()
         self.make_rows()
-        self.make_controls()
-        self.help = self.words(0.5, 0.5, HELP, size=11, family="monospace", ha="center", multialignment="left",
-                               visible=False, linespacing=1.6,
-                               bbox=dict(boxstyle="round,pad=1.6", facecolor=BEAT, edgecolor=QUIET))
-        for artist in (self.playhead, self.help, *(artist for part in self.parts for artist in part.artists)):
+        self.make_sliders()
+        self.make_buttons(open_file)
+        self.make_status()
+        self.help = self.panel.text(0.5, 0.5, HELP, size=11, family="monospace", ha="center", multialignment="left",
+                                    visible=False, linespacing=1.6,
+                                    bbox=dict(boxstyle="round,pad=1.6", facecolor=BEAT, edgecolor=QUIET))
+        for artist in (self.playhead, self.help, *(artist for region in self.panel.regions
+                                                   for artist in region.artists)):
             artist.set_animated(True)
-
-    # What a picture is made of
-
-    def words(self, x, y, text="", colour=TEXT, size=10.5, **style):
-        return self.figure.text(x, y, text, color=colour, fontsize=size, va="center", **style)
-
-    def changing_words(self, x, y, box, look, patient=False, **style):
-        place = self.words(x, y, **style)
-        self.parts.append(Part(box, [place], look, lambda text, colour=TEXT: place.set(text=text, color=colour),
-                               patient))
-
-    def slider(self, y, label, low, high, step, act, look):
-        """look gives (value, its text)."""
-        slider = Slider(self.figure.add_axes((0.53, y, 0.315, 0.04)), label, low, high, valstep=step, color=ACCENT,
-                        track_color=BEAT, initcolor="none",
-                        handle_style={"facecolor": TEXT, "edgecolor": GROUND, "size": 13})
-        slider.drawon = False  # `paint` draws it
-        slider.on_changed(act)
-        slider.label.set(color=TEXT, fontsize=10.5)
-        slider.valtext.set(color=TEXT, fontsize=10.5)
-
-        def change(value, text):
-            slider.eventson = False
-            slider.set_val(np.clip(value, low, high))
-            slider.eventson = True
-            slider.valtext.set_text(text)
-
-        self.parts.append(Part((0.445, y, 0.468, 0.04), [slider.ax], look, change))
-        return slider
-
-    def button(self, name, box, act, look, dot=None):
-        """look gives (label, is it lit); dot: the colour of a dot before the label, "" to leave its place free."""
-        left, bottom, width, height = box
-        face = self.figure.add_artist(Rectangle((left, bottom), width, height, lw=0))
-        place, size = ((left + width / 2, 10) if dot is None else (left + 0.019, 9.5))
-        label = self.words(place, bottom + 0.48 * height, size=size, ha="center" if dot is None else "left")
-        artists = [face, label]
-        if dot:
-            artists.append(self.figure.add_artist(Line2D([left + 0.01], [bottom + height / 2], marker="o", color=dot,
-                                                         markersize=7, markeredgewidth=0)))
-        plain, lit_face, lit_text = (BEAT, ACCENT, GROUND) if dot is None else (GROUND, LINE, TEXT)
-
-        def change(text, lit, hovered):
-            label.set(text=text, color=lit_text if lit else TEXT)
-            face.set_facecolor(lit_face if lit else LINE if hovered else plain)
-
-        zone = self.zone(name, box, lambda x, y: act())
-        self.parts.append(Part(box, artists, lambda: (*look(), self.window.hovered is zone), change))
-
-    def zone(self, name, box, act):
-        """A place that does act(x, y) when it is clicked at these fractions of its box, counted from the lower left."""
-        self.zones[name] = ClickArea(name, box, act)
-        return self.zones[name]
-
-    def zone_at(self, x, y):
-        """The ClickArea at a pixel of the figure, and where in it, or (None, None)."""
-        x, y = x / self.figure.bbox.width, y / self.figure.bbox.height
-        for zone in self.zones.values():
-            left, bottom, width, height = zone.box
-            if 0 <= x - left < width and 0 <= y - bottom < height:
-                return zone, ((x - left) / width, (y - bottom) / height)
-        return None, None
 
     # The map
 
     def make_map(self):
-        window, plane = self.window, self.window.plane
+        editor, plane = self.editor, self.editor.plane
         self.map = self.figure.add_axes(MAP)
-        self.ground_image, self.emphasise = widgets.draw_map(self.map, plane, window.ground)
+        self.density_image, self.emphasise = widgets.draw_map(self.map, plane, editor.hit_density)
         if len(plane.points):
-            self.words(0.425, 0.955, "each dot is a bar that a drummer played", QUIET, 9.5, ha="right")
+            self.panel.text(0.425, 0.955, "each dot is a bar that a drummer played", QUIET, 9.5, ha="right")
             self.make_scale()
         lines = [self.map.axvline(color=TEXT, lw=0.8, alpha=0.25), self.map.axhline(color=TEXT, lw=0.8, alpha=0.25)]
-        way = self.map.plot([], [], "o-", color=ACCENT, lw=1.5, ms=5, mec=GROUND, mew=0.8)[0]
+        path = self.map.plot([], [], "o-", color=ACCENT, lw=1.5, ms=5, mec=BACKGROUND, mew=0.8)[0]
         near = self.map.plot([], [], "o", ms=9, mfc="none", mec="white", mew=1.4)[0]
         rings = [self.map.plot([], [], "o", ms=size, mfc=face, mec=edge, mew=width)[0] for size, face, edge, width in
-                 ((15, "none", GROUND, 5), (15, "none", "white", 2.2), (5, ACCENT, GROUND, 1))]
+                 ((15, "none", BACKGROUND, 5), (15, "none", "white", 2.2), (5, ACCENT, BACKGROUND, 1))]
 
-        def move(point, path, neighbours):
+        def move(point, path_points, neighbours):
             lines[0].set_xdata([point[0]] * 2)
             lines[1].set_ydata([point[1]] * 2)
-            way.set_data(*np.array(path or np.zeros((0, 2))).T)
+            path.set_data(*np.array(path_points or np.zeros((0, 2))).T)
             near.set_data(*np.array(neighbours or np.zeros((0, 2))).T)
             for ring in rings:
                 ring.set_data([point[0]], [point[1]])
 
-        self.parts.append(Part(MAP, [*lines, way, near, *rings],
-                               lambda: (window.point(), window.path_points(), window.neighbour_points()), move))
+        self.panel.region(MAP, [*lines, path, near, *rings],
+                          lambda: (editor.point(), self.path_points(), self.neighbour_points()), move)
+
+    def path_points(self):
+        """The points of a pattern of several bars, or of a path that has begun: ((x, y), ...)."""
+        editor = self.editor
+        codes = editor.codes if editor.path_start is None else np.stack([editor.path_start, editor.code])
+        return tuple(map(tuple, editor.plane.from_codes(codes).tolist())) if len(codes) > 1 else ()
+
+    def neighbour_points(self):
+        """Where the nearest training bars lie, while they are heard or the bar is from a file: ((x, y), ...)."""
+        editor, auditioned = self.editor, self.editor.audition_source == "nearest"
+        if not len(editor.training_bars) or not (editor.own or auditioned):
+            return ()
+        indices = editor.nearest()[0][[editor.rank]] if auditioned else editor.nearest()[0]
+        return tuple(tuple(editor.plane.from_codes(editor.training_bars.code(index)).tolist()) for index in indices)
 
     def make_scale(self):
-        """What the ground's shades mean."""
+        """What the map's shades mean."""
         axes = self.figure.add_axes((0.335, 0.914, 0.045, 0.012))
         axes.set_axis_off()
-        axes.imshow(np.linspace(rgb(widgets.FEW_HITS), rgb(widgets.MANY_HITS), 50)[None], aspect="auto")
-        low, high = (self.words(x, 0.919, "", QUIET, 9.5, ha="right") for x in (0.331, 0.425))
+        shades = np.linspace(to_rgb(widgets.FEW_HITS), to_rgb(widgets.MANY_HITS), 50)  # (50, 3)
+        axes.imshow(shades[None], aspect="auto")
+        low, high = (self.panel.text(x, 0.919, "", QUIET, 9.5, ha="right") for x in (0.331, 0.425))
 
         def change(ends):
             axes.set_visible(ends is not None)
-            low.set_text("" if ends is None else f"the ground: bars of {ends[0]:.0f}")
+            low.set_text("" if ends is None else f"shade: bars of {ends[0]:.0f}")
             high.set_text("" if ends is None else f"{ends[1]:.0f} hits")
 
-        self.parts.append(Part((0.15, 0.902, 0.285, 0.034), [axes, low, high],
-                               lambda: (self.window.ground.range(),), change))
+        self.panel.region((0.15, 0.902, 0.285, 0.034), [axes, low, high],
+                          lambda: (self.editor.hit_density.range(),), change)
 
     def make_legend(self):
         """The styles under the map: what the colours mean, and what one asks for."""
-        window, groups = self.window, widgets.style_groups(self.window.plane)
+        editor, groups = self.editor, widgets.style_groups(self.editor.plane)
         if not groups:
             return
-        others = [name for name in window.plane.names if name not in [name for _, name, _ in groups]]
+        others = [name for name in editor.plane.names if name not in [name for _, name, _ in groups]]
 
-        def entry(place, name, act, look, dot):
+        def entry(place, name, action, look, dot):
             row, column = divmod(place, 5)
-            self.button(name, (0.03 + 0.0795 * column, 0.105 - 0.05 * row, 0.077, 0.042), act, look, dot)
+            self.panel.button(name, (0.03 + 0.0795 * column, 0.105 - 0.05 * row, 0.077, 0.042), action, look, dot)
 
-        entry(0, "any style", lambda: window.ask_for_style(None),
-              lambda: ("any style", window.style_name() is None), "")
+        entry(0, "any style", lambda: editor.set_style(None), lambda: ("any style", editor.style_name() is None), "")
         for place, (_, name, colour) in enumerate(groups, start=1):
-            entry(place, name, lambda name=name: window.ask_for_style(name),
-                  lambda name=name: (cut_short(name, 11), window.style_name() == name), colour)
+            entry(place, name, lambda name=name: editor.set_style(name),
+                  lambda name=name: (cut_short(name, 11), editor.style_name() == name), colour)
         if others:
-            entry(len(groups) + 1, "others", lambda: window.step_style(1, others),
-                  lambda: (cut_short(window.style_name(), 11), True) if window.style_name() in others else ("others", False),
-                  widgets.OTHER_STYLES)
+            entry(len(groups) + 1, "others", lambda: editor.step_style(1, others),
+                  lambda: (cut_short(editor.style_name(), 11), True) if editor.style_name() in others else
+                  ("others", False), widgets.OTHER_STYLES)
 
     # The bar
 
     def make_bar(self):
-        window = self.window
+        editor = self.editor
         self.grid = self.figure.add_axes(GRID)
-        cells, lines = widgets.draw_bar(self.grid, window.bar)
-        self.bar_part = Part(GRID, [cells, lines], lambda: (window.bar.tobytes(),),
-                             lambda *_: cells.set_array(widgets.bar_pixels(window.bar)))
-        self.parts.append(self.bar_part)
+        cells, lines = widgets.draw_bar(self.grid, editor.bar)
+        self.bar_region = self.panel.region(GRID, [cells, lines], lambda: (editor.bar.tobytes(),),
+                                            lambda _: cells.set_array(widgets.bar_pixels(editor.bar)))
         self.playhead = self.grid.add_patch(Rectangle((0, -0.5), 1, len(INSTRUMENTS), color="white", alpha=0.3, lw=0))
-        self.changing_words(0.508, 0.945, (0.503, 0.925, 0.297, 0.045), size=13, fontweight="bold",
-                            look=lambda: (window.describe().replace(", ", "  \N{MIDDLE DOT}  "),))
-        self.changing_words(0.975, 0.945, (0.8, 0.925, 0.2, 0.045), size=9.5, ha="right", patient=True,
-                            look=lambda: ("point {:.2f} {:.2f}, seed {}".format(*window.point(), window.seed), QUIET))
-        self.changing_words(0.508, 0.907, (0.503, 0.892, 0.25, 0.031), size=9.5, patient=True,
-                            look=lambda: (window.novelty_in_words(), ACCENT if window.heard else QUIET))
-        left, bottom, width, height = STRIP
-        numbers = [self.words(0, bottom + height / 2, str(i + 1), size=9.5, ha="center") for i in range(MOST_BARS)]
+
+    def make_bar_text(self):
+        """Above the bar: what it is, where it was drawn, how far it is from the training bars."""
+        editor, text = self.editor, self.panel.changing_text
+        text(0.508, 0.945, (0.503, 0.925, 0.297, 0.045), size=13, fontweight="bold",
+             look=lambda: (editor.describe().replace(", ", "  \N{MIDDLE DOT}  "),))
+        text(0.975, 0.945, (0.8, 0.925, 0.2, 0.045), size=9.5, ha="right", patient=True,
+             look=lambda: ("point {:.2f} {:.2f}, seed {}".format(*editor.point(), editor.seed), QUIET))
+        text(0.508, 0.907, (0.503, 0.892, 0.25, 0.031), size=9.5, patient=True,
+             look=lambda: (self.novelty_text(), ACCENT if editor.audition_source else QUIET))
+
+    def novelty_text(self):
+        """How far the bar is from the training bars."""
+        editor = self.editor
+        if not len(editor.training_bars):
+            return ""
+        cells = editor.nearest()[1]
+        if editor.audition_source == "nearest":
+            rank = ("", "second ", "third ")[editor.rank]
+            return f"the {rank}nearest played bar, {cells[editor.rank]} cells from yours"
+        return f"novelty {cells[0]}: cells unlike the nearest played bar" if cells[0] else "novelty 0: as it was played"
+
+    def make_bar_numbers(self):
+        """The numbers of a pattern's bars, to choose one."""
+        editor, (left, bottom, width, height) = self.editor, STRIP
+        numbers = [self.panel.text(0, bottom + height / 2, str(i + 1), size=9.5, ha="center")
+                   for i in range(MOST_BARS)]
 
         def change(count, index):
             for i, number in enumerate(numbers):
                 number.set(visible=i < count, x=left + width * (i + 0.5) / max(count, 1),
-                           color=GROUND if i == index else QUIET,
-                           bbox=dict(boxstyle="round,pad=0.2", lw=0, fc=ACCENT if i == index else GROUND))
+                           color=BACKGROUND if i == index else QUIET,
+                           bbox=dict(boxstyle="round,pad=0.2", lw=0, fc=ACCENT if i == index else BACKGROUND))
 
-        def look():
-            return (0, 0) if len(window.bars) < 2 else (len(window.bars), window.index)
+        def choose(x, y):
+            if len(editor.bars) > 1:
+                editor.choose_bar(int(x * len(editor.bars)))
 
-        self.parts.append(Part(STRIP, numbers, look, change))
-        self.zone("strip", STRIP, lambda x, y: len(window.bars) > 1 and window.choose_bar(int(x * len(window.bars))))
+        self.panel.region(STRIP, numbers, lambda: (len(editor.bars), editor.index) if len(editor.bars) > 1 else (0, 0),
+                          change)
+        self.panel.area("strip", STRIP, choose)
 
     def make_rows(self):
         """Left of the bar its rows' names, with a lock; right of it how many hits each has, to be asked for."""
-        window, padlock = self.window, padlock_marker()
-        self.words(0.946, 0.866, "hits", QUIET, 9.5, ha="center")
+        self.panel.text(0.946, 0.866, "hits", QUIET, 9.5, ha="center")
+        height = GRID[3] / len(INSTRUMENTS)
         for row, name in enumerate(INSTRUMENTS):
-            height = GRID[3] / len(INSTRUMENTS)
             bottom = GRID[1] + GRID[3] - (row + 1) * height
-            middle = bottom + height / 2
-            lock = self.figure.add_artist(Line2D([0.452], [middle], marker=padlock, markersize=10, markeredgewidth=0))
-            label = self.words(0.5, middle, name, size=10, ha="right")
-            number = self.words(0.946, middle, size=10, ha="center")
-            for x, sign in ((0.924, "\N{MINUS SIGN}"), (0.968, "+")):
-                self.words(x, middle, sign, QUIET, 11, ha="center")
+            self.make_row_name(row, name, (0.442, bottom, 0.062, height))
+            self.make_row_hits(row, name, (0.917, bottom, 0.058, height))
 
-            def show_lock(kept, hovered, lock=lock, label=label):
-                lock.set_color(ACCENT if kept else QUIET if hovered else LINE)
-                label.set_color(ACCENT if kept else TEXT)
+    def make_row_name(self, row, name, box):
+        middle = box[1] + box[3] / 2
+        lock = self.figure.add_artist(Line2D([0.452], [middle], marker=padlock_marker(), markersize=10,
+                                             markeredgewidth=0))
+        label = self.panel.text(0.5, middle, name, size=10, ha="right")
 
-            def show_hits(hits, asked, number=number):
-                number.set(text=str(hits), color=ACCENT if asked else TEXT if hits else LINE,
-                           fontweight="bold" if asked else "normal")
+        def change(locked, hovered):
+            lock.set_color(ACCENT if locked else QUIET if hovered else LINE)
+            label.set_color(ACCENT if locked else TEXT)
 
-            zone = self.zone(name, (0.442, bottom, 0.062, height), lambda x, y, row=row: window.lock(row))
-            self.parts.append(Part(zone.box, [lock, label], lambda row=row, zone=zone: (
-                row in window.locks, window.hovered is zone), show_lock))
-            self.zone(f"{name} hits", (0.917, bottom, 0.058, height), lambda x, y, row=row: window.change_row(
-                row, -1 if x < 0.3 else 1 if x > 0.7 else None))
-            self.parts.append(Part((0.934, bottom, 0.024, height), [number], lambda row=row: (
-                np.count_nonzero(window.bar[row]), row in window.wishes["row_hits"]), show_hits))
+        area = self.panel.area(name, box, lambda x, y: self.editor.lock(row))
+        self.panel.region(box, [lock, label], lambda: (row in self.editor.locks, self.panel.hovered is area), change)
+
+    def make_row_hits(self, row, name, box):
+        _, bottom, _, height = box
+        middle = bottom + height / 2
+        number = self.panel.text(0.946, middle, size=10, ha="center")
+        for x, sign in ((0.924, "\N{MINUS SIGN}"), (0.968, "+")):
+            self.panel.text(x, middle, sign, QUIET, 11, ha="center")
+
+        def change(hits, asked):
+            number.set(text=str(hits), color=ACCENT if asked else TEXT if hits else LINE,
+                       fontweight="bold" if asked else "normal")
+
+        self.panel.area(f"{name} hits", box,
+                        lambda x, y: self.editor.change_row(row, -1 if x < 0.3 else 1 if x > 0.7 else None))
+        self.panel.region((0.934, bottom, 0.024, height), [number], lambda: (
+            np.count_nonzero(self.editor.bar[row]), row in self.editor.constraints.row_hits), change)
 
     # The controls
 
-    def make_controls(self):
-        window = self.window
-        self.tempo_slider = self.slider(0.385, "Tempo", SLOWEST, FASTEST, 1, window.set_tempo,
-                                        lambda: (window.bpm, f"{window.bpm:g} bpm"))
-        self.density_slider = self.slider(0.325, "Density", 0, DENSEST, 1, window.set_density,
-                                          lambda: (window.wanted_hits(), f"{window.wanted_hits()} hits"))
-        self.temperature_slider = self.slider(
-            0.265, "Temperature", 0, HOTTEST, 0.05, window.set_temperature,
-            lambda: (window.wishes["temperature"], f"{window.wishes['temperature']:.2f}"))
-        self.button("Auto", (0.925, 0.323, 0.05, 0.044), lambda: window.change_density(None),
-                    lambda: ("Auto", window.density is None))
-        self.button("Play", (0.508, 0.1, 0.09, 0.125), window.play_or_stop,
-                    lambda: ("Stop" if window.playing else "Play", window.playing))
-        lit_path = lambda: ("To here" if window.path_start is not None else "Path", window.path_start is not None)
-        labels = ((("Random", window.random), ("Take", window.take), ("Path", window.path, lit_path),
-                   ("Nearest", window.hear_nearest, lambda: ("Nearest", window.heard == "nearest")),
-                   ("Model", window.hear_model, lambda: ("Model", window.heard == "model"))),
-                  (("Open", window.open), ("Humanise", window.humanise), ("Back", window.back), ("Save", window.save),
-                   ("Keys", window.show_help)))
-        for row, entries in enumerate(labels):
-            for column, (label, act, *look) in enumerate(entries):
-                self.button(label, (0.6055 + 0.075 * column, 0.167 - 0.067 * row, 0.0695, 0.058), act,
-                            look[0] if look else lambda label=label: (label, False))
-        self.changing_words(0.508, 0.064, (0.503, 0.047, 0.497, 0.035),
-                            look=lambda: (shortened(window.message, 84), window.message_colour))
-        self.changing_words(0.508, 0.028, (0.503, 0.012, 0.497, 0.033), size=9.5,
-                            look=lambda: (f"{shortened(window.silence.capitalize(), 60)}. Bars still show, and save as "
-                                          "WAV.", WARNING) if window.silence else (HINT, QUIET))
+    def make_sliders(self):
+        editor, slider = self.editor, self.panel.slider
+        self.tempo_slider = slider(0.385, "Tempo", SLOWEST, FASTEST, 1, editor.set_tempo,
+                                   lambda: (editor.bpm, f"{editor.bpm:g} bpm"))
+        self.density_slider = slider(0.325, "Density", 0, DENSEST, 1, editor.set_density,
+                                     lambda: (editor.wanted_hits(), f"{editor.wanted_hits()} hits"))
+        self.temperature_slider = slider(
+            0.265, "Temperature", 0, HOTTEST, 0.05, editor.set_temperature,
+            lambda: (editor.constraints.temperature, f"{editor.constraints.temperature:.2f}"))
+
+    def make_buttons(self, open_file):
+        editor, button = self.editor, self.panel.button
+        button("Auto", (0.925, 0.323, 0.05, 0.044), lambda: editor.change_density(None),
+               lambda: ("Auto", editor.constraints.hits is None))
+        button("Play", (0.508, 0.1, 0.09, 0.125), editor.play_or_stop,
+               lambda: ("Stop" if editor.playing else "Play", editor.playing))
+
+        def path_look():
+            begun = editor.path_start is not None
+            return "To here" if begun else "Path", begun
+
+        rows = ((("Random", editor.random), ("Variation", editor.next_variation), ("Path", editor.path, path_look),
+                 ("Nearest", editor.audition_nearest, lambda: ("Nearest", editor.audition_source == "nearest")),
+                 ("Model", editor.audition_model, lambda: ("Model", editor.audition_source == "model"))),
+                (("Open", open_file), ("Humanise", editor.humanise), ("Undo", editor.undo), ("Save", editor.save),
+                 ("Keys", self.toggle_help)))
+        for row, entries in enumerate(rows):
+            for column, (label, action, *look) in enumerate(entries):
+                button(label, (0.6055 + 0.075 * column, 0.167 - 0.067 * row, 0.0695, 0.058), action,
+                       look[0] if look else lambda label=label: (label, False))
+
+    def make_status(self):
+        """The last message; and a hint, or why there is no sound."""
+        editor = self.editor
+        self.panel.changing_text(0.508, 0.064, (0.503, 0.047, 0.497, 0.035), look=lambda: (
+            shorten(editor.message, 84), MESSAGE_COLOURS[editor.message_kind]))
+        self.panel.changing_text(0.508, 0.028, (0.503, 0.012, 0.497, 0.033), size=9.5, look=lambda: (
+            f"{shorten(editor.sound_error.capitalize(), 60)}. Bars still show, and save as WAV.", WARNING)
+            if editor.sound_error else (HINT, QUIET))
+
+    def toggle_help(self):
+        """Show or hide the list of keys."""
+        self.help.set_visible(not self.help.get_visible())
+        self.canvas.draw_idle()
 
     # Painting
 
-    def on_draw(self, event):
+    def hover(self, x, y):
+        """Light up what is under the mouse, at a point of the figure in fractions of it."""
+        area = self.panel.area_at(x, y)
+        if area is not self.panel.hovered:
+            self.panel.hovered, self.editor.needs_paint = area, True
+
+    def capture(self):
         """After a full draw (the first one, a new size, the help): keep what never changes, paint the rest over it."""
-        self.shown = True
-        for part in self.parts:
-            part.under = self.canvas.copy_from_bbox(part.box_in(self.figure))
-            part.shown = None
-        self.paint_parts()
+        self.captured = True
+        self.panel.capture()
+        self.paint_changes()
         if self.help.get_visible():
             self.figure.draw_artist(self.help)
 
-    def paint(self):
+    def paint(self, dragging=False):
         """Paint what has changed. Not over the help, which is translucent and would show twice: then paint it all."""
         if self.help.get_visible():
             self.canvas.draw()
         else:
-            self.paint_parts()
+            self.paint_changes(dragging)
 
-    def paint_parts(self):
-        """Paint the parts whose look has changed, and the playhead."""
-        for part in self.parts:
-            if part.patient and self.window.dragging and part.shown:
-                continue
-            if part.paint(self.canvas) and part is self.bar_part:
-                self.bar_alone = self.canvas.copy_from_bbox(part.box_in(self.figure))
+    def paint_changes(self, dragging=False):
+        """Paint the regions that have changed, and the playhead."""
+        painted = self.bar_region.painted
+        self.panel.paint(dragging)
+        if self.bar_region.painted is not painted:
+            self.bar_alone = self.canvas.copy_from_bbox(self.bar_region.pixel_box(self.figure))
         self.paint_playhead()
 
     def paint_playhead(self):
         """Paint the bar with the playhead where the sound is."""
         self.canvas.restore_region(self.bar_alone)
-        self.shown_step = self.window.player.position() if self.window.playing else None
+        self.shown_step = self.editor.player.position() if self.editor.playing else None
         if self.shown_step is not None:
             self.playhead.set_x(self.shown_step[1] - 0.5)
             self.figure.draw_artist(self.playhead)
 
-    def blit(self):
-        self.canvas.blit(self.figure.bbox)
-
-    def go_on_with_ground(self):
-        """Draw some more of the map's ground, anew for another style; the whole figure once it is complete.
-
-        As much at a time as keeps the window quick, on a slow machine too.
-        """
-        window, style = self.window, self.window.wishes["style"]
-        if style != self.shown_style:
-            self.shown_style = style
-            window.ground.reset()
-            name = window.style_name()
-            self.emphasise(window.plane.names.index(name) if name in window.plane.names else None)
-            self.ground_image.set_data(widgets.ground_pixels(window.ground))
-            self.canvas.draw_idle()
-        elif len(window.ground.left):
-            started = time.perf_counter()
-            complete = window.ground.compute_next(window.model, style, count=self.ground_batch)
-            late = time.perf_counter() - started > GROUND_SECONDS
-            self.ground_batch = max(8, self.ground_batch // 2) if late else self.ground_batch + 4
-            if complete:
-                self.ground_image.set_data(widgets.ground_pixels(window.ground))
-                self.canvas.draw_idle()
-
     def show_playhead(self):
         """Move the playhead on the screen, where that is all that changes."""
-        if not self.help.get_visible() and self.window.player.position() != self.shown_step:
+        if not self.help.get_visible() and self.editor.player.position() != self.shown_step:
             self.paint_playhead()
-            self.canvas.blit(self.bar_part.box_in(self.figure))
+            self.canvas.blit(self.bar_region.pixel_box(self.figure))
+
+    def blit(self):
+        """Bring what was painted to the screen."""
+        self.canvas.blit(self.figure.bbox)
+
+    def show_density(self):
+        """Show the hit density and the style that is asked for, with the next full draw."""
+        editor, name = self.editor, self.editor.style_name()
+        self.emphasise(editor.plane.names.index(name) if name in editor.plane.names else None)
+        self.density_image.set_data(widgets.density_pixels(editor.hit_density))
+        self.canvas.draw_idle()

@@ -1,6 +1,7 @@
 """The window without a screen (an Agg canvas, a player that only remembers), and its twin on the command line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +21,9 @@ import Activation_Matrix_To_Sound
 import models
 from formats import checkpoint
 from instrument import sequencer, widgets
-from instrument.editor import FASTEST, SLOWEST
+from instrument.editor import FASTEST, SLOWEST, PatternEditor
 from instrument.files import next_name
-from instrument.widgets import shortened
+from instrument.widgets import shorten
 from instrument.window import Window
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
@@ -106,7 +107,8 @@ def make_window(model, folder, player=None, **options):
     figure = Figure(figsize=(13, 7), dpi=100)
     FigureCanvasAgg(figure)
     kit = [np.full(100, 0.1, np.float32)] * 8
-    window = Window(figure, model, kit, player or SilentPlayer(), folder, **options)
+    hands = {name: options.pop(name) for name in ("leave", "choose_file", "paste") if name in options}
+    window = Window(figure, PatternEditor(model, kit, player or SilentPlayer(), folder, **options), **hands)
     figure.canvas.draw()
     return window
 
@@ -134,17 +136,17 @@ def click(window, axes, x, y):
     mouse(window, "button_release", axes, x, y)
 
 
-def zone_event(window, kind, name, x=0.5, y=0.5):
+def area_event(window, kind, name, x=0.5, y=0.5):
     """A mouse event at a place of the picture that has a name, at fractions of its box."""
-    left, bottom, width, height = window.picture.zones[name].box
+    left, bottom, width, height = window.view.panel.areas[name].box
     MouseEvent(f"{kind}_event", window.canvas, window.figure.bbox.width * (left + x * width),
                window.figure.bbox.height * (bottom + y * height),
                button=None if kind == "motion_notify" else 1)._process()
 
 
-def press_zone(window, name, x=0.5, y=0.5):
-    zone_event(window, "button_press", name, x, y)
-    zone_event(window, "button_release", name, x, y)
+def press_area(window, name, x=0.5, y=0.5):
+    area_event(window, "button_press", name, x, y)
+    area_event(window, "button_release", name, x, y)
 
 
 def pixels(window):
@@ -152,7 +154,8 @@ def pixels(window):
 
 
 def state(window):
-    return window.codes.tobytes(), window.bars.tobytes(), str(window.wishes), window.locks
+    editor = window.editor
+    return editor.codes.tobytes(), editor.bars.tobytes(), str(editor.constraints), editor.locks
 
 
 # The twin --------------------------------------------------------------------------------------------------------
@@ -299,7 +302,8 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--at", 0, 0, "--random", 2], ["--at", 0, 0, "--pattern", "a.mid"], ["--random", 2, "--pattern", "a.mid"],
     ["--wav", "a.wav"], ["--bars", 3], ["--at", 0, 0, "--web"], ["--at", 0, 0, "--port", 8000], ["--port", 70000],
     ["--at", 0, 0, "--wav", "a.txt"], ["--at", 0, 0, "--png", "a.jpg"], ["--at", 0, 0, "--npy", "a"],
-    ["--pattern", "a.mid", "--density", 3], ["--pattern", "no_such.mid"], ["--pattern", "."],
+    ["--pattern", "own.npy", "--density", 3], ["--pattern", "own.npy", "--density", 0],
+    ["--pattern", "no_such.mid"], ["--pattern", "."],
     ["--at", 0, 0, "--model", "no_such.pt"], ["--at", 0, 0, "--model", "broken.pt"],
     ["--at", 0, 0, "--model", "digits.pt"],
     ["--at", 0, 0, "--wav", "a.wav", "--kit", "no_such"], ["--at", 0, 0, "--wav", "a.wav", "--kit", "."],
@@ -394,9 +398,10 @@ def test_a_model_without_codes_has_a_map_too(tmp_path, latent):
     model = write_tiny_map(tmp_path / "a.pt", latent=latent)
     model.map = None
     window = make_window(model, tmp_path)
-    click(window, window.picture.map, 0.5, 0.25)
-    assert window.playing and window.code[0] == pytest.approx(0.5, abs=0.01)
-    assert "near" not in window.describe()
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.25)
+    assert editor.playing and editor.code[0] == pytest.approx(0.5, abs=0.01)
+    assert "near" not in editor.describe()
 
 
 def test_a_louder_hit_is_brighter_and_no_hit_is_the_ground():
@@ -410,47 +415,49 @@ def test_a_louder_hit_is_brighter_and_no_hit_is_the_ground():
 # The window ------------------------------------------------------------------------------------------------------
 
 def test_a_click_on_the_map_plays_the_bar_of_that_point(window, model_path):
-    click(window, window.picture.map, 0.8, -0.3)
-    assert np.array_equal(window.player.bars, window.bar[None])
-    x, y = map(repr, window.point())
+    editor = window.editor
+    click(window, window.view.map, 0.8, -0.3)
+    assert np.array_equal(editor.player.bars, editor.bar[None])
+    x, y = map(repr, editor.point())
     assert abs(float(x) - 0.8) < 0.02 and abs(float(y) + 0.3) < 0.02
     twin = main(["--at", x, y, "--seed", "5", "--model", str(model_path)])["bars"]
-    assert np.array_equal(twin[0], window.bar)
+    assert np.array_equal(twin[0], editor.bar)
 
 
 def test_the_random_button_goes_where_the_twin_goes(window, model_path):
     twin = main(["--random", "3", "--seed", "5", "--model", str(model_path)])["bars"]
     for bar in twin:
         window.on_key("r")
-        assert np.array_equal(window.bar, bar)
+        assert np.array_equal(window.editor.bar, bar)
 
 
 def test_a_drag_decodes_once_a_frame_and_ends_where_it_is_let_go(window, monkeypatch):
+    editor = window.editor
     count, draw = [], sampling.draw
-    monkeypatch.setattr(sampling, "draw", lambda *arguments, **wishes: count.append(1) or draw(*arguments, **wishes))
-    mouse(window, "button_press", window.picture.map, 0, 0)
+    monkeypatch.setattr(sampling, "draw", lambda *arguments, **options: count.append(1) or draw(*arguments, **options))
+    mouse(window, "button_press", window.view.map, 0, 0)
     for x in np.linspace(0, 1.2, 50):
-        mouse(window, "motion_notify", window.picture.map, x, 0.5)
+        mouse(window, "motion_notify", window.view.map, x, 0.5)
     window.tick()
     assert len(count) == 2
-    mouse(window, "motion_notify", window.picture.map, 1.0, 1.0)
-    mouse(window, "button_release", window.picture.map, 1.0, 1.0)
-    assert np.allclose(window.point(), (1, 1), atol=0.02)
-    assert np.array_equal(window.bar, draw(window.model, window.codes, 5)[0])
-    assert np.array_equal(window.player.bars[0], window.bar)
-    mouse(window, "motion_notify", window.picture.map, -1, -1)  # no button: nothing moves
+    mouse(window, "motion_notify", window.view.map, 1.0, 1.0)
+    mouse(window, "button_release", window.view.map, 1.0, 1.0)
+    assert np.allclose(editor.point(), (1, 1), atol=0.02)
+    assert np.array_equal(editor.bar, draw(editor.model, editor.codes, 5)[0])
+    assert np.array_equal(editor.player.bars[0], editor.bar)
+    mouse(window, "motion_notify", window.view.map, -1, -1)  # no button: nothing moves
     window.tick()
-    assert np.allclose(window.point(), (1, 1), atol=0.02)
+    assert np.allclose(editor.point(), (1, 1), atol=0.02)
 
 
 def test_a_drag_is_one_step_back(window):
     before = state(window)
-    mouse(window, "button_press", window.picture.map, 1, 0)
+    mouse(window, "button_press", window.view.map, 1, 0)
     for x in (0.5, -0.5, -1):
-        mouse(window, "motion_notify", window.picture.map, x, 1)
+        mouse(window, "motion_notify", window.view.map, x, 1)
         window.tick()
-    mouse(window, "button_release", window.picture.map, -1, 1)
-    window.back()
+    mouse(window, "button_release", window.view.map, -1, 1)
+    window.editor.undo()
     assert state(window) == before
 
 
@@ -459,46 +466,47 @@ def test_a_model_without_styles_or_played_bars_says_so_and_plays(tmp_path):
     model.styles = []
     del model.map["bars"]
     window = make_window(model, tmp_path)
-    click(window, window.picture.map, 0.5, 0.5)
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
     before = state(window)
-    for name, word in (("rock", "styles"), ("Nearest", "played bars")):
-        press_zone(window, name)
-        assert word in window.message and state(window) == before
+    for name, word in (("rock", "styles"), ("Nearest", "training bars")):
+        press_area(window, name)
+        assert word in editor.message and state(window) == before
     window.tick()
-    assert window.playing and window.novelty_in_words() == "" and window.neighbour_points() == ()
+    assert editor.playing and window.view.novelty_text() == "" and window.view.neighbour_points() == ()
 
 
 @given(row=st.integers(0, 7), step=st.integers(0, 63))
 @settings(max_examples=10, deadline=None)
 def test_a_click_on_the_bar_changes_that_cell_only(used_window, row, step):
-    window = used_window
-    before = window.bar.copy()
-    click(window, window.picture.grid, step, row)
-    changed = np.argwhere(window.bar != before)
-    assert changed.tolist() == [[row, step]] and (window.bar[row, step] > 0) == (before[row, step] == 0)
-    click(window, window.picture.grid, step, row)
-    assert (window.bar[row, step] > 0) == (before[row, step] > 0)
+    window, editor = used_window, used_window.editor
+    before = editor.bar.copy()
+    click(window, window.view.grid, step, row)
+    changed = np.argwhere(editor.bar != before)
+    assert changed.tolist() == [[row, step]] and (editor.bar[row, step] > 0) == (before[row, step] == 0)
+    click(window, window.view.grid, step, row)
+    assert (editor.bar[row, step] > 0) == (before[row, step] > 0)
 
 
-@given(acts=st.lists(st.sampled_from(["r", "t", "left", "right", "a", "v", ">", "y", "n", "m",
+@given(actions=st.lists(st.sampled_from(["r", "t", "left", "right", "a", "v", ">", "y", "n", "m",
                                             "point", "cell", "lock", "row", "path"]), min_size=1, max_size=8))
 @settings(max_examples=15, deadline=None)
-def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
-    window = used_window
-    window.history.clear()
+def test_undo_reverts_every_command_that_changed_the_bar(used_window, actions):
+    window, editor = used_window, used_window.editor
+    editor.history.clear()
     states = [state(window)]
-    for i, act in enumerate(acts):
-        if act == "point":
-            click(window, window.picture.map, 0.3 * i - 1, 0.2 * i)
-        elif act == "cell":
-            click(window, window.picture.grid, 7 * i, i % 8)
-        elif act in ("lock", "row"):
-            press_zone(window, {"lock": "Snare", "row": "Kick hits"}[act], 0.9)
-        elif act == "path":
+    for i, action in enumerate(actions):
+        if action == "point":
+            click(window, window.view.map, 0.3 * i - 1, 0.2 * i)
+        elif action == "cell":
+            click(window, window.view.grid, 7 * i, i % 8)
+        elif action in ("lock", "row"):
+            press_area(window, {"lock": "Snare", "row": "Kick hits"}[action], 0.9)
+        elif action == "path":
             window.on_key("p")
             window.on_key("3")
         else:
-            window.on_key(act)
+            window.on_key(action)
         window.tick()
         if state(window) != states[-1]:
             states.append(state(window))
@@ -507,177 +515,253 @@ def test_back_undoes_every_act_that_changed_the_bar(used_window, acts):
         window.on_key("b")
         assert state(window) == states[-1]
     window.on_key("b")
-    assert state(window) == states[0] and "nothing to go back" in window.message
+    assert state(window) == states[0] and "nothing to undo" in editor.message
 
 
 def test_density_is_the_models_own_until_the_slider_moves(window):
-    click(window, window.picture.map, 0.5, 0.5)
-    own = np.count_nonzero(window.bar)
-    slider = window.picture.density_slider.ax
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
+    own = np.count_nonzero(editor.bar)
+    slider = window.view.density_slider.ax
     click(window, slider, 40, 0.5)
     window.tick()
-    assert np.count_nonzero(window.bar) == 40 and np.array_equal(window.player.bars[0], window.bar)
-    click(window, window.picture.map, -0.5, 0.2)
-    assert np.count_nonzero(window.bar) == 40  # and stays so at other points
+    assert np.count_nonzero(editor.bar) == 40 and np.array_equal(editor.player.bars[0], editor.bar)
+    click(window, window.view.map, -0.5, 0.2)
+    assert np.count_nonzero(editor.bar) == 40  # and stays so at other points
     window.on_key("right")
     window.on_key("right")
     window.tick()
-    assert np.count_nonzero(window.bar) == 42
+    assert np.count_nonzero(editor.bar) == 42
     window.on_key("a")
-    click(window, window.picture.map, 0.5, 0.5)
-    assert np.count_nonzero(window.bar) == own
+    click(window, window.view.map, 0.5, 0.5)
+    assert np.count_nonzero(editor.bar) == own
 
 
 def test_temperature_is_asked_for_by_slider_and_by_key(window):
-    click(window, window.picture.temperature_slider.ax, 0.5, 0.5)
+    editor = window.editor
+    click(window, window.view.temperature_slider.ax, 0.5, 0.5)
     window.tick()
-    assert window.wishes["temperature"] == 0.5
-    assert np.array_equal(window.bars, sampling.draw(window.model, window.codes, 5, constraints=Constraints(temperature=0.5)))
+    assert editor.constraints.temperature == 0.5
+    asked = Constraints(temperature=0.5)
+    assert np.array_equal(editor.bars, sampling.draw(editor.model, editor.codes, 5, constraints=asked))
     window.on_key(">")
-    assert window.wishes["temperature"] == 0.6
+    assert editor.constraints.temperature == 0.6
 
 
 def test_a_style_is_asked_for_in_the_legend_and_the_map_shows_it(window):
-    click(window, window.picture.map, 0.5, 0.5)
-    press_zone(window, "jazz")
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
+    press_area(window, "jazz")
     window.tick()
-    assert window.style_name() == "jazz" and "jazz" in window.describe()
-    assert np.array_equal(window.bars, sampling.draw(window.model, window.codes, 5, constraints=Constraints(style=1)))
-    while len(window.ground.left):  # the ground is drawn anew for the style
+    assert editor.style_name() == "jazz" and "jazz" in editor.describe()
+    assert np.array_equal(editor.bars, sampling.draw(editor.model, editor.codes, 5, constraints=Constraints(style=1)))
+    while len(editor.hit_density.left):  # the ground is drawn anew for the style
         window.tick()
-    shown = latent_map.HitDensity(window.plane)
-    while not shown.compute_next(window.model, 1):
+    shown = latent_map.HitDensity(editor.plane)
+    while not shown.compute_next(editor.model, 1):
         pass
-    assert np.allclose(shown.hits, window.ground.hits, atol=0.5, equal_nan=True)  # however many cells at a time
-    press_zone(window, "any style")
-    assert window.style_name() is None
+    assert np.allclose(shown.hits, editor.hit_density.hits, atol=0.5, equal_nan=True)  # however many cells at a time
+    press_area(window, "any style")
+    assert editor.style_name() is None
     for name in ("funk", "jazz", "rock", None, "funk"):
         window.on_key("y")
-        assert window.style_name() == name
+        assert editor.style_name() == name
 
 
 def test_a_row_has_as_many_hits_as_are_asked_for(window):
-    click(window, window.picture.map, 0.5, 0.5)
-    before = np.count_nonzero(window.bar[4])
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
+    before = np.count_nonzero(editor.bar[4])
     for _ in range(3):
-        press_zone(window, "HHC hits", 0.9)
+        press_area(window, "HHC hits", 0.9)
         window.tick()
-    press_zone(window, "HHC hits", 0.1)
+    press_area(window, "HHC hits", 0.1)
     window.tick()
-    assert np.count_nonzero(window.bar[4]) == before + 2
-    click(window, window.picture.map, -0.5, 0.2)
-    assert np.count_nonzero(window.bar[4]) == before + 2
-    press_zone(window, "HHC hits", 0.5)
-    assert window.wishes["row_hits"] == {}
+    assert np.count_nonzero(editor.bar[4]) == before + 2
+    click(window, window.view.map, -0.5, 0.2)
+    assert np.count_nonzero(editor.bar[4]) == before + 2
+    press_area(window, "HHC hits", 0.5)
+    assert editor.constraints.row_hits == {}
 
 
-@pytest.mark.parametrize("act", ["r", "t", "click", "density", "path"])
-def test_a_locked_row_stays_bit_for_bit_through_every_redrawing(window, act):
-    click(window, window.picture.map, 0.5, 0.5)
-    click(window, window.picture.grid, 9, 0)
-    before = window.bar.copy()
-    press_zone(window, "Kick")
-    press_zone(window, "Snare")
-    if act == "click":
-        click(window, window.picture.map, -0.5, 0.2)
-    elif act == "density":
-        window.change_density(20)
-    elif act == "path":
+@pytest.mark.parametrize("action", ["r", "t", "click", "density", "path"])
+def test_a_locked_row_stays_bit_for_bit_through_every_redrawing(window, action):
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
+    click(window, window.view.grid, 9, 0)
+    before = editor.bar.copy()
+    press_area(window, "Kick")
+    press_area(window, "Snare")
+    if action == "click":
+        click(window, window.view.map, -0.5, 0.2)
+    elif action == "density":
+        editor.change_density(20)
+    elif action == "path":
         window.on_key("p")
-        click(window, window.picture.map, -0.5, 0.2)
+        click(window, window.view.map, -0.5, 0.2)
         window.on_key("p")
     else:
-        window.on_key(act)
+        window.on_key(action)
     window.tick()
-    assert (window.bars[:, :2] == before[:2]).all() and not (window.bars[:, 2:] == before[2:]).all()
-    press_zone(window, "Kick")
-    assert window.locks == {1}
+    assert (editor.bars[:, :2] == before[:2]).all() and not (editor.bars[:, 2:] == before[2:]).all()
+    press_area(window, "Kick")
+    assert editor.locks == {1}
 
 
 def test_what_no_bar_can_meet_is_said_and_the_bar_stays(window):
-    click(window, window.picture.map, 0.5, 0.5)
-    window.wish(row_hits={0: 9})
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
+    editor.constrain(row_hits={0: 9})
     window.tick()
-    before = window.bar.copy()
-    window.set_density(5)
+    before = editor.bar.copy()
+    editor.set_density(5)
     window.tick()
-    assert np.array_equal(window.bar, before) and "expected 9 to" in window.message
+    assert np.array_equal(editor.bar, before) and "expected 9 to" in editor.message
     window.on_key("a")
     window.tick()
-    assert np.count_nonzero(window.bar[0]) == 9 and window.density is None
+    assert np.count_nonzero(editor.bar[0]) == 9 and editor.constraints.hits is None
 
 
 @pytest.mark.parametrize("key, count", [("p", 8), ("4", 4)])
 def test_a_path_goes_between_two_points_and_the_picture_follows_the_sound(window, model_path, key, count):
-    click(window, window.picture.map, 0.8, -0.5)
+    editor = window.editor
+    click(window, window.view.map, 0.8, -0.5)
     window.on_key("p")
-    start = window.point()
-    click(window, window.picture.map, -0.6, 0.7)
-    end = window.point()
+    start = editor.point()
+    click(window, window.view.map, -0.6, 0.7)
+    end = editor.point()
     window.on_key(key)
     twin = main(["--path", *map(repr, start + end), "--bars", str(count), "--seed", "5", "--model", str(model_path)])
-    assert np.array_equal(window.bars, twin["bars"]) and np.array_equal(window.player.bars, window.bars)
-    assert np.allclose(window.path_points()[0], start) and np.allclose(window.path_points()[-1], end)
-    window.player.bar = 2
+    assert np.array_equal(editor.bars, twin["bars"]) and np.array_equal(editor.player.bars, editor.bars)
+    assert np.allclose(window.view.path_points()[0], start) and np.allclose(window.view.path_points()[-1], end)
+    editor.player.bar = 2
     window.tick()
-    assert window.index == 2 and np.array_equal(window.bar, window.bars[2])
-    bars = window.bars
-    press_zone(window, "strip", 3.5 / count)
-    assert np.array_equal(window.bars, bars[3:4]) and np.array_equal(window.player.bars, bars[3:4])
+    assert editor.index == 2 and np.array_equal(editor.bar, editor.bars[2])
+    bars = editor.bars
+    press_area(window, "strip", 3.5 / count)
+    assert np.array_equal(editor.bars, bars[3:4]) and np.array_equal(editor.player.bars, bars[3:4])
     window.on_key("b")
-    assert np.array_equal(window.bars, bars)
-    window.stop()
-    press_zone(window, "strip", 1.5 / count)
-    assert window.index == 1 and np.array_equal(window.bars, bars)
-    press_zone(window, "strip", 1.5 / count)
-    assert np.array_equal(window.bars, bars[1:2])
+    assert np.array_equal(editor.bars, bars)
+    editor.stop()
+    press_area(window, "strip", 1.5 / count)
+    assert editor.index == 1 and np.array_equal(editor.bars, bars)
+    press_area(window, "strip", 1.5 / count)
+    assert np.array_equal(editor.bars, bars[1:2])
+
+
+def show_bar_6_of_a_path(window):
+    click(window, window.view.map, 0.8, -0.5)
+    window.on_key("p")
+    click(window, window.view.map, -0.6, 0.7)
+    window.on_key("p")
+    window.editor.stop()
+    press_area(window, "strip", 5.5 / 8)
+    assert window.editor.index == 5 and len(window.editor.bars) == 8
+
+
+def test_undo_during_a_drag_ends_the_drag(window):
+    show_bar_6_of_a_path(window)
+    before = state(window)
+    mouse(window, "button_press", window.view.map, 0.2, 0.2)
+    window.on_key("b")
+    for kind in ("motion_notify", "button_release"):
+        mouse(window, kind, window.view.map, 0.4, 0.1)
+        window.tick()
+        assert state(window) == before and len(window.editor.bars) == 8
+    click(window, window.view.map, -0.5, 0.5)
+    assert np.allclose(window.editor.point(), (-0.5, 0.5), atol=0.02) and len(window.editor.bars) == 1
+
+
+@pytest.mark.parametrize("key", [" ", "3", "a", "b", "m", "n", "p", "r", "right", "s", "t", "up", "v", "y", "<"])
+def test_a_key_during_a_drag_leaves_a_window_that_works(window, key):
+    editor = window.editor
+    show_bar_6_of_a_path(window)
+    window.on_key("p")
+    mouse(window, "button_press", window.view.map, 0.2, 0.2)
+    window.on_key(key)
+    for kind, x in (("motion_notify", 0.4), ("motion_notify", 0.5), ("button_release", 0.5)):
+        mouse(window, kind, window.view.map, x, 0.1)
+        window.tick()
+        assert len(editor.codes) == len(editor.bars) > editor.index
+    if key in "3bpr":  # they go elsewhere, which ends the drag
+        assert len(editor.bars) == {"3": 3, "b": 8, "p": 8, "r": 1}[key]
+        assert not np.allclose(editor.point(), (0.5, 0.1), atol=0.02)
+    else:
+        assert np.allclose(editor.point(), (0.5, 0.1), atol=0.02)
+    click(window, window.view.map, -0.5, 0.5)
+    assert np.allclose(editor.point(), (-0.5, 0.5), atol=0.02)
+
+
+def test_a_path_that_is_refused_keeps_its_start(window):
+    editor = window.editor
+    click(window, window.view.map, 0.8, -0.5)
+    window.on_key("p")
+    click(window, window.view.map, -0.6, 0.7)
+    editor.constrain(row_hits={0: 9}, hits=5)
+    window.tick()
+    before, undo_steps = state(window), len(editor.history)
+    window.on_key("4")
+    assert state(window) == before and len(editor.history) == undo_steps
+    assert "No such bar" in editor.message and editor.message_kind == "warning"
+    editor.constrain(hits=None)
+    window.on_key("4")
+    assert len(editor.bars) == 4 and np.allclose(window.view.path_points()[0], (0.8, -0.5), atol=0.02)
+
+
+def test_the_editor_knows_neither_view_nor_window():
+    source = (ROOT / "instrument" / "editor.py").read_text(encoding="utf-8")
+    assert not re.search("import.*(view|widgets|window|matplotlib)|[Cc]olour[^s]|figure|axes", source)
 
 
 def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
-    click(window, window.picture.map, 0.5, 0.5)
-    own = window.bar.copy()
-    indices, cells = window.training_bars.nearest(own, 3)
-    assert f"novelty {cells[0]}" in window.novelty_in_words() or cells[0] == 0
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
+    own = editor.bar.copy()
+    indices, cells = editor.training_bars.nearest(own, 3)
+    assert f"novelty {cells[0]}" in window.view.novelty_text() or cells[0] == 0
     for key, rank in (("n", 0), ("N", 1), ("N", 2), ("N", 0)):
         window.on_key(key)
-        assert np.array_equal(window.player.bars[0], window.training_bars.bar(indices[rank]))
-        assert np.array_equal(window.bar, window.player.bars[0]) and np.array_equal(window.bars[0], own)
-        assert np.allclose(window.neighbour_points(), window.plane.from_codes(window.training_bars.code(indices[rank])))
+        assert np.array_equal(editor.player.bars[0], editor.training_bars.bar(indices[rank]))
+        assert np.array_equal(editor.bar, editor.player.bars[0]) and np.array_equal(editor.bars[0], own)
+        code = editor.training_bars.code(indices[rank])
+        assert np.allclose(window.view.neighbour_points(), editor.plane.from_codes(code))
     window.on_key("n")
-    assert np.array_equal(window.player.bars[0], own) and window.heard is None
+    assert np.array_equal(editor.player.bars[0], own) and editor.audition_source is None
     window.on_key("n")
-    click(window, window.picture.grid, 3, 3)  # what is changed becomes one's own
-    differs = (window.bar > 0) != (window.training_bars.bar(indices[0]) > 0)
-    assert window.heard is None and np.count_nonzero(differs) == 1
+    click(window, window.view.grid, 3, 3)  # what is changed becomes one's own
+    differs = (editor.bar > 0) != (editor.training_bars.bar(indices[0]) > 0)
+    assert editor.audition_source is None and np.count_nonzero(differs) == 1
 
 
 def test_a_played_bar_has_novelty_0(window):
-    window.set_bars(window.training_bars.bar(4)[None])
-    assert window.novelty_in_words().startswith("novelty 0")
+    editor = window.editor
+    editor.set_bars(editor.training_bars.bar(4)[None])
+    assert window.view.novelty_text().startswith("novelty 0")
 
 
 def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, tmp_path):
+    editor = window.editor
     write_midi(a_bar(), tmp_path / "my bar.mid")
     window.on_key("o")
     for key in str(tmp_path / "my bar.mid") + "x":
         window.on_key(key)
     window.on_key("backspace")
     window.on_key("enter")
-    assert np.array_equal(window.bar, a_bar()) and np.array_equal(window.player.bars[0], a_bar())
-    assert np.allclose(window.codes, sampling.encode(window.model, a_bar()[None]))
-    assert len(window.neighbour_points()) == 3
-    press_zone(window, "Model")
-    assert np.count_nonzero(window.bar) == 13 and not np.array_equal(window.bar, a_bar())
-    press_zone(window, "Model")
-    assert np.array_equal(window.player.bars[0], a_bar())
-    press_zone(window, "Humanise")
-    assert np.array_equal(window.bar > 0, a_bar() > 0) and len(np.unique(window.bar)) > 5
-    once = window.bar
-    press_zone(window, "Humanise")
-    assert not np.array_equal(window.bar, once)
+    assert np.array_equal(editor.bar, a_bar()) and np.array_equal(editor.player.bars[0], a_bar())
+    assert np.allclose(editor.codes, sampling.encode(editor.model, a_bar()[None]))
+    assert len(window.view.neighbour_points()) == 3
+    press_area(window, "Model")
+    assert np.count_nonzero(editor.bar) == 13 and not np.array_equal(editor.bar, a_bar())
+    press_area(window, "Model")
+    assert np.array_equal(editor.player.bars[0], a_bar())
+    press_area(window, "Humanise")
+    assert np.array_equal(editor.bar > 0, a_bar() > 0) and len(np.unique(editor.bar)) > 5
+    once = editor.bar
+    press_area(window, "Humanise")
+    assert not np.array_equal(editor.bar, once)
     window.on_key("b")
     window.on_key("b")
-    assert np.array_equal(window.bar, a_bar())
+    assert np.array_equal(editor.bar, a_bar())
 
 
 @pytest.mark.parametrize("name", ["no_such.mid", "", ".", "broken.mid"])
@@ -687,7 +771,7 @@ def test_a_file_that_cannot_be_opened_is_said_and_changes_nothing(model, tmp_pat
     window = make_window(model, tmp_path, choose_file=lambda: name, paste=lambda: None)
     before = state(window)
     window.on_key("o")
-    assert state(window) == before and (window.message.startswith("Not opened") or not name)
+    assert state(window) == before and (window.editor.message.startswith("Not opened") or not name)
 
 
 def test_while_a_name_is_typed_keys_are_letters_and_escape_leaves(model, tmp_path):
@@ -696,63 +780,65 @@ def test_while_a_name_is_typed_keys_are_letters_and_escape_leaves(model, tmp_pat
     window.on_key("o")
     for key in ("r", " ", "q", "shift", "ctrl+v"):
         window.on_key(key)
-    assert window.typed == "r q/pasted" and "r q/pasted" in window.message
+    assert window.typed == "r q/pasted" and "r q/pasted" in window.editor.message
     window.on_key("escape")
     assert window.typed is None and state(window) == before and not window.leaving
 
 
 def test_tempo_reaches_the_player_and_stays_in_range(window):
-    click(window, window.picture.tempo_slider.ax, 200, 0.5)
-    assert window.player.bpm == window.bpm == 200
+    editor = window.editor
+    click(window, window.view.tempo_slider.ax, 200, 0.5)
+    assert editor.player.bpm == editor.bpm == 200
     for _ in range(30):
         window.on_key("up")
-    assert window.player.bpm == FASTEST
+    assert editor.player.bpm == FASTEST
     for _ in range(60):
         window.on_key("down")
-    assert window.player.bpm == SLOWEST
+    assert editor.player.bpm == SLOWEST
     window.on_key("+")
-    assert window.player.bpm == SLOWEST + 1
+    assert editor.player.bpm == SLOWEST + 1
 
 
 def test_buttons_do_what_their_keys_do(window):
-    for act in ("Play", "Stop", "Play"):
+    editor = window.editor
+    for action in ("Play", "Stop", "Play"):
         window.tick()
-        press_zone(window, "Play")
-        assert window.playing == (act == "Play")
+        press_area(window, "Play")
+        assert editor.playing == (action == "Play")
     before = state(window)
-    press_zone(window, "Random")
+    press_area(window, "Random")
     assert state(window) != before
-    press_zone(window, "Back")
+    press_area(window, "Undo")
     assert state(window) == before
-    press_zone(window, "Save")
-    assert (window.folder / "pattern_001.wav").exists()
-    press_zone(window, "Keys")
-    assert window.picture.help.get_visible()
+    press_area(window, "Save")
+    assert (editor.folder / "pattern_001.wav").exists()
+    press_area(window, "Keys")
+    assert window.view.help.get_visible()
 
 
-@given(acts=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "y", "n", "v", "p", "o", "escape",
+@given(actions=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "y", "n", "v", "p", "o", "escape",
                                             "point", "cell", "hover", "time", "Snare", "HHC hits", "rock"]),
                      max_size=10))
 @settings(max_examples=12, deadline=None)
-def test_painting_what_changed_equals_painting_everything(used_window, acts):
+def test_painting_what_changed_equals_painting_everything(used_window, actions):
     window = used_window
-    for i, act in enumerate(acts):
-        if act == "point":
-            click(window, window.picture.map, 0.3 * i - 1, 0.2 * i)
-        elif act == "cell":
-            click(window, window.picture.grid, 7 * i, i % 8)
-        elif act == "hover":
-            zone_event(window, "motion_notify", list(window.picture.zones)[5 * i % len(window.picture.zones)])
-        elif act == "time":
-            window.player.step = (5 * i) % 64
-        elif act in window.picture.zones:
-            press_zone(window, act, 0.9)
+    for i, action in enumerate(actions):
+        if action == "point":
+            click(window, window.view.map, 0.3 * i - 1, 0.2 * i)
+        elif action == "cell":
+            click(window, window.view.grid, 7 * i, i % 8)
+        elif action == "hover":
+            area_event(window, "motion_notify", list(window.view.panel.areas)[5 * i % len(window.view.panel.areas)])
+        elif action == "time":
+            window.editor.player.step = (5 * i) % 64
+        elif action in window.view.panel.areas:
+            press_area(window, action, 0.9)
         else:
-            window.on_key(act)
+            window.on_key(action)
         window.tick()
     if window.typed is not None:
         window.on_key("escape")
-    if window.picture.help.get_visible():  # the playhead waits behind it
+    if window.view.help.get_visible():  # the playhead waits behind it
         window.on_key("h")
     window.tick()
     painted = pixels(window)
@@ -768,53 +854,56 @@ def test_what_changes_behind_the_help_leaves_it_as_it_is(window):
         window.tick()
     painted = pixels(window)
     window.canvas.draw()
-    assert window.picture.help.get_visible() and np.array_equal(painted, pixels(window))
+    assert window.view.help.get_visible() and np.array_equal(painted, pixels(window))
 
 
 def test_the_playhead_shows_where_the_sound_is(window):
-    click(window, window.picture.map, 0, 0)
+    editor = window.editor
+    click(window, window.view.map, 0, 0)
     window.tick()
-    window.player.step = 10
+    editor.player.step = 10
     window.tick()
     at_ten = pixels(window)
-    window.player.step = 40
+    editor.player.step = 40
     window.tick()
     moved = np.argwhere((at_ten != pixels(window)).any(axis=2))[:, 1]
-    columns = [window.picture.grid.transData.transform((step, 0))[0] for step in (10, 40)]
+    columns = [window.view.grid.transData.transform((step, 0))[0] for step in (10, 40)]
     assert set(np.abs(moved[:, None] - columns).min(axis=1) < 8) == {True}
     assert all((np.abs(moved - column) < 8).any() for column in columns)
 
 
 def test_save_writes_what_the_twin_writes_and_never_over_a_file(window, model_path, tmp_path):
-    click(window, window.picture.map, 0.3, 0.3)
-    window.set_tempo(111)
-    window.folder.mkdir()
-    (window.folder / "pattern_001.mid").write_bytes(b"precious")
+    editor = window.editor
+    click(window, window.view.map, 0.3, 0.3)
+    editor.set_tempo(111)
+    editor.folder.mkdir()
+    (editor.folder / "pattern_001.mid").write_bytes(b"precious")
     window.on_key("s")
     window.on_key("s")
-    names = sorted(path.name for path in window.folder.iterdir())
+    names = sorted(path.name for path in editor.folder.iterdir())
     assert names == ["pattern_001.mid"] + [f"pattern_00{i}{kind}" for i in (2, 3) for kind in (".mid", ".png", ".wav")]
-    assert (window.folder / "pattern_001.mid").read_bytes() == b"precious"
-    assert "pattern_003" in window.message and str(window.folder) in window.message
-    x, y = map(repr, window.point())
+    assert (editor.folder / "pattern_001.mid").read_bytes() == b"precious"
+    assert "pattern_003" in editor.message and str(editor.folder) in editor.message
+    x, y = map(repr, editor.point())
     main(["--at", x, y, "--seed", "5", "--bpm", "111", "--model", str(model_path),
           "--midi", str(tmp_path / "twin.mid"), "--png", str(tmp_path / "twin.png")])
     for kind in (".mid", ".png"):
-        assert (tmp_path / f"twin{kind}").read_bytes() == (window.folder / f"pattern_002{kind}").read_bytes()
-    samples, rate = soundfile.read(window.folder / "pattern_002.wav")
-    assert rate == 44100 and np.abs(samples - sequencer.render(window.bar, window.kit, 111)).max() < 2 ** -22
+        assert (tmp_path / f"twin{kind}").read_bytes() == (editor.folder / f"pattern_002{kind}").read_bytes()
+    samples, rate = soundfile.read(editor.folder / "pattern_002.wav")
+    assert rate == 44100 and np.abs(samples - sequencer.render(editor.bar, editor.kit, 111)).max() < 2 ** -22
 
 
 def test_a_save_that_fails_is_said_in_the_window_and_leaves_nothing(window, tmp_path):
-    window.folder = tmp_path / "file"
-    window.folder.write_text("not a folder")
+    editor = window.editor
+    editor.folder = tmp_path / "file"
+    editor.folder.write_text("not a folder")
     window.on_key("s")
-    assert window.message.startswith("Not saved") and "file" in window.message
+    assert editor.message.startswith("Not saved") and "file" in editor.message
     window.tick()
-    window.folder, window.kit = tmp_path / "saved", [np.full(10, np.nan, np.float32)] * 8
-    window.bar[0, 0] = 100
+    editor.folder, editor.kit = tmp_path / "saved", [np.full(10, np.nan, np.float32)] * 8
+    editor.bar[0, 0] = 100
     window.on_key("s")
-    assert window.message.startswith("Not saved") and not list(window.folder.glob("*"))
+    assert editor.message.startswith("Not saved") and not list(editor.folder.glob("*"))
 
 
 def test_names_count_up_past_every_file_that_is_there(tmp_path):
@@ -827,34 +916,36 @@ def test_names_count_up_past_every_file_that_is_there(tmp_path):
 
 
 def test_a_long_message_is_shortened_to_the_line_and_keeps_its_ends():
-    assert shortened("short") == "short"
+    assert shorten("short") == "short"
     for length in range(90, 300):
         text = "".join(chr(65 + i % 26) for i in range(length))
-        short = shortened(text)
+        short = shorten(text)
         assert len(short) == min(length, 100) and short[:30] == text[:30] and short[-50:] == text[-50:]
 
 
 def test_without_sound_everything_else_works_and_the_window_says_so(model, tmp_path):
     window = make_window(model, tmp_path, SilentPlayer("no sound: no output device plays"))
-    click(window, window.picture.map, 0.5, 0.5)
+    editor = window.editor
+    click(window, window.view.map, 0.5, 0.5)
     window.tick()
-    assert not window.playing and any("No sound" in text.get_text() for text in window.figure.texts)
-    assert np.array_equal(window.bar, sampling.draw(model, window.codes)[0])
+    assert not editor.playing and any("No sound" in text.get_text() for text in window.figure.texts)
+    assert np.array_equal(editor.bar, sampling.draw(model, editor.codes)[0])
     window.on_key("s")
     assert (tmp_path / "pattern_001.wav").stat().st_size > 1000
-    window.player.reason = None  # a sound card is plugged in
+    editor.player.reason = None  # a sound card is plugged in
     window.on_key(" ")
     window.tick()
-    assert window.playing and not any("No sound" in text.get_text() for text in window.figure.texts)
+    assert editor.playing and not any("No sound" in text.get_text() for text in window.figure.texts)
 
 
 def test_other_keys_and_buttons_do_nothing(window):
+    editor = window.editor
     before = state(window)
     for key in ("x", "f1", None, "shift"):
         window.on_key(key)
-    mouse(window, "button_press", window.picture.map, 1, 1, button=3)
+    mouse(window, "button_press", window.view.map, 1, 1, button=3)
     MouseEvent("button_press_event", window.canvas, 5, 5, button=1)._process()  # outside all axes
-    assert state(window) == before and not window.playing and not window.history
+    assert state(window) == before and not editor.playing and not editor.history
 
 
 def test_q_leaves_with_the_next_frame(model, tmp_path):
@@ -867,12 +958,12 @@ def test_q_leaves_with_the_next_frame(model, tmp_path):
     assert left == [True]
 
 
-def test_the_log_is_one_json_line_an_act(model, tmp_path):
+def test_the_log_is_one_json_line_an_action(model, tmp_path):
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         window = make_window(model, tmp_path, log=log)
-        click(window, window.picture.map, 0.5, 0.5)
+        click(window, window.view.map, 0.5, 0.5)
         window.on_key(" ")
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert [line["act"] for line in lines] == ["ready", "point", "release", "stop"]
-    assert lines[1]["hits"] == np.count_nonzero(window.bar) and lines[1]["milliseconds"] > 0
+    assert [line["action"] for line in lines] == ["ready", "point", "release", "stop"]
+    assert lines[1]["hits"] == np.count_nonzero(window.editor.bar) and lines[1]["milliseconds"] > 0
     assert all(a["time"] <= b["time"] for a, b in zip(lines, lines[1:]))

@@ -26,6 +26,7 @@ from sound_card import SAMPLE_RATE, missing, null_sink
 from tiny_map import write_tiny_map
 
 from instrument import sequencer
+from instrument.editor import PatternEditor
 from instrument.view import GRID, MAP
 from instrument.window import Window
 from Midi_To_Activation_Matrix import write_midi
@@ -82,7 +83,7 @@ def material(tmp_path_factory):
 
 
 class Program:
-    """The script as a process, with its log of acts."""
+    """The script as a process, with its log of actions."""
 
     def __init__(self, material, env, *options):
         self.folder = material
@@ -94,15 +95,15 @@ class Program:
             env={name: value for name, value in env.items() if name != "MPLBACKEND"},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def log(self, act=None):
+    def log(self, action=None):
         lines = map(json.loads, self.log_path.read_text().splitlines()) if self.log_path.exists() else ()
-        return [line for line in lines if act in (None, line["act"])]
+        return [line for line in lines if action in (None, line["action"])]
 
-    def wait_for(self, act, count=1, seconds=60):
-        """Wait until an act was logged so many times; give the last."""
-        wait(lambda: len(self.log(act)) >= count or self.process.poll() is not None, seconds)
-        assert len(self.log(act)) >= count, f"no {act!r}; the program ended with {self.process.communicate()}"
-        return self.log(act)[-1]
+    def wait_for(self, action, count=1, seconds=60):
+        """Wait until an action was logged so many times; give the last."""
+        wait(lambda: len(self.log(action)) >= count or self.process.poll() is not None, seconds)
+        assert len(self.log(action)) >= count, f"no {action!r}; the program ended with {self.process.communicate()}"
+        return self.log(action)[-1]
 
     def end(self):
         """(exit status, stdout, stderr) once the program has ended by itself."""
@@ -134,7 +135,7 @@ class Hand:
         self.env, self.reach = {**os.environ, "DISPLAY": display}, latent_map.LatentPlane(model).reach
         figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
         FigureCanvasAgg(figure)
-        self.zones = Window(figure, model, None, None, None).picture.zones
+        self.areas = Window(figure, PatternEditor(model, None, None, None)).view.panel.areas
         self.do("search", "--sync", "--onlyvisible", "--name", "^Drum map$")
 
     def do(self, *words):
@@ -147,8 +148,8 @@ class Hand:
         return pixel(GRID, (step + 0.5) / 64, 1 - (row + 0.5) / 8)
 
     def click(self, name, x=0.5):
-        """Click at a place of the picture that has a name, at a fraction of its width."""
-        self.do("mousemove", *pixel(self.zones[name].box, x, 0.5), "sleep", 0.05, "click", 1)
+        """Click at an area of the window that has a name, at a fraction of its width."""
+        self.do("mousemove", *pixel(self.areas[name].box, x, 0.5), "sleep", 0.05, "click", 1)
 
 
 class ClientMessage(ctypes.Structure):
@@ -267,7 +268,7 @@ def test_ten_clicks_while_it_plays_leave_no_gap_and_no_underrun(window, hand, ca
 
 
 def test_a_drag_morphs_and_the_bar_can_be_edited_while_it_plays(window, hand, model):
-    points, releases, toggles = (len(window.log(act)) for act in ("point", "release", "toggle"))
+    points, releases, toggles = (len(window.log(action)) for action in ("point", "release", "toggle"))
     path = [hand.on_map(0.1 * i - 1, 0.05 * i) for i in range(15)]
     moves = (word for place in path for word in ("mousemove", *place, "sleep", 0.02))
     hand.do("mousemove", *path[0], "mousedown", 1, *moves, "mouseup", 1)
@@ -281,17 +282,18 @@ def test_a_drag_morphs_and_the_bar_can_be_edited_while_it_plays(window, hand, mo
     assert (toggled["row"], toggled["step"], toggled["velocity"] > 0) == (6, 37, before[6, 37] == 0)
 
 
-def test_every_control_does_its_act_for_real(window, hand, material):
+def test_every_control_works_for_real(window, hand, material):
     bar = np.zeros((8, 64), np.uint8)
     bar[0, ::16] = bar[4, ::8] = 100
     write_midi(bar, material / "own.mid")
     hand.do("mousemove", *hand.on_map(0.5, 0.5), "click", 1)
-    for name, act, expected in (("jazz", "style", {"name": "jazz"}), ("Kick", "lock", {"rows": [0]}),
-                                ("Take", "take", {}), ("HHC hits", "row", {"row": 4}), ("Nearest", "nearest", {}),
-                                ("Nearest", "pattern", {}), ("Model", "model", {}), ("Humanise", "humanise", {})):
-        before = len(window.log(act))
+    for name, action, expected in (
+            ("jazz", "style", {"name": "jazz"}), ("Kick", "lock", {"rows": [0]}), ("Variation", "variation", {}),
+            ("HHC hits", "row", {"row": 4}), ("Nearest", "nearest", {}), ("Nearest", "pattern", {}),
+            ("Model", "model", {}), ("Humanise", "humanise", {}), ("Undo", "undo", {})):
+        before = len(window.log(action))
         hand.click(name, 0.9)
-        assert expected.items() <= window.wait_for(act, before + 1).items()
+        assert expected.items() <= window.wait_for(action, before + 1).items()
     hand.click("Path")
     points = len(window.log("point"))
     hand.do("mousemove", *hand.on_map(-0.5, 0.2), "click", 1)
@@ -314,7 +316,7 @@ def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, han
         assert saved.with_name(saved.name + kind).stat().st_size > 100
     close_window(hand.env["DISPLAY"], "^Drum map$")
     assert window.end() == (0, "", "")
-    assert window.log()[-1]["act"] == "end"
+    assert window.log()[-1]["action"] == "end"
 
 
 def test_without_portaudio_the_window_works_and_ctrl_c_ends_it_cleanly(screen, material, model, tmp_path):
@@ -393,9 +395,9 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
     program_env = {name: value for name, value in card[0].env.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
 
     async def visit(program):
-        said = program.process.stdout.readline() + program.process.stdout.readline()
-        assert "browser instead" in said
-        address = re.search(r"http://127\.0\.0\.1:\d+/", said)[0]
+        output = program.process.stdout.readline() + program.process.stdout.readline()
+        assert "browser instead" in output
+        address = re.search(r"http://127\.0\.0\.1:\d+/", output)[0]
         async with browser(tmp_path / "profile") as page:
             await page.call("Page.navigate", url=address)
             program.wait_for("ready")
