@@ -1,4 +1,10 @@
-"""patterns/latent_map: to be written."""
+"""The map: where the training bars lie in the latent space, and what the model draws between them.
+
+    model = load_bar_model("pretrained/bernoulli_map.pt")
+    plane, training_bars = LatentPlane(model), TrainingBars(model)
+    code = plane.to_code(0.5, -1.0)                                 # float32 (latent,)
+    describe_bar(draw(model, code[None])[0], code, plane, training_bars)["novelty"]
+"""
 
 import numpy as np
 import torch
@@ -7,176 +13,18 @@ from command_line import one_line
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.checkpoint import load_checkpoint
 from models import build_model, logistic_noise, principal_plane
+from patterns.dataset import pack_hits, unpack_hits
 from patterns.sampling import humanise
 
-RANDOM_STEP = 0.1  # a random point lies about as far from a played bar, in units of the map
+RANDOM_STEP = 0.1  # a random code lies about as far from that of a training bar, in units of the map
+STYLE_NEIGHBOURS = 15  # training bars whose commonest style is that of a point
+DENSITY_CELLS = 36  # along each side of the map
+COVERAGE_RADIUS = 0.1  # of the map's reach: a point is covered if some training bars are within
+SMOOTH_RADIUS = 2.5  # of the hit density, in cells
+NEAREST = 3  # training bars named of each bar
 
 
-def random_code(model, seed, index, style=None):
-    """Random code number `index` of a seed, the same however many are drawn: float32, (latent,).
-
-    Near a training bar that is drawn at random, of the style where one is asked for: where the map is empty nobody
-    wants to go. From the prior N(0, 1) for a model that carries no codes.
-    """
-    random = np.random.default_rng([seed, index])
-    step = random.standard_normal(model.config["latent"])
-    if not model.map:
-        return step.astype(np.float32)
-    members = np.arange(len(model.map["codes"]))
-    if style is not None:
-        labels, names = np.asarray(model.map["labels"]), list(model.map["label_names"])
-        of_style = np.flatnonzero(labels == names.index(model.styles[style])) if model.styles[style] in names else ()
-        members = of_style if len(of_style) else members
-    return (np.asarray(model.map["codes"][random.choice(members)]) + RANDOM_STEP * step).astype(np.float32)
-
-
-class TrainingBars:
-    """The bars that a model was trained on, each once; empty for a model that carries none.
-
-    Attributes:
-        rows: where each stands in the model's map, int (n,).
-    """
-
-    def __init__(self, model):
-        self.model = model
-        packed = np.asarray(model.map["bars"]) if model.map and "bars" in model.map else np.zeros((0, 64), np.uint8)
-        self.rows = np.sort(np.unique(packed.view("V64")[:, 0], return_index=True)[1]) if len(packed) else np.arange(0)
-        self.packed = np.ascontiguousarray(packed[self.rows])  # (n, 64), a bit a cell
-
-    def __len__(self):
-        return len(self.rows)
-
-    def distances(self, bar):
-        """In how many cells each differs from a bar (8, 64), hit or no hit: int (n,)."""
-        hits = np.packbits(np.asarray(bar).reshape(-1) > 0)
-        return np.bitwise_count(self.packed.view(np.uint64) ^ hits.view(np.uint64)).sum(axis=1, dtype=np.int64)
-
-    def nearest(self, bar, count=1):
-        """The nearest to a bar (8, 64), nearest first: (indices, distances in cells), at most `count` each."""
-        distances = self.distances(bar)
-        order = np.argsort(distances, kind="stable")[:count]
-        return order, distances[order]
-
-    def bar(self, index, seed=0):
-        """One of them, uint8 (8, 64): its hits as they were played; their velocities, which are not kept, humanised."""
-        hits = np.unpackbits(self.packed[index]).reshape(len(INSTRUMENTS), STEPS_PER_BAR)
-        return humanise(self.model, hits[None], self.code(index)[None], self.style(index), seed)[0]
-
-    def code(self, index):
-        """Where it lies: float32, (latent,)."""
-        return np.asarray(self.model.map["codes"][int(self.rows[index])], np.float32)
-
-    def name(self, index):
-        """The name of its style."""
-        return self.model.map["label_names"][int(self.model.map["labels"][int(self.rows[index])])]
-
-    def style(self, index):
-        """The number by which the model knows its style, None where it does not."""
-        return self.model.styles.index(self.name(index)) if self.name(index) in self.model.styles else None
-
-
-STYLE_NEIGHBOURS = 15  # training bars that say which style a point is near
-GROUND_CELLS = 36  # along each side of the map
-COVERAGE_RADIUS = 0.1  # of the map's reach: a point has played bars near it if some are within
-
-
-class LatentPlane:
-    """The part of the latent space that the map shows.
-
-    The space itself where it has two dimensions; else the plane of the first two principal components of the training
-    bars' codes (of the first two axes, for a model that carries no codes).
-
-    Attributes:
-        points: the training bars on the map, float (bars, 2).
-        labels, names: the style of each training bar, int (bars,), and the styles' names.
-        reach: the map shows [-reach, reach] on both axes.
-    """
-
-    def __init__(self, model):
-        latent = model.config["latent"]
-        training_bars = model.map or {"codes": np.zeros((0, latent)), "labels": np.zeros(0), "label_names": []}
-        codes = np.asarray(training_bars["codes"], dtype=float)
-        self.centre, self.axes = principal_plane(codes)  # (latent,), (2, latent)
-        self.points = self.from_codes(codes)
-        self.labels, self.names = np.asarray(training_bars["labels"], dtype=int), list(training_bars["label_names"])
-        self.reach = float(np.clip(1.08 * np.quantile(np.abs(self.points), 0.998), 2.5, 8)) if len(codes) else 3.0
-
-    def to_code(self, x, y):
-        """The code at a point of the map: float32, (latent,)."""
-        return (self.centre + np.array([x, y]) @ self.axes).astype(np.float32)
-
-    def from_codes(self, codes):
-        """The points of the map nearest to codes (..., latent): (..., 2)."""
-        return (np.asarray(codes) - self.centre) @ self.axes.T
-
-    def style_near(self, x, y):
-        """The commonest style among the training bars nearest to a point of the map; None without training bars."""
-        if not len(self.points):
-            return None
-        distances = ((self.points - (x, y)) ** 2).sum(axis=1)
-        nearest = np.argpartition(distances, min(STYLE_NEIGHBOURS, len(distances)) - 1)[:STYLE_NEIGHBOURS]
-        return self.names[np.bincount(self.labels[nearest]).argmax()]
-
-
-class HitDensity:
-    """What the map shows under its dots: how many hits the model draws at a place, and nothing where no bars lie near.
-
-    Attributes:
-        coverage: are there training bars near a cell? 0 none to 1 some: float (cells, cells), rows from y = -reach up.
-        hits: of the bars that are drawn there, smoothed; nan where none has been drawn yet or none ever will.
-    """
-
-    def __init__(self, plane):
-        self.plane, cells = plane, GROUND_CELLS
-        self.edges = np.linspace(-plane.reach, plane.reach, cells + 1)
-        x, y = plane.points.T
-        counts = np.histogram2d(y, x, bins=(self.edges, self.edges))[0]
-        self.coverage = np.minimum(_blurred(counts, COVERAGE_RADIUS / 2 * cells), 1)
-        self.reset()
-
-    def reset(self):
-        """Forget what has been drawn."""
-        self.hits = np.full(self.coverage.shape, np.nan)
-        self.left = np.argwhere(self.coverage > 0)
-
-    def compute_next(self, model, style=None, seed=0, count=32):
-        """Draw bars at some more cells; return whether that was all. One noise for all: only the place differs."""
-        now, self.left = self.left[:count], self.left[count:]
-        if len(now):
-            centres = (self.edges[:-1] + self.edges[1:]) / 2
-            codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
-            noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
-            with torch.no_grad():
-                cells = model.decoder.draw(model.tell(codes, style), noise.expand(len(codes), -1))
-            self.hits[tuple(now.T)] = cells.sum(-1).numpy()
-        if not len(self.left) and len(now):
-            there = np.isfinite(self.hits)
-            weights = _blurred(there.astype(float), 2.5)
-            smooth = _blurred(np.where(there, self.hits, 0), 2.5) / np.maximum(weights, 1e-9)
-            self.hits = np.where(there, smooth, np.nan)
-        return not len(self.left)
-
-    def range(self):
-        """The fewest and the most hits that the shade tells apart; None before it is drawn."""
-        drawn = self.hits[np.isfinite(self.hits)]
-        return None if len(self.left) or not len(drawn) else tuple(np.quantile(drawn, (0.05, 0.95)))
-
-    def coverage_at(self, x, y):
-        """The coverage at a point of the map."""
-        column, row = np.clip(np.searchsorted(self.edges, (x, y)) - 1, 0, GROUND_CELLS - 1)
-        return self.coverage[row, column]
-
-
-def _blurred(cells, radius):
-    """The sum over the cells around each, weighted by a cone that ends at a radius, in cells: the same shape."""
-    reach = int(np.ceil(radius))
-    offsets = np.arange(-reach, reach + 1)
-    padded, total = np.pad(cells, reach), np.zeros_like(cells)
-    for dy in offsets:
-        for dx in offsets:
-            weight = max(0.0, 1 - np.hypot(dy, dx) / radius)
-            total += weight * padded[reach + dy:reach + dy + len(cells), reach + dx:reach + dx + len(cells)]
-    return total
+# --- models with a map ---
 
 
 def load_bar_model(path):
@@ -195,7 +43,7 @@ def load_bar_model(path):
 def attach_map(model, content, path="checkpoint"):
     """The model with its `map`: where its training bars lie, a checked dictionary of tensors, or None without one.
 
-    codes (n, latent), labels (n,) of label_names, and bars (n, 64), their hits, a bit a cell.
+    codes (n, latent), labels (n,) of label_names, and, of newer models, bars (n, 64), their hits (see `pack_hits`).
     """
     try:
         model.map = None if content is None else {**content, "codes": content["codes"].float()}
@@ -219,18 +67,184 @@ def check_map(content, latent):
         raise ValueError(f"map: expected labels from 0 to {len(names) - 1}, found {labels.min()} to {labels.max()}")
 
 
-NEAREST_SHOWN = 3  # played bars that are told of each bar
+def random_code(model, seed, index, style=None):
+    """Random code number `index` of a seed, the same however many are drawn: float32 (latent,).
+
+    Near a random training bar, of the style where its number is given and there are some. From the prior N(0, I) for a
+    model without a map.
+    """
+    random = np.random.default_rng([seed, index])
+    step = random.standard_normal(model.config["latent"])
+    if not model.map:
+        return step.astype(np.float32)
+    members = np.arange(len(model.map["codes"]))
+    if style is not None and model.styles[style] in model.map["label_names"]:
+        label = list(model.map["label_names"]).index(model.styles[style])
+        of_style = np.flatnonzero(np.asarray(model.map["labels"]) == label)
+        members = of_style if len(of_style) else members
+    return (np.asarray(model.map["codes"][random.choice(members)]) + RANDOM_STEP * step).astype(np.float32)
 
 
-def describe_bar(bar, code, plane, played):
-    """What is to be said of a bar (8, 64) at a code.
+class TrainingBars:
+    """The bars that a model was trained on, each once; empty for a model that carries none.
 
-    {"point": (x, y), "near": style or None, "hits": int, "novelty": cells to the nearest played bar or None, "index":
-    which that is, "nearest": [(style, cells, (x, y))]}
+    Attributes:
+        rows: where each stands in the model's map, int (n,).
+        packed: their hits, uint8 (n, 64), see `pack_hits`.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        packed = np.asarray(model.map["bars"]) if model.map and "bars" in model.map else np.zeros((0, 64), np.uint8)
+        self.rows = np.sort(np.unique(packed.view("V64")[:, 0], return_index=True)[1]) if len(packed) else np.arange(0)
+        self.packed = np.ascontiguousarray(packed[self.rows])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def nearest(self, bar, count=1):
+        """The nearest to a bar (8, 64) by cells that differ, hit or no hit: (indices, distances), at most `count` each.
+
+        Nearest first, and of equals the first in the map.
+        """
+        hits = pack_hits(np.asarray(bar)[None]).numpy()                               # (1, 64)
+        differing = self.packed.view(np.uint64) ^ hits.view(np.uint64)                # (n, 8)
+        distances = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
+        order = np.argsort(distances, kind="stable")[:count]
+        return order, distances[order]
+
+    def bar(self, index, seed=0):
+        """One of them, uint8 (8, 64): its hits as they were played, and velocities of the model's, by the seed."""
+        hits = unpack_hits(self.packed[index][None])
+        return humanise(self.model, hits, self.code(index)[None], self.style(index), seed)[0]
+
+    def code(self, index):
+        """Where it lies: float32 (latent,)."""
+        return np.asarray(self.model.map["codes"][int(self.rows[index])], np.float32)
+
+    def name(self, index):
+        """The name of its style."""
+        return self.model.map["label_names"][int(self.model.map["labels"][int(self.rows[index])])]
+
+    def style(self, index):
+        """The model's number of its style, None where it has none."""
+        return self.model.styles.index(self.name(index)) if self.name(index) in self.model.styles else None
+
+
+# --- the plane that is shown ---
+
+
+class LatentPlane:
+    """The part of the latent space that the map shows: a plane through it.
+
+    The space itself where it has two dimensions; else the plane of the first two principal components of the training
+    bars' codes (of the first two axes, for a model that carries no codes).
+
+    Attributes:
+        points: the training bars on the map, float (bars, 2).
+        labels, names: the style of each training bar, int (bars,), and the styles' names.
+        reach: the map shows [-reach, reach] on both axes.
+    """
+
+    def __init__(self, model):
+        latent = model.config["latent"]
+        content = model.map or {"codes": np.zeros((0, latent)), "labels": np.zeros(0), "label_names": []}
+        codes = np.asarray(content["codes"], dtype=float)
+        self.centre, self.axes = principal_plane(codes)  # (latent,), (2, latent)
+        self.points = self.from_codes(codes)
+        self.labels, self.names = np.asarray(content["labels"], dtype=int), list(content["label_names"])
+        self.reach = float(np.clip(1.08 * np.quantile(np.abs(self.points), 0.998), 2.5, 8)) if len(codes) else 3.0
+
+    def to_code(self, x, y):
+        """The code at a point of the map: float32 (latent,)."""
+        return (self.centre + np.array([x, y]) @ self.axes).astype(np.float32)
+
+    def from_codes(self, codes):
+        """The points of the map nearest to codes: (..., latent) -> (..., 2)."""
+        return (np.asarray(codes) - self.centre) @ self.axes.T
+
+    def style_near(self, x, y):
+        """The commonest style among the training bars nearest to a point of the map; None without training bars."""
+        if not len(self.points):
+            return None
+        distances = ((self.points - (x, y)) ** 2).sum(axis=1)
+        nearest = np.argpartition(distances, min(STYLE_NEIGHBOURS, len(distances)) - 1)[:STYLE_NEIGHBOURS]
+        return self.names[np.bincount(self.labels[nearest]).argmax()]
+
+
+class HitDensity:
+    """How many hits the model draws over the map, where training bars lie near: computed cell by cell, as time allows.
+
+        while not density.compute_next(model): pass
+
+    Attributes:
+        coverage: do training bars lie near a cell? 0 no to 1 yes: float (cells, cells), rows from y = -reach up.
+        hits: of the bar that is drawn there, smoothed at the end; nan where none is drawn: float (cells, cells).
+        left: cells still to be drawn, int (n, 2).
+    """
+
+    def __init__(self, plane):
+        self.plane, cells = plane, DENSITY_CELLS
+        self.edges = np.linspace(-plane.reach, plane.reach, cells + 1)
+        x, y = plane.points.T
+        counts = np.histogram2d(y, x, bins=(self.edges, self.edges))[0]
+        self.coverage = np.minimum(blurred(counts, COVERAGE_RADIUS / 2 * cells), 1)
+        self.reset()
+
+    def reset(self):
+        """Forget what has been drawn."""
+        self.hits = np.full(self.coverage.shape, np.nan)
+        self.left = np.argwhere(self.coverage > 0)
+
+    def compute_next(self, model, style=None, seed=0, count=32):
+        """Draw the bars of `count` more cells, all by one noise; return whether that was all."""
+        now, self.left = self.left[:count], self.left[count:]
+        if len(now):
+            centres = (self.edges[:-1] + self.edges[1:]) / 2
+            codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
+            noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
+            with torch.no_grad():
+                drawn = model.decoder.draw(model.tell(codes, style), noise.expand(len(codes), -1))
+            self.hits[tuple(now.T)] = drawn.sum(-1).numpy()
+        if not len(self.left) and len(now):
+            there = np.isfinite(self.hits)
+            weights = blurred(there.astype(float), SMOOTH_RADIUS)
+            smooth = blurred(np.where(there, self.hits, 0), SMOOTH_RADIUS) / np.maximum(weights, 1e-9)
+            self.hits = np.where(there, smooth, np.nan)
+        return not len(self.left)
+
+    def range(self):
+        """The 5th and the 95th percentile of the hits, between which shades differ; None before all is drawn."""
+        drawn = self.hits[np.isfinite(self.hits)]
+        return None if len(self.left) or not len(drawn) else tuple(np.quantile(drawn, (0.05, 0.95)))
+
+    def coverage_at(self, x, y):
+        """The coverage at a point of the map."""
+        column, row = np.clip(np.searchsorted(self.edges, (x, y)) - 1, 0, DENSITY_CELLS - 1)
+        return self.coverage[row, column]
+
+
+def blurred(cells, radius):
+    """The sum over the cells around each, weighted by a cone that ends at a radius, in cells: the same shape."""
+    reach = int(np.ceil(radius))
+    padded, total = np.pad(cells, reach), np.zeros_like(cells)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            weight = max(0.0, 1 - np.hypot(dy, dx) / radius)
+            total += weight * padded[reach + dy:reach + dy + len(cells), reach + dx:reach + dx + len(cells)]
+    return total
+
+
+def describe_bar(bar, code, plane, training_bars):
+    """Where a bar (8, 64) at a code lies among those of the training: a dictionary.
+
+    point: (x, y). near: the commonest style there, or None. hits: their number. nearest: the training bars nearest in
+    hits, [(style, cells that differ, (x, y))]. novelty: the cells of the first of these, index: which of the
+    training bars that is, both None without training bars.
     """
     point = tuple(plane.from_codes(code).tolist())
-    indices, cells = played.nearest(bar, NEAREST_SHOWN)
-    nearest = [(played.name(index), int(distance), tuple(plane.from_codes(played.code(index)).tolist()))
+    indices, cells = training_bars.nearest(bar, NEAREST)
+    nearest = [(training_bars.name(index), int(distance), tuple(plane.from_codes(training_bars.code(index)).tolist()))
                for index, distance in zip(indices, cells)]
     return {"point": point, "near": plane.style_near(*point), "hits": np.count_nonzero(bar), "nearest": nearest,
             "novelty": nearest[0][1] if nearest else None, "index": indices[0] if nearest else None}

@@ -1,64 +1,62 @@
-"""patterns/paths: to be written."""
+"""A walk through the latent space: several bars from one code to another, with the fills that mark the form.
+
+    bars, codes = interpolate(model, plane.to_code(-1, 0), plane.to_code(1, 0.5), count=8, seed=1)
+"""
 
 import numpy as np
 import torch
 
-from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
-from patterns.sampling import Constraints, draw, humanise, noise_field
+from formats.activation_matrix import CYMBAL, INSTRUMENTS, KICK, SNARE, STEPS_PER_BAR, TOM
+from patterns.sampling import DECISIVE, Constraints, draw, humanise, noise_field
 
 BEAT = STEPS_PER_BAR // 4
-KICK, SNARE, CYMBAL, TOM = (INSTRUMENTS.index(name) for name in ("Kick", "Snare", "Cymb", "Tom"))
-FILL_LOGIT_BIAS = {"Snare": 1.0, "Tom": 1.3, "HHO": -1.0, "HHC": -1.0, "Cymb": -1.0}  # what a fill plays more, what less
-FILL_TILTS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # in logits: how far it leans
+FILL_LOGIT_BIAS = {"Snare": 1.0, "Tom": 1.3, "HHO": -1.0, "HHC": -1.0, "Cymb": -1.0}  # towards what a fill plays more
+FILL_SCALES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # of that bias, the smallest that gives FILL_HITS is taken
 FILL_HITS = 3  # of snare and toms a beat, at least
 CRASH_VELOCITY, KICK_VELOCITY = 112, 104
 
 
-# Paths and fills -------------------------------------------------------------------------------------------------
-
 def interpolate(model, start, end, count, fills=True, seed=0, constraints=None):
-    """`count` bars on the straight way from one code to another, both ends included: (bars, codes).
+    """`count` bars at even steps from one code (latent,) to another, both included: (bars, codes (count, latent)).
 
-    With fills, as a drummer marks the form: the last bar plays a fill in its last two beats, before the turn back to
-    the first, and each fourth bar before it one in its last beat; the bar after a fill opens with a crash and a kick.
-    These hits come on top of a density that was asked for. A path of one bar, or locked rows, are left as they are.
+    With fills, of two bars or more: the last bar has a fill in its last two beats, each fourth bar before it one in its
+    last beat, and the bar after a fill, the first after the last, opens with a crash and a kick. These hits come on top
+    of exact counts of the constraints; locked rows stay as they are. Raises what `draw` raises.
     """
-    codes = np.linspace(start, end, count).astype(np.float32)  # (count, latent)
-    asked = constraints or Constraints()
-    bars = draw(model, codes, seed, asked)
+    codes = np.linspace(start, end, count).astype(np.float32)                         # (count, latent)
+    constraints = constraints or Constraints()
+    bars = draw(model, codes, seed, constraints)
     if not fills or count < 2:
         return bars, codes
-    kept = [] if asked.locked is None else list(asked.locked_rows)
+    locked = [] if constraints.locked is None else list(constraints.locked_rows)
     beats = {bar: 1 for bar in range(3, count - 1, 4)} | {count - 1: 2}
     for i, length in beats.items():
-        bars[i] = fill(model, bars[i], codes[i], length, seed, asked.style, asked.temperature, kept)
+        bars[i] = fill(model, bars[i], codes[i], length, seed, constraints.style, constraints.temperature, locked)
         after = bars[(i + 1) % count]
         for row, velocity in ((CYMBAL, CRASH_VELOCITY), (KICK, KICK_VELOCITY)):
-            if row not in kept:
+            if row not in locked:
                 after[row, 0] = max(after[row, 0], velocity)
     return bars, codes
 
 
-def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, kept=()):
-    """A bar (8, 64) whose last beats are a fill: uint8, (8, 64); what comes before stays, and the rows `kept`.
+def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, locked_rows=()):
+    """The bar (8, 64) with a fill in its last beats: uint8 (8, 64). What comes before it stays, and the locked rows.
 
-    The model goes on from what has been played, leaning from hats and cymbals towards snare and toms on the sixteenths,
-    no more than it takes to have some hits of them on each beat.
+    The model continues the bar with a bias from hats and cymbals towards snare and toms, on sixteenths alone.
     """
-    hits = torch.as_tensor(np.asarray(bar) > 0)
+    hits, z = torch.as_tensor(np.asarray(bar) > 0), torch.as_tensor(code)[None]
     fixed = torch.zeros(hits.shape, dtype=torch.bool)
     fixed[:, :STEPS_PER_BAR - BEAT * beats] = True
-    fixed[list(kept)] = True
-    lean = torch.tensor([FILL_LOGIT_BIAS.get(name, 0.0) for name in INSTRUMENTS])[:, None].repeat(1, STEPS_PER_BAR)
+    fixed[list(locked_rows)] = True
+    bias = torch.tensor([FILL_LOGIT_BIAS.get(name, 0.0) for name in INSTRUMENTS])[:, None].repeat(1, STEPS_PER_BAR)
     off_grid = torch.arange(STEPS_PER_BAR) % (BEAT // 4) != 0
-    lean[:, off_grid] = lean[:, off_grid].clamp(max=0)
+    bias[:, off_grid] = bias[:, off_grid].clamp(max=0)
     with torch.no_grad():
-        z = torch.as_tensor(code)[None]
         noise = temperature * noise_field(z, hits.numel(), 1, seed)[0]                # (1, cells)
-        noises = torch.cat([noise + tilt * lean.flatten() for tilt in FILL_TILTS])              # (tilts, cells)
-        noises = torch.where(fixed.flatten(), 1e6 * (2 * hits.flatten() - 1.0), noises)
-        cells = model.decoder.draw(model.tell(z, style).expand(len(noises), -1), noises).view(-1, *hits.shape)
-    drums = cells[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()
-    chosen = next((i for i, count in enumerate(drums) if count >= FILL_HITS * beats), int(np.argmax(drums)))
-    struck = humanise(model, cells[chosen][None].numpy(), z.numpy(), style, seed, temperature)[0]
+        noise = torch.cat([noise + scale * bias.flatten() for scale in FILL_SCALES])  # (scales, cells)
+        noise = torch.where(fixed.flatten(), DECISIVE * (2 * hits.flatten() - 1.0), noise)
+        drawn = model.decoder.draw(model.tell(z, style).expand(len(noise), -1), noise).view(-1, *hits.shape)
+    drums = drawn[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()
+    chosen = next((i for i, found in enumerate(drums) if found >= FILL_HITS * beats), int(np.argmax(drums)))
+    struck = humanise(model, drawn[chosen][None].numpy(), z.numpy(), style, seed, temperature)[0]
     return np.where(fixed.numpy(), bar, struck)
