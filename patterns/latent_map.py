@@ -24,9 +24,6 @@ SMOOTH_RADIUS = 2.5  # of the hit density, in cells
 NEAREST = 3  # training bars named of each bar
 
 
-# --- models with a map ---
-
-
 def load_bar_model(path):
     """The model of drum bars in a checkpoint or run folder, in eval mode, with its map (see `attach_map`).
 
@@ -129,9 +126,6 @@ class TrainingBars:
     def style(self, index):
         """The model's number of its style, None where it has none."""
         return self.model.styles.index(self.name(index)) if self.name(index) in self.model.styles else None
-
-
-# --- the plane that is shown ---
 
 
 class LatentPlane:

@@ -1,13 +1,13 @@
-"""How good a model of drum bars is: how its bars differ from real ones, and how it keeps to what was asked.
+"""How good a model of drum bars is: how its bars compare with real ones, and whether it keeps its constraints.
 
-    numbers = evaluate_bars(options, load_checkpoint(path), model, learning.bounds.bounds)   # as evaluate.py
+    numbers = evaluate_bars(options, load_checkpoint(path), model, learning.bounds.bounds)      # as evaluate.py does
     classifier_auc(real, names, drawn)         # 0.5: a classifier cannot tell drawn bars from real ones
 
 Bars are arrays (n, 8, 64) of velocities 0 to 127, where 0 is no hit; measures are plain numbers.
 """
 
+import functools
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ def sample_statistics(draws, train, real):
 
 
 def hamming(first, second):
-    """In how many cells the hits of two bars differ: (n, 8, 64) each -> (n,)."""
+    """In how many cells the hits of bars differ: (n, 8, 64) each -> (n,)."""
     return ((first > 0) != (second > 0)).sum((1, 2))
 
 
@@ -98,30 +98,21 @@ def features(bars, velocities=False):
     return np.concatenate([part.reshape(len(hits), -1) for part in (cells, *sums)], axis=1)
 
 
-# --- a model ---
-
-
-def within_one_step(hits):
-    """Is there a hit on a step or next to it? (n, 8, 64) bool -> the same."""
-    return hits[..., NEIGHBOURS].any(-1)
-
-
 def reconstruction(model, x):
-    """F1 of the bar drawn at each bar's own code: over all hits, within one step of each other, and per instrument."""
+    """F1 of the bar drawn at each bar's own code: of all hits, to the step and within one step, and per instrument."""
     with torch.no_grad():
         made = np.concatenate([draw(model, model.encode(batch)[0]) for batch in x.split(512)]) > 0
     real = x.numpy() > 0
-    both = (within_one_step(made) & real).sum() + (made & within_one_step(real)).sum()
+    both = (made[..., NEIGHBOURS].any(-1) & real).sum() + (made & real[..., NEIGHBOURS].any(-1)).sum()
     return {"all": f1(real, made), "all_within_one_step": float(both) / float(real.sum() + made.sum()),
             **{name: f1(real[:, row], made[:, row]) for row, name in enumerate(INSTRUMENTS)}}
 
 
 @torch.no_grad()
 def typical_velocities(model, bars):
-    """The likeliest velocities of bars (n, 8, 64) given their hits and code: {what else is given: (n, 8, 64)}.
+    """Typical velocities of bars (n, 8, 64) by their hits and code, and what else is given: {name of that: (n, 8, 64)}.
 
-    "velocity_latent_and_context": the bar's own velocity latent and its true velocities so far; "velocity_latent": that
-    latent alone; "hits_alone": neither.
+    Context: the true velocities before each. Velocity latent: that of the bar.
     """
     z, cells, struck = model.encode(bars)[0], model.cells(bars), bars.flatten(1).float()
     latent = model.encode_touch(bars)[0] if model.touch else z[:, :0]
@@ -132,10 +123,7 @@ def typical_velocities(model, bars):
 
 
 def velocity_errors(model, x, draws):
-    """Mean absolute error, of 127, of `typical_velocities`, and how the velocities of drawn bars diverge from real ones.
-
-    None for a model without velocities.
-    """
+    """Mean absolute error of `typical_velocities`, of 127; divergence of drawn velocities from real ones; or None."""
     if model.velocity_net is None:
         return None
     errors = {}
@@ -147,10 +135,7 @@ def velocity_errors(model, x, draws):
 
 
 def sample_codes(model, count, generator, style=None):
-    """Codes of random training bars, of one style where its number is given; of the prior without a map.
-
-    (count, latent)
-    """
+    """Codes of random training bars, of a style if its number is given; of the prior without any: (count, latent)."""
     codes = torch.empty(0) if model.map is None else model.map["codes"]
     if style is not None and model.map is not None:
         codes = codes[torch.as_tensor(model.map["labels"]) == style]
@@ -197,60 +182,45 @@ def click_milliseconds(model, z):
     return float(np.median(times))
 
 
-# --- all of them ---
-
-
-@dataclass(frozen=True)
-class RealBars:
-    """Bars of a data set, (n, 8, 64), with the file and the style of each, arrays (n,) of strings."""
-
-    bars: np.ndarray
-    names: np.ndarray
-    styles: np.ndarray
-
-    def __getitem__(self, chosen):
-        return RealBars(self.bars[chosen], self.names[chosen], self.styles[chosen])
-
-    def __len__(self):
-        return len(self.bars)
+def take(part, index):
+    """Some of (bars, names, styles), arrays of n."""
+    return tuple(column[index] for column in part)
 
 
 def load_real_bars(options, content):
-    """The bars to measure by, those of training, and what they are: (RealBars, RealBars, data). See evaluate_bars."""
+    """The bars to measure by and those of training, each (bars, names, styles), and the data's name or folder."""
     trained = content.get("arguments", {})
     data = options.data or trained.get("data")
     if data is None:
         raise ValueError(f"{options.run}: does not say what it was trained on; give --data")
     loaded = load_bars(data, trained.get("seed", 0))
-    splits = {split: RealBars(*map(np.asarray, parts)) for split, parts in loaded.items()}
+    splits = {split: tuple(map(np.asarray, part)) for split, part in loaded.items()}
     if options.split not in splits:
         raise ValueError(f"--split {options.split}: {data} has {', '.join(splits)}")
     real = splits[options.split]
     if options.limit:
-        real = real[np.random.default_rng(options.seed).permutation(len(real))[:options.limit]]
+        real = take(real, np.random.default_rng(options.seed).permutation(len(real[0]))[:options.limit])
     return real, splits["train"], data
 
 
 def compare_to_real(model, real, train, options, style=None):
     """Bars drawn at random codes, and how they compare with real ones, all of one style or of any: (draws, numbers).
 
-    AUCs: see `classifier_auc`; "real_against_real" compares with other real bars, those of the training; "one_seed":
-    of bars that share one noise seed.
+    AUCs: see `classifier_auc`; real against real: of bars of the training; one seed: of bars of one noise seed.
     """
     generator = torch.Generator().manual_seed(options.seed)
     index = None if style is None else model.styles.index(style)
     codes = sample_codes(model, options.draws, generator, index)
     draws = draw_batches(model, codes, generator, index)
-    order = np.random.default_rng(options.seed).permutation(len(train))
-    most = max(len(real), 1000)
+    order = np.random.default_rng(options.seed).permutation(len(train[0]))
+    most = max(len(real[0]), 1000)
     if style is not None:
-        real, order = real[real.styles == style], order[train.styles[order] == style]
-    other = train[order[:most]]
-    numbers = {"real_bars": len(real), **sample_statistics(draws, train.bars, real.bars)}
+        real, order = take(real, real[2] == style), order[train[2][order] == style]
+    other, other_names, _ = take(train, order[:most])
+    numbers = {"real_bars": len(real[0]), **sample_statistics(draws, train[0], real[0])}
     if not options.no_classifier:
-        def auc(bars, names=None, **choices):
-            return classifier_auc(real.bars, real.names, bars, names, seed=options.seed, **choices)
-        numbers |= {"auc": auc(draws), "auc_real_against_real": auc(other.bars, other.names)}
+        auc = functools.partial(classifier_auc, *real[:2], seed=options.seed)
+        numbers |= {"auc": auc(draws), "auc_real_against_real": auc(other, other_names)}
         if style is None:
             numbers |= {"auc_with_velocities": auc(draws, velocities=True), "auc_one_seed": auc(draw(model, codes))}
     return draws, numbers
@@ -264,15 +234,15 @@ def evaluate_bars(options, content, model, bounds):
     same everywhere. Raises ValueError or OSError where the data are not there.
     """
     real, train, data = load_real_bars(options, content)
-    x, seed = torch.as_tensor(real.bars), options.seed
+    x, seed, styles = torch.as_tensor(real[0]), options.seed, real[2]
     cpu = attach_map(build_model(content, options.run), content.get("map"), options.run)
-    labels = torch.tensor([cpu.styles.index(style) if style in cpu.styles else -1 for style in real.styles])
+    labels = torch.tensor([cpu.styles.index(style) if style in cpu.styles else -1 for style in styles])
     draws, statistics = compare_to_real(cpu, real, train, options)
-    counts = {style: int((real.styles == style).sum()) for style in cpu.styles}
-    largest = sorted((style for style in counts if counts[style]), key=lambda style: -counts[style])[:MOST_STYLES]
+    counts = {style: int((styles == style).sum()) for style in cpu.styles if style in styles}
+    largest = sorted(counts, key=lambda style: -counts[style])[:MOST_STYLES]
     codes = sample_codes(cpu, min(600, options.draws), torch.Generator().manual_seed(seed))
     return {
-        "model": str(options.run), "data": str(data), "split": options.split, "bars": len(real),
+        "model": str(options.run), "data": str(data), "split": options.split, "bars": len(x),
         "bounds": bounds(model, x, options.k, seed, labels if cpu.styles else None),
         "reconstruction_f1": reconstruction(cpu, x), "sample_statistics": statistics,
         "styles": {style: compare_to_real(cpu, real, train, options, style)[1] for style in largest},

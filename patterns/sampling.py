@@ -4,9 +4,9 @@
     bars = draw(model, codes, seed=1, constraints=Constraints(style=style_index(model, "funk"), hits=20))
 
 The decoder gives each cell a logit, given the code and the cells before it. The cell is struck where logit + noise > 0:
-with standard logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(x | z). The bar is then
-a function of code and noise, and the noise one of seed and code that changes slowly with the code (`noise_field`): near
-codes have near bars. Constraints change the noise alone: a temperature scales it, locked cells get one that decides
+with standard logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(x | z). A bar is then
+a function of code and noise, and the noise one of seed and code that changes slowly with the code (`noise_field`), so
+that near codes have near bars. Constraints act on the noise: a temperature scales it, locked cells get one that decides
 them, exact counts shift it. All runs on the CPU, whose noise is the same everywhere.
 """
 
@@ -61,11 +61,6 @@ def encode(model, bars, style=None):
         return model.encode(torch.as_tensor(np.asarray(bars)), style=style)[0].numpy()
 
 
-def as_codes(codes):
-    """Codes of any kind as a float32 tensor."""
-    return torch.as_tensor(np.asarray(codes, np.float32))
-
-
 @torch.no_grad()
 def draw(model, codes, seed=0, constraints=None):
     """The bar at each code, in velocities: (n, latent) -> uint8 (n, 8, 64).
@@ -73,7 +68,7 @@ def draw(model, codes, seed=0, constraints=None):
     The same for the same code and seed, however many are drawn. A bar that comes out empty is drawn again, unless that
     was asked for. Raises ValueError for codes that are not finite, and for constraints that no bar can meet.
     """
-    constraints, z, seed = constraints or Constraints(), as_codes(codes), seed or 0
+    constraints, z, seed = constraints or Constraints(), torch.as_tensor(np.asarray(codes, np.float32)), seed or 0
     temperature, decoder, cells = constraints.temperature, model.decoder, math.prod(model.shape)
     if z.ndim != 2 or z.shape[1] != model.latent or not torch.isfinite(z).all():
         raise ValueError(f"codes: expected finite ones of shape (n, {model.latent}), found {tuple(z.shape)}")
@@ -130,20 +125,17 @@ def humanise(model, bars, codes=None, style=None, seed=0, temperature=1.0, veloc
     x = torch.as_tensor(np.asarray(bars))
     if x.ndim != 1 + len(model.shape) or x.shape[1:] != model.shape:
         raise ValueError(f"bars: expected shape (n, {', '.join(map(str, model.shape))}), found {tuple(x.shape)}")
-    z = model.encode(x, style)[0] if codes is None else as_codes(codes)
+    z = model.encode(x, style)[0] if codes is None else torch.as_tensor(np.asarray(codes, np.float32))
     noise = temperature * noise_field(z, math.prod(model.shape), 3, seed)[:, 1:]      # (n, 2, cells)
     return model.with_velocities(model.cells(x), model.tell(z, style), noise, touch=velocity_latent).numpy()
-
-
-# --- noise ---
 
 
 def noise_field(z, cells, count, seed, reach=3.0, waves=32):
     """Logistic noise that changes slowly over the latent space: (n, latent) -> (n, count, cells).
 
-    A Gaussian process over codes with covariance exp(-distance^2 / (2 reach^2)), approximated by random Fourier features
-    (Rahimi and Recht 2007, "Random Features for Large-Scale Kernel Machines", section 3), then mapped to the logistic
-    distribution. Over the seeds, the noise at one code is independent and logistic.
+    A Gaussian process of covariance exp(-distance^2 / (2 reach^2)) by random Fourier features (Rahimi and Recht 2007,
+    "Random Features for Large-Scale Kernel Machines", section 3), mapped to the logistic distribution. Over the seeds,
+    the noise at one code is independent.
     """
     directions, weights = fourier_features(z.shape[1], count * cells, seed or 0, waves)
     phase = z.float() @ directions.T / reach                                          # (n, waves)
@@ -159,14 +151,8 @@ def fourier_features(latent, numbers, seed, waves):
             torch.randn(2 * waves, numbers, generator=generator) / math.sqrt(waves))
 
 
-# --- locked rows ---
-
-
 def locked_mask(shape, bar, rows):
-    """Which cells are locked, bool (cells,), and their velocities, float (cells,), 0 for all others.
-
-    Raises ValueError for a bar of another shape, and for rows that it has not.
-    """
+    """Which cells are locked, bool (cells,), and their velocities, float (cells,), 0 for all others."""
     locked = torch.zeros(shape, dtype=torch.bool)
     if bar is None or not len(rows):
         return locked.flatten(), torch.zeros(locked.numel())
@@ -201,9 +187,6 @@ def resample_noise(decoder, condition, noise, locked, choice):
     logits = decoder.logits(hits, condition)
     log_weights = torch.where(locked, hits * logits - F.softplus(logits), 0.0).sum(-1)
     return noise[[int((log_weights + choice).argmax()), -2, -1]]
-
-
-# --- exact numbers of hits ---
 
 
 def count_constraints(shape, constraints, locked, context):
