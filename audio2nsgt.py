@@ -1,4 +1,4 @@
-"""Turn sounds into pictures: audio files to the coefficients of a non-stationary Gabor transform, with the way back.
+"""Convert audio files to the coefficients of a non-stationary Gabor transform (NSGT), which has an exact inverse.
 
     python audio2nsgt.py -i dataset_audio/ -o results -d 1              # complex coefficients, every frame
     python audio2nsgt.py -i dataset_audio/ -o results20 --seconds 0.5   # magnitudes, 20 frames a block
@@ -6,9 +6,9 @@
     python audio2nsgt.py -i dataset_audio/ -o results -d 1 --workers 4
     python audio2nsgt.py -i /data/sounds -o /data/results --scheduler tcp://host:8786
 
-The output has the tree of the input, one .npy a sound of shape (frames, bands); nsgt.json beside them keeps every
-parameter, so that `python griffin_lim.py results/kit/Snare.npy -o snare.wav` needs no options. A second run does only
-what is missing or stale.
+The output has the tree of the input, one .npy a sound of shape (frames, bands); nsgt.json beside them keeps all
+parameters, so that `python griffin_lim.py results/kit/Snare.npy -o snare.wav` needs no options. A second run converts
+only sounds that are new or changed.
 """
 
 import contextlib
@@ -17,13 +17,15 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import time
 import warnings
+import zipfile
 from collections import Counter
 from pathlib import Path
 
-# first, since it sets variables that torch reads when it is imported
-from command_line import USER_ERRORS, Parser, number, one_line, replacing, run
+# first: it sets variables that torch reads when it is imported
+from command_line import ROOT, USER_ERRORS, Parser, number, one_line, replacing, run
 
 import numpy as np
 import torch
@@ -41,10 +43,7 @@ SCALES = {"oct": OctScale, "log": LogScale, "mel": MelScale}
 
 
 def block_rms(magnitude, downsample):
-    """The root of the mean square of blocks of `downsample` frames: (bands, frames) to (bands, blocks).
-
-    The last block may be shorter. Energy is kept, where a mean of magnitudes would lose it.
-    """
+    """The root mean squares of blocks of `downsample` frames: (bands, frames) -> (bands, blocks)."""
     starts = np.arange(0, magnitude.shape[-1], downsample)
     sums = np.add.reduceat(np.square(magnitude, dtype=np.float64), starts, axis=-1)
     return np.sqrt(sums / np.diff(starts, append=magnitude.shape[-1])).astype(np.float32)
@@ -58,7 +57,7 @@ def make_transform(settings, samples, dtype="float32", device="cpu"):
 
 @functools.lru_cache(maxsize=8)
 def _transform(settings, samples):
-    """make_transform, remembered, of the items of a dictionary; with the text of its warning or None."""
+    """(make_transform of the items of a dictionary, the text of its warning or None), cached."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         transform = make_transform(dict(settings), samples)
@@ -76,7 +75,7 @@ def load_sound(path, settings):
 
 
 def convert_file(source, target, settings):
-    """Write the coefficients of one sound as `target`; returns what nsgt.json keeps of it, and a warning or None.
+    """Write the coefficients of one sound as `target`; returns (its record in nsgt.json, a warning or None).
 
     With downsample 1 the file holds complex64 (frames, bands), else magnitudes, float32 (blocks, bands).
     """
@@ -93,16 +92,14 @@ def convert_file(source, target, settings):
 
 
 def file_stamp(path):
-    """Size in bytes and time of the last change: another stamp means that a sound has to be converted again."""
-    status = os.stat(path)
-    return [status.st_size, status.st_mtime_ns]
+    """[size in bytes, time of the last change in ns] of a file: where it differs, the sound is converted again."""
+    return [os.stat(path).st_size, os.stat(path).st_mtime_ns]
 
 
 def reconstruction_error(source, target, settings):
-    """How far the way there and back changes a sound, in dB re the sound; -inf for silence.
+    """The error of transform and inverse, in dB re the sound; -inf for silence.
 
-    The way leads through the file `target` where that holds complex coefficients, else through the transform alone, as
-    magnitudes have no way back without griffin_lim.py.
+    The inverse is that of the file `target` if it holds complex coefficients, else of the transform's own.
     """
     samples = load_sound(source, settings)
     transform, _ = _transform(tuple(settings.items()), len(samples))
@@ -113,9 +110,9 @@ def reconstruction_error(source, target, settings):
 
 
 def find_sounds(folder):
-    """The sounds of a folder and below, or the one file: a dictionary from output name (a/b.npy) to path, sorted.
+    """The sounds of a folder and below, or one file: {output name: path}, sorted.
 
-    Two sounds that differ in the suffix alone keep it: a.wav.npy, a.flac.npy.
+    a/b.wav becomes a/b.npy; of two sounds that differ in the suffix alone, a.wav.npy and a.flac.npy.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -136,36 +133,34 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
     Args:
         sounds: a folder, walked whole, or a file.
         output: the folder for the results, of the same tree.
-        settings: a dictionary of SETTINGS' names: scale, rate (Hz), downsample, min_freq, max_freq (Hz), bins, seconds.
+        settings: {name: value} of SETTINGS: scale, rate (Hz), downsample, min_freq, max_freq (Hz), bins, seconds.
         workers: processes on this machine.
-        scheduler: the address of a Dask scheduler to use in their place; its workers must see the same folders.
-        overwrite: convert again what is there already and up to date.
+        scheduler: the address of a Dask scheduler to use instead; its workers must see the same folders.
+        overwrite: convert again what is up to date.
         check: measure the reconstruction error of every sound.
 
     Returns:
-        A dictionary: converted, skipped (counts), failed ({path: reason}), errors ({path: dB}) with check, seconds of
-        audio converted, warnings ({text: count}), elapsed (seconds).
+        a dict: converted, skipped (counts), failed {path: reason}, errors {path: dB} with check, seconds of audio
+        converted, warnings Counter of texts, elapsed (seconds).
     """
-    job = importlib.import_module(Path(__file__).stem)._job  # by its name: workers cannot see what runs as __main__
+    job = importlib.import_module("audio2nsgt")._job  # by its name: workers cannot see what runs as __main__
     sounds, output = find_sounds(sounds), Path(output)
     try:
-        _transform(tuple(settings.items()), settings["rate"])  # a wrong scale is said once, before any work
+        _transform(tuple(settings.items()), settings["rate"])  # a wrong scale is an error before any work
     except ValueError as error:
         raise ValueError(f"--min_freq, --max_freq, --bins or --rate: {error}") from error
     index = output / INDEX
-    known = read_index(index)["files"] if index.exists() else {}
-    if known and read_index(index)["settings"] != settings:
-        if others := sorted(set(known) - set(sounds)):
-            raise ValueError(f"{index}: {len(others)} other sounds ({others[0]}, ...) are there with other parameters; "
-                             "choose another output folder")
-        known = {}
-    stale = [name for name, path in sounds.items() if overwrite or not _up_to_date(name, path, output, known)]
-    names = list(sounds) if check else stale
+    before = read_index(index) if index.exists() else {"settings": settings, "files": {}}
+    if (others := sorted(set(before["files"]) - set(sounds))) and before["settings"] != settings:
+        raise ValueError(f"{index}: {len(others)} other sounds ({others[0]}, ...) are there with other parameters; "
+                         "choose another output folder")
+    known = before["files"] if before["settings"] == settings else {}
+    stale = {name for name in sounds if overwrite or not _up_to_date(sounds[name], output / name, known.get(name))}
+    names = [name for name in sounds if check or name in stale]
     result = {"converted": 0, "skipped": len(sounds) - len(stale), "failed": {}, "errors": {}, "seconds": 0.0,
               "warnings": Counter()}
     began = saved = time.perf_counter()
-    todo = set(stale)
-    jobs = (delayed(job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in todo, check)
+    jobs = (delayed(job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in stale, check)
             for name in names)
     with _backend(workers, scheduler) as options:
         done = Parallel(return_as="generator_unordered", **options)(jobs) if names else ()
@@ -182,7 +177,7 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
                 result["warnings"][warning] += 1
             if check:
                 result["errors"][str(sounds[name])] = error
-            if time.perf_counter() - saved > 5:  # so that a job that is stopped keeps what it has done
+            if time.perf_counter() - saved > 5:  # so that a stopped job keeps what it has done
                 _write_index(index, settings, known)
                 saved = time.perf_counter()
     if known:
@@ -192,30 +187,24 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
 
 
 def _job(name, source, target, settings, convert, check):
-    """One sound in a worker: (name, record, warning, error in dB, reason of failure), None where there is none."""
+    """One sound in a worker: (name, its record, warning, error in dB, reason of failure), each None without."""
     torch.set_num_threads(1)  # the workers share the processor already
-    record = warning = error = None
     try:
-        if convert:
-            record, warning = convert_file(source, target, settings)
-        if check:
-            error = reconstruction_error(source, target, settings)
+        record, warning = convert_file(source, target, settings) if convert else (None, None)
+        return name, record, warning, reconstruction_error(source, target, settings) if check else None, None
     except USER_ERRORS as reason:
         return name, None, None, None, one_line(reason)
-    return name, record, warning, error, None
 
 
-def _up_to_date(name, path, output, known):
-    """Is the sound's file there, made with these settings from this very file?"""
-    record = known.get(name)
-    if record is None or not (output / name).is_file():
-        return False
-    return record["source"] == str(path.resolve()) and record["stamp"] == file_stamp(path)
+def _up_to_date(path, target, record):
+    """Whether the .npy `target` is there and, by its record in nsgt.json or None, made from this very sound."""
+    return (record is not None and target.is_file() and record["source"] == str(path.resolve())
+            and record["stamp"] == file_stamp(path))
 
 
 @contextlib.contextmanager
 def _backend(workers, scheduler):
-    """The options of joblib.Parallel: processes of this machine, or those of a Dask cluster."""
+    """The options of joblib.Parallel for processes of this machine, or of a Dask cluster."""
     if scheduler is None:
         yield {"n_jobs": workers}
         return
@@ -224,11 +213,20 @@ def _backend(workers, scheduler):
     except ImportError as error:
         raise ValueError("--scheduler: needs the package dask (pip install \"dask[distributed]\")") from error
 
-    with client_of(scheduler) as client:
-        for module in ("command_line.py", "nonstationary_gabor.py", Path(__file__).name):  # each after those it needs
-            client.upload_file(str(Path(__file__).with_name(module)))  # for workers of today and of later
+    with client_of(scheduler) as client, tempfile.TemporaryDirectory() as folder:
+        client.upload_file(_zip_of_modules(Path(folder)))  # for workers that come later, too
         with parallel_config(backend="dask", wait_for_workers_timeout=60):
             yield {"n_jobs": -1}
+
+
+def _zip_of_modules(folder):
+    """Write what a worker imports, this module and those it needs, as one zip in a folder; returns its path."""
+    path = folder / "audio2nsgt_modules.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for pattern in ("command_line.py", "audio2nsgt.py", "formats/*.py", "transforms/*.py"):
+            for module in sorted(ROOT.glob(pattern)):
+                archive.write(module, module.relative_to(ROOT))
+    return str(path)
 
 
 def read_index(path):
@@ -251,122 +249,115 @@ def _write_index(path, settings, files):
 def load_transform(path):
     """Read one .npy of this script, and what the nsgt.json beside or above it says of it.
 
-    Returns:
-        (picture, settings, samples): complex64 or float32 (frames, bands); the settings; the sound's length in samples.
-
-    Raises:
-        OSError, ValueError: naming the file, where it or its nsgt.json cannot be read or they do not fit.
+    Returns (coefficients, settings, samples): complex64 (frames, bands) or float32 (blocks, bands); the settings; the
+    sound's length in samples. OSError, ValueError, naming the file, where it or its nsgt.json cannot be used.
     """
     path = Path(path).resolve()
     index = next((folder / INDEX for folder in path.parents if (folder / INDEX).is_file()), None)
-    try:
-        picture = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: expected a .npy of audio2nsgt.py, found a file that is none ({error})") from error
     if index is None:
         raise ValueError(f"{path}: expected {INDEX} in its folder or one above, found none")
     described = read_index(index)
     record = described["files"].get(path.relative_to(index.parent).as_posix())
     if record is None:
         raise ValueError(f"{path}: expected to be described in {index}, which does not know it")
-    if picture.ndim != 2 or picture.dtype not in (np.complex64, np.float32) or not np.isfinite(picture).all():
+    return _load_coefficients(path), described["settings"], record["samples"]
+
+
+def _load_coefficients(path):
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected a .npy of audio2nsgt.py, found a file that is none ({error})") from error
+    if found.ndim != 2 or found.dtype not in (np.complex64, np.float32) or not np.isfinite(found).all():
         raise ValueError(f"{path}: expected finite complex64 or float32 of shape (frames, bands), found "
-                         f"{picture.dtype} of shape {picture.shape}, or values not finite")
-    return picture, described["settings"], record["samples"]
+                         f"{found.dtype} of shape {found.shape}, or values not finite")
+    return found
 
 
 def load_transforms(folder):
-    """Read all pictures of a folder that convert_folder wrote.
+    """Read all coefficients of a folder that convert_folder wrote; errors name the file.
 
-    Returns:
-        (pictures, names, settings): a list of (frames, bands) arrays in the order of their names; the names without
-        suffix ("Kick/one"); the settings.
-
-    Raises:
-        OSError, ValueError: naming the file.
+    Returns (coefficients, names, settings): a list of (frames, bands) arrays in the order of their names; the names
+    without suffix ("Kick/one"); the settings.
     """
     folder = Path(folder)
     index = read_index(folder / INDEX)
     names = sorted(index["files"])
     if not names:
         raise ValueError(f"{folder / INDEX}: expected sounds, found none")
-    pictures = [load_transform(folder / name)[0] for name in names]
-    return pictures, [name.removesuffix(".npy") for name in names], index["settings"]
+    coefficients = [_load_coefficients(folder / name) for name in names]
+    return coefficients, [name.removesuffix(".npy") for name in names], index["settings"]
 
 
 def plot_sound(path, settings, figure_path):
-    """Draw a sound: its waveform, its coefficients on their frequency axis in dB, and what comes back from them."""
+    """Draw a sound into a file: its waveform, and its coefficients in dB."""
     samples = load_sound(path, settings)
     transform, _ = _transform(tuple(settings.items()), len(samples))
-    coefficients = transform.forward(samples)
-    back = transform.backward(coefficients).numpy()
-    magnitude = coefficients.abs().numpy()
+    magnitude = transform.forward(samples).abs().numpy()
     level = 20 * np.log10(np.maximum(magnitude / max(magnitude.max(), 1e-30), 1e-5))
-    seconds = np.arange(len(samples)) / settings["rate"]
-    error = np.linalg.norm(back - samples) / max(np.linalg.norm(samples), 1e-30)
-
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    wave, picture, again = figure.subplots(3, 1, sharex=True, height_ratios=(1, 2.5, 1))
-    wave.plot(seconds, samples, linewidth=0.6)
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    wave, bands = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.5))
+    wave.plot(np.arange(len(samples)) / settings["rate"], samples, linewidth=0.6)
     wave.set(ylabel="amplitude", title=Path(path).name)
-    # each band is drawn from midway to the band below to midway to the band above; 0 Hz has no place on a log axis
+    # each band is drawn up to midway to its neighbours; 0 Hz has no place on a log axis
     centres = transform.frequencies
     edges = np.concatenate(([centres[1] ** 2 / centres[2]], np.sqrt(centres[1:-1] * centres[2:]), centres[-1:]))
     frames = np.linspace(0, len(samples) / settings["rate"], magnitude.shape[1] + 1)
-    image = picture.pcolormesh(frames, edges, level[1:], cmap="magma", rasterized=True)
-    picture.set(yscale="linear" if settings["scale"] == "mel" else "log", ylabel="frequency (Hz)",
-                title=f"{len(centres)} bands x {magnitude.shape[1]} frames, {settings['scale']} scale")
-    figure.colorbar(image, ax=picture, label="magnitude (dB re maximum)")
-    again.plot(seconds, back, linewidth=0.6)
-    again.set(ylabel="amplitude", xlabel="time (s)", xlim=(0, len(samples) / settings["rate"]),
-              title=f"reconstruction, error {20 * np.log10(max(error, 1e-30)):.0f} dB")
+    image = bands.pcolormesh(frames, edges, level[1:], cmap="magma", rasterized=True)
+    bands.set(yscale="linear" if settings["scale"] == "mel" else "log", ylabel="frequency (Hz)", xlabel="time (s)",
+              title=f"{len(centres)} bands x {magnitude.shape[1]} frames, {settings['scale']} scale")
+    figure.colorbar(image, ax=bands, label="magnitude (dB re maximum)")
     with replacing(figure_path) as temporary:
         figure.savefig(temporary, dpi=130)
 
 
-def main(argv=None):
-    """Convert a file or a folder as the command line says; returns the dictionary of convert_folder, or status 1."""
+def make_parser():
+    """The options of the command."""
     parser = Parser(__doc__)
-    parser.add_argument("-i", "--input", type=Path, default=Path(__file__).parent / "dataset_audio", metavar="PATH",
+    parser.add_argument("-i", "--input", type=Path, default=ROOT / "dataset_audio", metavar="PATH",
                         help="a sound, or a folder of sounds, walked whole (default: dataset_audio)")
-    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER",
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "results", metavar="FOLDER",
                         help="the folder for the coefficients (default: results)")
-    group = parser.add_argument_group("the transform")
-    group.add_argument("-s", "--scale", choices=sorted(SCALES), default="oct", help="spacing of bands (default: oct)")
-    group.add_argument("-r", "--rate", type=number(int, 1000, 384000), default=22050, metavar="HZ",
-                       help="sample rate that sounds are brought to (default: 22050)")
-    group.add_argument("-d", "--downsample", type=number(int, 1), default=20, metavar="D",
-                       help="frames per block of magnitudes (default: 20); 1: every frame, with its phase")
-    group.add_argument("--min_freq", type=number(float, 1e-3), default=30.0, metavar="HZ", help="default: 30")
-    group.add_argument("--max_freq", type=number(float, 1e-3), default=11000.0, metavar="HZ",
-                       help="default: 11000; keep it near half of --rate: a gap is a wide band of many frames")
-    group.add_argument("--bins", type=number(int, 1), default=48, metavar="N",
-                       help="bands an octave (oct) or in all (log, mel); default: 48")
-    group.add_argument("--seconds", type=number(float, 1e-3, 3600), metavar="S",
-                       help="pad or trim every sound, with a short fade (default: each its own length)")
-    group = parser.add_argument_group("the work")
-    group.add_argument("--workers", type=number(int, 1), default=1, metavar="N", help="processes (default: 1)")
-    group.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786, to work there")
-    group.add_argument("--overwrite", action="store_true", help="convert again what is up to date")
-    group.add_argument("--check", action="store_true", help="print the reconstruction error of every sound, in dB")
-    group.add_argument("--plot", type=Path, metavar="FILE", help="draw the (first) sound into a file (.png .pdf .svg)")
-    arguments = parser.parse_args(argv)
-    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    add = parser.add_argument_group("the transform").add_argument
+    add("-s", "--scale", choices=sorted(SCALES), default="oct", help="spacing of bands (default: oct)")
+    add("-r", "--rate", type=number(int, 1000, 384000), default=22050, metavar="HZ", help="sample rate (default 22050)")
+    add("-d", "--downsample", type=number(int, 1), default=20, metavar="D",
+        help="frames per block of magnitudes (default: 20); 1: every frame, with its phase")
+    add("--min_freq", type=number(float, 1e-3), default=30.0, metavar="HZ", help="default: 30")
+    add("--max_freq", type=number(float, 1e-3), default=11000.0, metavar="HZ",
+        help="default: 11000; keep it near half of --rate: a gap is a wide band of many frames")
+    add("--bins", type=number(int, 1), default=48, metavar="N", help="bands an octave (oct) or in all; default: 48")
+    add("--seconds", type=number(float, 1e-3, 3600), metavar="S",
+        help="pad or cut every sound, with a fade (default: each its own length)")
+    add = parser.add_argument_group("the work").add_argument
+    add("--workers", type=number(int, 1), default=1, metavar="N", help="processes (default: 1)")
+    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786, to work there")
+    add("--overwrite", action="store_true", help="convert again what is up to date")
+    add("--check", action="store_true", help="print the reconstruction error of every sound, in dB")
+    add("--plot", type=Path, metavar="FILE", help="draw the (first) sound into a file (.png .pdf .svg)")
+    return parser
 
-    result = convert_folder(arguments.input, arguments.output, settings, arguments.workers, arguments.scheduler,
-                            arguments.overwrite, arguments.check)
+
+def print_report(result, output):
+    """Print what convert_folder returned."""
     for path, error in sorted(result["errors"].items()):
         print(f"{error:8.1f} dB  {path}")
-    for text, count in list(result["warnings"].items())[:1]:
-        more = sum(result["warnings"].values()) - count
-        text += f"; and {more} sounds of other lengths alike" if more else ""
-        print(f"{count} sound{'s' * (count > 1)}: {text}", file=sys.stderr)
+    for text, count in result["warnings"].most_common(1):
+        print(f"{count} of {result['warnings'].total()} sounds with a warning: {text}", file=sys.stderr)
     for path, reason in sorted(result["failed"].items()):
         print(f"left out: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
-    speed = f" in {result['elapsed']:.1f} s: {result['converted'] / result['elapsed']:.1f} files/s, " \
-            f"{result['seconds'] / result['elapsed']:.1f} s of audio a second" if result["converted"] else ""
-    print(f"{arguments.output}: {result['converted']} converted{speed}; {result['skipped']} up to date, "
-          f"{len(result['failed'])} left out")
+    speed = [result[name] / result["elapsed"] if result["converted"] else 0 for name in ("converted", "seconds")]
+    print(f"{output}: {result['converted']} converted in {result['elapsed']:.1f} s ({speed[0]:.1f} files/s, "
+          f"{speed[1]:.1f} s of audio a second); {result['skipped']} up to date, {len(result['failed'])} left out")
+
+
+def main(argv=None):
+    """Convert a file or a folder as the command line says; returns the dictionary of convert_folder, or status 1."""
+    arguments = make_parser().parse_args(argv)
+    settings = {name: getattr(arguments, name) for name in SETTINGS}
+    result = convert_folder(arguments.input, arguments.output, settings, arguments.workers, arguments.scheduler,
+                            arguments.overwrite, arguments.check)
+    print_report(result, arguments.output)
     if result["converted"] + result["skipped"] == 0:
         return 1
     if arguments.plot:

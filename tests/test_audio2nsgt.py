@@ -84,10 +84,11 @@ def test_a_folder_becomes_its_mirror_and_inverts(sounds, tmp_path, capsys):
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")) == [
         "Kick/four.npy", "Kick/three.npy", "Kick/two.npy", "nsgt.json", "one.npy"]
     assert len(result["errors"]) == 4 and max(result["errors"].values()) < -110
-    picture, settings, samples = load_transform(tmp_path / "out" / "one.npy")
+    coefficients, settings, samples = load_transform(tmp_path / "out" / "one.npy")
     transform = make_transform(settings, samples)
-    assert picture.dtype == np.complex64 and picture.shape == (transform.frames[0], len(transform.frequencies))
-    back = transform.backward(picture.T).numpy()
+    assert coefficients.dtype == np.complex64
+    assert coefficients.shape == (transform.frames[0], len(transform.frequencies))
+    back = transform.backward(coefficients.T).numpy()
     np.testing.assert_allclose(back, load_audio(sounds / "one.wav")[0], atol=1e-5)
     assert "4 converted" in capsys.readouterr().out
 
@@ -144,12 +145,30 @@ def test_workers_write_the_same(sounds, tmp_path):
 
 def test_seconds_pads_with_silence_and_cuts_with_a_fade(sounds, tmp_path):
     main(["-i", str(sounds), "-o", str(tmp_path / "out"), "--seconds", "0.25", *FAST])
-    pictures, names, settings = load_transforms(tmp_path / "out")
+    coefficients, names, settings = load_transforms(tmp_path / "out")
     assert names == ["Kick/four", "Kick/three", "Kick/two", "one"] and settings["seconds"] == 0.25
-    assert len({picture.shape for picture in pictures}) == 1
+    assert len({one.shape for one in coefficients}) == 1
     np.testing.assert_array_equal(fit_length(np.ones(3), 5), [1, 1, 1, 0, 0])
     cut = fit_length(np.ones(100), 50)
     assert (cut[:46] == 1).all() and (np.diff(cut[45:]) < 0).all() and abs(cut[-1]) < 1e-12
+
+
+def test_a_folder_is_read_with_its_record_parsed_once(sounds, tmp_path, monkeypatch):
+    main(["-i", str(sounds), "-o", str(tmp_path / "out"), *FAST])
+    reads, real = [], audio2nsgt.read_index
+    monkeypatch.setattr(audio2nsgt, "read_index", lambda path: reads.append(path) or real(path))
+    coefficients, names, _ = load_transforms(tmp_path / "out")
+    assert len(coefficients) == len(names) == 4 and reads == [tmp_path / "out" / "nsgt.json"]
+    np.testing.assert_array_equal(coefficients[0], load_transform(tmp_path / "out" / "Kick" / "four.npy")[0])
+
+
+def test_what_dask_workers_are_sent_is_all_that_they_need(tmp_path):
+    """The job is imported from the zip alone, in a folder where the project is not."""
+    code = f"import sys; sys.path.insert(0, {audio2nsgt._zip_of_modules(tmp_path)!r}); import audio2nsgt; " \
+           "print(audio2nsgt._job.__module__, audio2nsgt.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("audio2nsgt ") and ".zip" in done.stdout
 
 
 def test_sounds_that_differ_in_suffix_alone_keep_it(tmp_path):
@@ -176,7 +195,7 @@ def test_a_plot_is_drawn(sounds, tmp_path):
     (lambda folder: (folder / "one.npy").write_bytes(b"junk"), "one.npy"),
     (lambda folder: np.save(folder / "one.npy", np.zeros((3, 4), np.int16)), "int16"),
 ])
-def test_a_damaged_picture_is_named(sounds, tmp_path, damage, words):
+def test_damaged_coefficients_are_named(sounds, tmp_path, damage, words):
     main(["-i", str(sounds / "one.wav"), "-o", str(tmp_path / "out"), *FAST])
     damage(tmp_path / "out")
     with pytest.raises(ValueError, match=words):

@@ -252,14 +252,14 @@ def test_the_command_rebuilds_a_sound(tmp_path, capsys, options, monkeypatch):
 
 
 @pytest.mark.parametrize("d, target", [("1", -18), ("4", -10)])
-def test_the_command_rebuilds_a_picture_of_either_kind(tmp_path, d, target, monkeypatch):
+def test_the_command_rebuilds_files_of_either_kind(tmp_path, d, target, monkeypatch):
     monkeypatch.setattr("transforms.phase_retrieval.LOW_PARTS", ((8, 10), (4, 10)))
     monkeypatch.setattr("transforms.phase_retrieval.DOUGLAS_RACHFORD_STEPS", 10)
     (tmp_path / "sounds").mkdir()
     soundfile.write(tmp_path / "sounds" / "in.wav", drum(), RATE)
-    audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "pictures"), "-r", str(RATE), "-d", d,
+    audio2nsgt.main(["-i", str(tmp_path / "sounds"), "-o", str(tmp_path / "coefficients"), "-r", str(RATE), "-d", d,
                      "--bins", "12", "--min_freq", "60", "--max_freq", "3900"])
-    result = main([str(tmp_path / "pictures" / "in.npy"), "-o", str(tmp_path / "out.wav"), "--iterations", "40"])
+    result = main([str(tmp_path / "coefficients" / "in.npy"), "-o", str(tmp_path / "out.wav"), "--iterations", "40"])
     assert load_audio(tmp_path / "out.wav")[1] == RATE and len(result["samples"]) == LENGTH
     transform = pair("nsgt")
     assert convergence(torch.tensor(result["samples"]), transform.forward(drum()).abs(), transform) < target
