@@ -1,4 +1,4 @@
-"""Train a convolutional VAE on pictures of drum sounds: a latent space of one-shots, by class.
+"""Train a convolutional VAE on spectrograms of drum sounds: a latent space of one-shots, by class.
 
     python dataset_audio/make_sounds.py                   # 2,000 sounds of our own to train on
     python train_audio.py                                 # dataset_audio
@@ -7,8 +7,9 @@
     python train_audio.py --data results                  # the .npy that audio2nsgt.py wrote
     python train_audio.py --run-folder runs/audio --resume
 
-The run folder it names holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png, samples.png
-and WAV files; python evaluate.py RUN prints its numbers, python generate_sounds.py OUT --model RUN makes sounds.
+The run folder that it names holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png,
+samples.png and WAV files. python evaluate.py RUN prints its numbers, python generate_sounds.py OUT --model RUN makes
+sounds.
 """
 
 import shlex
@@ -16,9 +17,8 @@ import sys
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
-from command_line import Parser, number, run
+from command_line import ROOT, Parser, number, run
 
-import numpy as np
 import torch
 
 import models
@@ -26,26 +26,26 @@ from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
 from learning import run_folder, training
+from learning.bounds import encode_all
 from learning.figures import draw_curves, draw_latent, draw_spectrograms
 from learning.training import add_arguments, fit_options
 from models import ConvVAE
-from sounds.calibration import calibrate_durations, codes_by_side, fit_prior, measure_class_levels
-from sounds.codes import attach_transform, encode, random_codes
-from sounds.dataset import split_by_machine
-from sounds.spectrograms import FLOOR_DB, load_spectrograms, make_augmentation
+from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
+from sounds.codes import attach_transform, encode, load_sound_model, random_codes
+from sounds.dataset import read_one_shots, split_by_machine
+from sounds.spectrograms import (FLOOR_DB, denormalise, load_spectrograms, make_augmentation, mean_and_deviation,
+                                 to_tensors)
 from sounds.synthesis import synthesise
-
-HERE = Path(__file__).resolve().parent
 
 
 def make_parser():
     """The options of this script."""
     parser = Parser(__doc__)
-    parser.add_argument("--data", default=str(HERE / "dataset_audio"),
+    parser.add_argument("--data", default=str(ROOT / "dataset_audio"),
                         help="a folder of sounds by class, or of .npy of audio2nsgt.py (default: dataset_audio)")
     parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER",
-                        help="more sounds to learn pictures from; codes are drawn as those of --data lie")
-    group = parser.add_argument_group("pictures")
+                        help="more sounds to learn from; random codes are drawn as those of --data lie")
+    group = parser.add_argument_group("spectrograms")
     group.add_argument("--rate", type=number(int, 1000, 384000), default=22050, metavar="HZ", help="default 22050")
     group.add_argument("--seconds", type=number(float, 0.05, 60), default=0.5, metavar="S",
                        help="length of all sounds, padded or cut with a fade (default 0.5)")
@@ -66,80 +66,73 @@ def make_parser():
     return parser
 
 
-def load_data(arguments, settings):
-    """The pictures of --data, split by machine, and those of --also to train with.
-
-    Returns (data, sides, extra): load_spectrograms' dictionary, indices by side, (pictures, labels) of --also.
-    """
+def load_data(arguments):
+    """The spectrograms of --data, indices of them by side, and the spectrograms of each folder of --also."""
+    settings = dict(scale="oct", rate=arguments.rate, downsample=1, min_freq=arguments.min_freq, bins=arguments.bins,
+                    max_freq=arguments.max_freq or arguments.rate / 2 - 25, seconds=arguments.seconds)
     data = load_spectrograms(arguments.data, settings)
     try:
         sides = split_by_machine(data["names"], arguments.seed)
     except ValueError as error:
         raise ValueError(f"--data {arguments.data}: {error}") from None
     others = [load_spectrograms(folder, data["settings"]) for folder in arguments.also]
+    shape = data["spectrograms"].shape[1:]
     for folder, other in zip(arguments.also, others):
-        if other["pictures"].shape[1:] != data["pictures"].shape[1:]:
-            raise ValueError(f"--also {folder}: expected pictures of {data['pictures'].shape[1:]}, as --data has, "
-                             f"found {other['pictures'].shape[1:]}")
+        if other["spectrograms"].shape[1:] != shape:
+            raise ValueError(f"--also {folder}: expected spectrograms of {shape}, as --data has, found "
+                             f"{other['spectrograms'].shape[1:]}")
     for line in [line for part in (data, *others) for line in part["left_out"]]:
         print(f"left out: {line}", file=sys.stderr)
-    extra = tuple(np.concatenate([other[key] for other in others]) if others else data[key][:0]
-                  for key in ("pictures", "labels"))
-    return data, sides, extra
+    return data, sides, others
+
+
+def make_model(arguments, x, start=None):
+    """The model to train on x (n, bands, frames): with the weights of `start`, or from the data's own components."""
+    torch.manual_seed(arguments.seed)
+    model = ConvVAE(latent=arguments.latent, shape=tuple(x.shape[1:]), widths=arguments.widths)
+    if start:
+        if start.config != model.config:
+            raise ValueError(f"--start-from {arguments.start_from}: its model is {start.config}, not the "
+                             f"{model.config} asked for")
+        model.load_state_dict(start.state_dict())
+    elif not arguments.resume:
+        model.start_at(x)
+    model.low_precision = training.low_precision(arguments.precision)
+    return model
 
 
 def main(argv=None):
-    """Train, draw, and return {"run": folder, "history": one record an epoch}."""
+    """Train, calibrate, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
-    for name in ("data", "also"):  # kept in the run, for evaluate.py from any folder
-        value = getattr(arguments, name)
-        setattr(arguments, name, [str(Path(path).resolve()) for path in value] if name == "also"
-                else str(Path(value).resolve()))
-    settings = dict(scale="oct", rate=arguments.rate, downsample=1, min_freq=arguments.min_freq,
-                    max_freq=arguments.max_freq or arguments.rate / 2 - 25, bins=arguments.bins,
-                    seconds=arguments.seconds)
-    data, sides, extra = load_data(arguments, settings)
-    start = checkpoint.load_checkpoint(arguments.start_from) if arguments.start_from else None
-    levels = torch.tensor(data["pictures"][sides["train"]], dtype=torch.float32)
-    if start:
-        mean, deviation = start["sound"]["mean"], start["sound"]["deviation"]
-    else:
-        mean, deviation = round(float(levels.mean()), 3), round(float(levels.std()), 3)
+    arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
+    arguments.also = [str(Path(path).resolve()) for path in arguments.also]
+    start = load_sound_model(arguments.start_from) if arguments.start_from else None
+    data, sides, others = load_data(arguments)
+    mean, deviation = (start.sound["mean"], start.sound["deviation"]) if start else \
+        mean_and_deviation(data["spectrograms"], sides["train"])
     sound = dict(settings=data["settings"], samples=data["samples"], floor_db=FLOOR_DB, relative=True, mean=mean,
                  deviation=deviation, classes=list(INSTRUMENTS), **measure_class_levels(data, sides["train"]))
+    x, labels = to_tensors(sound, (data, sides["train"]), *((other, range(len(other["labels"]))) for other in others))
+    validation, validation_labels = to_tensors(sound, (data, sides["validation"]))
+    del others, data["spectrograms"]
 
-    def normalised(pictures):
-        return ((torch.as_tensor(pictures).float() - mean) / deviation).half()
-
-    x = {side: normalised(data["pictures"][index]) for side, index in sides.items()}
-    labels = {side: torch.as_tensor(data["labels"][index]).long() for side, index in sides.items()}
-    train = torch.cat([x["train"], normalised(extra[0])])
-    train_labels = torch.cat([labels["train"], torch.as_tensor(extra[1]).long()])
-    torch.manual_seed(arguments.seed)
-    model = ConvVAE(latent=arguments.latent, shape=tuple(train.shape[1:]), widths=arguments.widths)
-    if start:
-        if start["class"] != "ConvVAE" or start["config"] != model.config:
-            raise ValueError(f"--start-from {arguments.start_from}: its model is {start['class']} {start['config']}, "
-                             f"not the {model.config} asked for")
-        model.load_state_dict({name: value.float() if value.is_floating_point() else value
-                               for name, value in start["weights"].items()})
-    elif not arguments.resume:
-        model.start_at(train)
-    model.low_precision = training.low_precision(arguments.precision)
-    folder = arguments.run or (HERE / "runs" / "audio" if arguments.resume else run_folder.new_run_folder("audio"))
-    device = training.choose_device(arguments.device)
-    first = training.start_processes(device)[0] == 0
+    model = make_model(arguments, x, start)
+    folder = arguments.run or (ROOT / "runs" / "audio" if arguments.resume else run_folder.new_run_folder("audio"))
+    first = training.start_processes(training.choose_device(arguments.device))[0] == 0
     if first:
-        print(f"{len(train)} sounds to train, {len(x['validation'])} to validate, {len(x['test'])} kept for the test; "
-              f"pictures of {train.shape[1]} x {train.shape[2]}; "
+        print(f"{len(x)} sounds to train, {len(validation)} to validate, {len(sides['test'])} kept for the test; "
+              f"spectrograms of {x.shape[1]} x {x.shape[2]}; "
               f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
     history = training.fit(
-        model, train, x["validation"], folder, train_condition={"label": train_labels},
-        validation_condition={"label": labels["validation"]},
+        model, x, validation, folder, train_condition={"label": labels},
+        validation_condition={"label": validation_labels},
         prepare=make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds",
         keep={"sound": sound}, **fit_options(arguments))
     if first:
-        finish(folder, x, labels, data, sides, history)
+        own = len(sides["train"])  # not those of --also
+        finish(folder, {"train": x[:own], "validation": validation},
+               {"train": labels[:own], "validation": validation_labels}, data, sides)
+        draw_curves(history, folder / "curves.png", unit="sound")
         best = max(history, key=lambda record: record["validation_elbo"])
         print(f"best validation bound {best['validation_elbo']:.0f} nats a sound (KL {best['validation_kl']:.1f}) in "
               f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
@@ -148,30 +141,32 @@ def main(argv=None):
     return {"run": folder, "history": history}
 
 
-def finish(folder, x, labels, data, sides, history):
-    """Fit the place of each class among the codes, keep it in best.pt, and draw the run's pictures."""
+def finish(folder, x, labels, data, sides):
+    """Calibrate best.pt, unless that was done when a run that is resumed ended before; draw and write examples.
+
+    x, labels: by side. data, sides: of load_data.
+    """
     content = checkpoint.load_checkpoint(folder)
     model = models.build_model(content, folder)
-    codes = codes_by_side(model, x, labels)
-    fit_prior(model, codes)
-    content["sound"].update(calibrate_durations(model, content["sound"], x["train"], labels["train"], data,
-                                                sides["train"]))
-    content = {name: value for name, value in content.items() if name not in ("class", "config", "weights", "map")}
-    checkpoint.save_checkpoint(folder / "best.pt", model, half=True, **content)
-    draw_curves(history, folder / "curves.png", unit="sound")
+    codes = {side: (*encode_all(model, x[side], 64, label=labels[side]), labels[side]) for side in x}
+    if not content.get("calibrated"):
+        durations = None if data["durations"] is None else data["durations"][sides["train"]]
+        fit_prior(model, codes)
+        content["sound"] |= calibrate_durations(model, content["sound"], x["train"], labels["train"], durations)
+        state = {name: value for name, value in content.items() if name not in ("class", "config", "weights", "map")}
+        checkpoint.save_checkpoint(folder / "best.pt", model, half=True, **state | {"calibrated": True})
     draw_latent({side: (mean, label) for side, (mean, _, label) in codes.items()}, INSTRUMENTS, folder / "latent.png")
     draw_examples(model, content["sound"], x["validation"], labels["validation"],
-                      [data["names"][i] for i in sides["validation"]], folder)
-    if data["sounds"] is not None:
-        write_examples(attach_transform(model, content["sound"]),
-                                   data["sounds"][sides["validation"]], data["labels"][sides["validation"]],
-                                   folder / "sounds")
+                  [data["names"][i] for i in sides["validation"]], folder)
+    if data["paths"]:
+        write_examples(attach_transform(model, content["sound"]), [data["paths"][i] for i in sides["validation"]],
+                       labels["validation"].tolist(), folder / "sounds")
 
 
 def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
     """spectrograms.png, unseen sounds over what the model makes of their codes; samples.png, sounds of its own."""
-    def in_decibels(pictures):
-        return (pictures.float() * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0).numpy()
+    def in_decibels(x):
+        return denormalise(x, sound).numpy()
 
     generator = torch.Generator().manual_seed(0)
     shown = torch.randperm(len(x), generator=generator)[:2 * columns]
@@ -190,23 +185,25 @@ def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
                       folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
 
 
-def write_examples(model, originals, labels, folder, each=4, seed=0):
+def write_examples(model, paths, labels, folder, each=4, seed=0):
     """Write what a trained model sounds like: eight originals with what comes back from their codes, new ones a class.
 
-    originals: float32 (B, samples) that training has not seen, labels (B,); up to eight are taken, of as many classes.
+    paths, labels: of sounds that training has not seen; up to eight are taken, of as many classes.
     """
-    labels = np.asarray(labels)
-    order = sorted(range(len(labels)), key=lambda i: ((labels[:i] == labels[i]).sum(), labels[i]))[:8]
-    for place, i in enumerate(order):
-        name = f"{place + 1}_{INSTRUMENTS[labels[i]]}"
-        code, _ = encode(model, originals[i], int(labels[i]))
-        save_audio(Path(folder) / f"{name}_original.wav", originals[i], model.sound["rate"], subtype="FLOAT")
-        save_audio(Path(folder) / f"{name}_reconstruction.wav",
-                   synthesise(model, code[None], int(labels[i]), seed, [place], "fine")[0], model.sound["rate"])
+    order = sorted(range(len(labels)), key=lambda i: (labels[:i].count(labels[i]), labels[i]))[:8]
+    rate = model.sound["rate"]
+    originals, kept, _ = read_one_shots([paths[i] for i in order], rate, model.sound["settings"]["seconds"])
+    for original, place in zip(originals, kept):
+        row = labels[order[place]]
+        name = f"{place + 1}_{INSTRUMENTS[row]}"
+        code, _ = encode(model, original, row)
+        save_audio(folder / f"{name}_original.wav", original, rate, subtype="FLOAT")
+        save_audio(folder / f"{name}_reconstruction.wav",
+                   synthesise(model, code[None], row, seed, [place], "fine")[0], rate)
     rows = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
     made = synthesise(model, random_codes(model, len(rows), seed), rows, seed, quality="fine")
     for i, sound in enumerate(made):
-        save_audio(Path(folder) / f"sample_{INSTRUMENTS[rows[i]]}_{i % each + 1}.wav", sound, model.sound["rate"])
+        save_audio(folder / f"sample_{INSTRUMENTS[rows[i]]}_{i % each + 1}.wav", sound, rate)
 
 
 if __name__ == "__main__":

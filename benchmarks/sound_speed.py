@@ -25,15 +25,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np
-
 from command_line import Parser, number, run
+
+import numpy as np
+import torch
+
 from audio2nsgt import make_transform
 from formats.activation_matrix import INSTRUMENTS
 from griffin_lim import convergence, griffin_lim
-from sounds import calibration, kits, synthesis
+from sounds import kits, synthesis
 from sounds.codes import encode, load_sound_model, random_codes
-from sounds.dataset import load_one_shots
+from sounds.dataset import duration_of, level_db, load_one_shots
 from sounds.spectrograms import DEFAULTS, to_decibels
 from transforms import phase_retrieval
 
@@ -51,8 +53,6 @@ def draw(folder, count, seed, rate, seconds):
 
 def levels_db(signals, transform, floor_db=-60.0):
     """Magnitudes of signals in dB re each one's peak, from floor_db to 0: (B, bands, frames)."""
-    import torch
-
     return to_decibels(transform.forward(torch.as_tensor(signals, dtype=torch.float32)).abs(), floor_db)[0]
 
 
@@ -63,9 +63,7 @@ def decay_curves(signals, rate):
 
 
 def flicker(levels, transform):
-    """How far magnitudes lie from decays, by second differences over each band's own grain: dB, (B, bands)."""
-    import torch
-
+    """How far magnitudes lie from decays, by second differences over the time a band resolves: dB, (B, bands)."""
     frames = levels.shape[-1]
     centres = np.asarray(transform.frequencies) * transform.Ls / transform.fs
     widths = np.maximum(np.gradient(centres) * 2, 4)
@@ -80,18 +78,19 @@ def flicker(levels, transform):
 
 def phase_table(sounds, transform):
     """Print table 1 and return its rows."""
-    import torch
-
     magnitude = transform.forward(torch.as_tensor(sounds)).abs()
     truth, curves = levels_db(sounds, transform), decay_curves(sounds, transform.fs)
     last = round(0.005 * transform.fs)
     peaks = np.abs(sounds).max(1)
     silent = np.abs(sounds[:, -4 * last:]).max(1) < 1e-4 * peaks
-    ends = torch.tensor([float(calibration.duration_of(sound, transform.fs)) for sound in sounds])
+    durations = torch.tensor([float(duration_of(sound, transform.fs)) for sound in sounds])
     onsets = [synthesis.onset_of(sound, transform.fs) for sound in sounds]
 
     def ours(iterations, known=True, phase=1 + 0j):
-        return lambda: synthesis.search_phase(magnitude * phase, transform, iterations, ends if known else None)
+        silence = synthesis.support(transform, durations if known else None, len(sounds))
+        return lambda: synthesis.in_groups(
+            lambda c, silence: synthesis.search(c, transform, iterations, silence), transform, magnitude * phase,
+            silence)
 
     def tones(iterations):
         return lambda: ours(iterations, phase=phase_retrieval.tonal_phase(magnitude, transform, 1000.0))()
@@ -123,19 +122,18 @@ def phase_table(sounds, transform):
 
 def sound_table(model, sounds, labels):
     """Print table 2 and return its rows."""
-    import torch
-
     transform, rate = model.transform, model.sound["rate"]
     codes = torch.stack([encode(model, sound, label)[0] for sound, label in zip(sounds, labels.tolist())])
     truth, curves, high = levels_db(sounds, transform), decay_curves(sounds, rate), transform.frequencies > 1000
     drawn = synthesis.magnitudes(model, codes, labels).clamp_min(1e-6).log10().mul(20).clamp(-60, 0)
     distance = (drawn - truth).square().mean((1, 2)).sqrt().mean()
-    print(f"\n{len(sounds)} sounds from their codes: the picture drawn is {distance:.1f} dB from the original's, "
+    print(f"\n{len(sounds)} sounds from their codes: the spectrogram decoded is {distance:.1f} dB from the original's, "
           f"flicker {flicker(drawn, transform)[:, high].mean():.1f} for "
           f"{flicker(truth, transform)[:, high].mean():.1f} dB\n\n"
           "| way | distance dB | decay dB | flicker dB | onset ms | DC dB | last sample | level dB | peak |\n"
           + "|---" * 9 + "|")
-    ways = {"fast": {}, "fine": {"quality": "fine"}, "fast, no grain": {"grain": False}, "fast, end unknown": {}}
+    ways = {"fast": {}, "fine": {"quality": "fine"}, "fast, no residual noise": {"residual_noise": False},
+            "fast, end unknown": {}}
     rows, sound = [], model.sound
     for name, options in ways.items():
         if "unknown" in name:
@@ -149,7 +147,7 @@ def sound_table(model, sounds, labels):
                      float(flicker(levels, transform)[:, high].mean()),
                      max(synthesis.onset_of(one, rate) for one in found) / rate * 1000,
                      20 * np.log10(max(np.abs(found.mean(1)).max(), 1e-15)), np.abs(found[:, -1]).max(),
-                     np.abs([synthesis.level_db(one, rate) - level for one, level in zip(found, wanted)]).max(),
+                     np.abs([level_db(one, rate) - level for one, level in zip(found, wanted)]).max(),
                      np.abs(found).max()))
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in rows[-1][1:]) + " |", flush=True)
     return rows
@@ -157,8 +155,6 @@ def sound_table(model, sounds, labels):
 
 def speed_table(model, count):
     """Print table 3 and return its rows."""
-    import torch
-
     def timed(act, times=3):
         """Median wall and processor seconds."""
         act()

@@ -1,4 +1,11 @@
-"""sounds/calibration: to be written."""
+"""What is fitted to a trained sound model: where its codes lie, how long its sounds last, how loud classes are.
+
+    fit_prior(model, codes)                             # sets the weights of model.prior, a flow
+    sound |= calibrate_durations(model, sound, x["train"], labels["train"], durations)
+    sound |= measure_class_levels(data, sides["train"])
+
+train_audio.py calls this when the VAE is trained, and keeps what it gives in best.pt.
+"""
 
 import copy
 
@@ -7,30 +14,18 @@ import torch
 
 from formats.activation_matrix import INSTRUMENTS
 from sounds import codes, synthesis
-from sounds.synthesis import END_DB, level_db
 
 
-# --- where a sound ends ---
+def fit_duration_regression(features, durations, length, seed=0, steps=400):
+    """Fit the regression: duration_features (n, features) of sounds that last `durations` samples (n,) of `length`.
 
-
-def duration_of(samples, rate):
-    """The sample where the last 5 ms that reach END_DB re the loudest 5 ms are over: (n,) -> number."""
-    size = round(0.005 * rate)
-    power = np.square(np.pad(np.asarray(samples, float), (0, -len(samples) % size))).reshape(-1, size).sum(1)
-    loud = np.flatnonzero(power >= 10 ** (END_DB / 10) * power.max())
-    return min(size * (int(loud[-1]) + 1), len(samples))
-
-
-def fit_duration_regression(features, ends, length, seed=0, steps=400):
-    """Fit the regression: duration_features (n, features) of sounds that end at samples (n,) of `length`.
-
-    Returns plain tensors for a checkpoint, that `regress_durations` takes: a net with one hidden layer, on
-    the log of the end.
+    Returns plain tensors for a checkpoint, that `regress_durations` takes: a net with one hidden layer, on the log
+    of the duration.
     """
-    ends = torch.as_tensor(ends, dtype=torch.float32)
-    fitted = {"centre": features.mean(0), "scale": features.std(0, correction=0) + 1.0, "middle": ends.log2().mean(),
-              "length": torch.tensor(float(length))}
-    x, y = (features - fitted["centre"]) / fitted["scale"], ends.log2() - fitted["middle"]
+    durations = torch.as_tensor(durations, dtype=torch.float32)
+    fitted = {"centre": features.mean(0), "scale": features.std(0, correction=0) + 1.0,
+              "middle": durations.log2().mean(), "length": torch.tensor(float(length))}
+    x, y = (features - fitted["centre"]) / fitted["scale"], durations.log2() - fitted["middle"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = torch.nn.Sequential(torch.nn.Linear(x.shape[1], 48), torch.nn.SiLU(), torch.nn.Linear(48, 1))
@@ -46,28 +41,23 @@ def fit_duration_regression(features, ends, length, seed=0, steps=400):
 
 
 def measure_class_levels(data, index):
-    """The level of each class's sounds, {"levels": [dB] * 8}, where there are sounds to measure."""
-    if data["sounds"] is None:
+    """The level of each class's sounds, {"levels": [dB] * 8}, where there are sounds to measure.
+
+    data: of load_spectrograms; index: of the training sounds.
+    """
+    if data["levels"] is None:
         return {}
-    levels = np.array([level_db(data["sounds"][i], data["settings"]["rate"]) for i in index])
-    of_all = float(np.median(levels))
-    return {"levels": [round(float(np.median(levels[data["labels"][index] == row])), 2)
-                       if (data["labels"][index] == row).any() else of_all for row in range(len(INSTRUMENTS))]}
-
-
-def codes_by_side(model, x, labels):
-    """What fit_prior is given: {side: (mean, log_variance, label)} of q(z | x) for dictionaries of pictures, labels."""
-    with torch.no_grad():
-        return {side: (*map(torch.cat, zip(*(model.encode(part, label=label) for part, label in
-                                             zip(x[side].split(64), labels[side].split(64))))), labels[side])
-                for side in ("train", "validation")}
+    levels, labels = data["levels"][index], data["labels"][index]
+    return {"levels": [round(float(np.median(levels[labels == row])), 2) if (labels == row).any() else
+                       float(np.median(levels)) for row in range(len(INSTRUMENTS))]}
 
 
 def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
     """Fit model.prior to where the training codes of each class lie; gives the mean log density of validation codes.
 
-    codes: of codes_by_side. Codes of rare classes are drawn as often as those of frequent ones, from their q(z | x) and
-    `jitter` of the codes' deviation around; the weights kept are those under which validation codes are likeliest.
+    codes: {"train": (mean, log_variance, label), "validation": ...}, of q(z | x). Codes of rare classes are drawn as
+    often as those of frequent ones, from their q(z | x) and `jitter` of the codes' deviation around; the weights kept
+    are those under which validation codes are likeliest.
     """
     generator = torch.Generator().manual_seed(seed)
     mean, log_variance, label = codes["train"]
@@ -97,20 +87,21 @@ def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
     return best[0]
 
 
-def calibrate_durations(model, sound, x, labels, data, index, most=2000):
-    """What reads the end of a sound from its picture, {"end": weights}: see resynthesis.py; {} without the sounds.
+def calibrate_durations(model, sound, x, labels, durations, most=2000):
+    """What predicts a sound's duration from its spectrogram, {"end": tensors}, see regress_durations.
 
-    It learns from pictures as they are and as the model makes them, of training sounds alone.
+    x (n, bands, frames), labels (n,): training sounds in the model's units; durations: in samples (n,), or None where
+    they are not known, which gives {}. It learns from spectrograms as they are and as the model decodes them.
     """
-    if data["sounds"] is None:
+    if durations is None:
         return {}
     codes.attach_transform(model, sound)
-    chosen = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))[:most]
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:most]
     features = []
     with torch.no_grad():
         for part in chosen.split(32):
-            pictures = x[part].float(), model.picture(model.encode(x[part], label=labels[part])[0], label=labels[part])
-            features.append(torch.stack([synthesis.duration_features(synthesis.to_magnitude(model, picture),
-                                                                  model.transform) for picture in pictures]))
-    ends = [duration_of(data["sounds"][index[i]], sound["settings"]["rate"]) for i in chosen.tolist()]
-    return {"end": fit_duration_regression(torch.cat(features, 1).flatten(0, 1), ends + ends, sound["samples"])}
+            both = x[part].float(), model.picture(model.encode(x[part], label=labels[part])[0], label=labels[part])
+            features.append(torch.stack([synthesis.duration_features(synthesis.to_magnitude(model, one),
+                                                                     model.transform) for one in both]))
+    lasting = durations[chosen.numpy()].tolist()
+    return {"end": fit_duration_regression(torch.cat(features, 1).flatten(0, 1), lasting + lasting, sound["samples"])}

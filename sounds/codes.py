@@ -1,4 +1,12 @@
-"""sounds/codes: to be written."""
+"""A trained sound model and its codes: drawn at random, of a sound, between two.
+
+    model = load_sound_model("pretrained/sound_vae.pt")
+    codes = random_codes(model, 8, seed=3)              # (8, latent): standard normal, whatever the class
+    code, label = encode_file(model, "my_snare.wav")
+    path = slerp(codes[0], code, 8)                     # (8, latent)
+
+sounds/synthesis.py makes sounds of codes.
+"""
 
 import warnings
 
@@ -10,14 +18,15 @@ from audio2nsgt import make_transform
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import fit_length, load_audio
-from sounds.spectrograms import to_decibels
+from sounds.spectrograms import normalise, to_decibels
 
 
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    `model.sound` is what the checkpoint says of its sounds, `model.transform` the transform. Raises OSError or
-    ValueError, naming the file, where it is no such model.
+    It gains `sound`, what the checkpoint says of its sounds (settings and samples of the transform, mean, deviation
+    and floor of the spectrograms in dB, levels by class, the regression of durations; rate in Hz), and `transform`.
+    Raises OSError or ValueError, naming the file, where it is no such model.
     """
     content = checkpoint.load_checkpoint(path)
     if not isinstance(content.get("sound"), dict):
@@ -26,24 +35,21 @@ def load_sound_model(path):
 
 
 def attach_transform(model, sound, path="checkpoint"):
-    """The model with what its pictures mean: see load_sound_model."""
+    """The model with `sound` and `transform`, as load_sound_model gives it. Raises ValueError, naming `path`."""
     try:
         with warnings.catch_warnings(action="ignore"):  # of wide windows at low frequencies, harmless on the way back
             model.transform = make_transform(sound["settings"], sound["samples"])
         model.sound = {**sound, "rate": sound["settings"]["rate"]}
         bands, frames = len(model.transform.frequencies), int(model.transform.frames[0])
         if tuple(model.shape) != (bands, frames):
-            raise ValueError(f"{path}: expected pictures of {bands} x {frames}, as its transform gives, found a model "
-                             f"of {tuple(model.shape)}")
+            raise ValueError(f"{path}: expected spectrograms of {bands} x {frames}, as its transform gives, found a "
+                             f"model of {tuple(model.shape)}")
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
     except KeyError as error:
         raise ValueError(f"{path}: expected what its sounds were made with, found no {error}") from error
     except TypeError as error:
         raise ValueError(f"{path}: what its sounds were made with cannot be used: {error}") from error
     return model
-
-
-# --- codes ---
 
 
 def seeded_generator(seed, number, purpose):
@@ -82,14 +88,14 @@ def encode_file(model, path, label=None):
 
 @torch.no_grad()
 def encode(model, samples, label=None):
-    """The same for a sound (samples,) at the model's rate and of its length."""
+    """The same of a sound (samples,) at the model's rate and of its length."""
     level, _ = to_decibels(model.transform.forward(samples[None]).abs(), model.sound["floor_db"])
-    picture = (level - model.sound["mean"]) / model.sound["deviation"]
+    x = normalise(level, model.sound)                                                 # (1, bands, frames)
     if label is None:
         rows = torch.arange(len(INSTRUMENTS))
-        log_px, kl = model.elbo(picture.expand(len(rows), -1, -1), torch.zeros(len(rows), model.latent), label=rows)
+        log_px, kl = model.elbo(x.expand(len(rows), -1, -1), x.new_zeros(len(rows), model.latent), label=rows)
         label = int((log_px - kl).argmax())
-    return model.code(picture, label=torch.tensor([label]))[0], label
+    return model.code(x, label=torch.tensor([label]))[0], label
 
 
 def slerp(start, end, steps):

@@ -1,10 +1,12 @@
-"""A folder of drum sounds as a data set: which files there are, of which class, and their samples at one length.
+"""A folder of drum sounds as a data set: which files there are, of which class and machine, and their samples.
 
     sounds, labels, names, left_out = load_one_shots("dataset_audio", sample_rate=22050, seconds=0.5)
+    sides = split_by_machine(names)       # indices: {"train": ..., "validation": ..., "test": ...}
 
 A class is a subfolder named after a row of the activation matrix, or by one of the usual names in CLASS_NAMES ("BD",
 "Snare Drums", "closed hats", "01 kicks"); folders within it belong to it. What is not understood or cannot be read is
 listed with its reason, never dropped in silence. Short sounds are padded with silence, long ones faded out.
+`level_db` and `duration_of` measure a sound as samplers do.
 """
 
 import re
@@ -30,6 +32,7 @@ CLASS_NAMES = {
               "sh", "tambourine", "tambo", "tb", "conga", "bongo", "agogo", "triangle", "wood block", "woodblock",
               "maraca", "cabasa", "guiro", "timbale", "snap", "block"),
 }
+END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
 ROW_OF_NAME = {tuple(name.split()): INSTRUMENTS.index(row) for row, names in CLASS_NAMES.items() for name in names}
 
 
@@ -82,23 +85,34 @@ def load_one_shots(folder, sample_rate, seconds):
     below the folder, without suffix; and one line for each file that is not in it. Raises what `find_one_shots` does,
     and ValueError where no file can be read.
     """
+    folder = Path(folder)
     paths, rows, left_out = find_one_shots(folder)
+    sounds, kept, failed = read_one_shots(paths, sample_rate, seconds)
+    left_out += failed
+    if not kept:
+        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
+    return sounds, np.array(rows, np.uint8)[kept], [name_below(folder, paths[i]) for i in kept], left_out
+
+
+def read_one_shots(paths, sample_rate, seconds):
+    """Sound files, mono at `sample_rate`, all `seconds` long: (float32 (n, samples), indices of those that could be
+    read, a line with the reason for each other one)."""
     length = round(sample_rate * seconds)
     if not length >= 1:
         raise ValueError(f"seconds: expected at least one sample at {sample_rate} Hz, found {seconds}")
-    sounds, labels, names = [], [], []
-    for path, row in zip(paths, rows):
+    sounds, kept, failed = np.empty((len(paths), length), np.float32), [], []
+    for i, path in enumerate(paths):
         try:
-            samples, _ = load_audio(path, sample_rate)
+            sounds[len(kept)] = fit_length(load_audio(path, sample_rate)[0], length)
+            kept.append(i)
         except (ValueError, OSError) as error:
-            left_out.append(str(error))
-            continue
-        sounds.append(fit_length(samples, length))
-        labels.append(row)
-        names.append(path.relative_to(folder).with_suffix("").as_posix())
-    if not sounds:
-        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
-    return np.stack(sounds), np.array(labels, np.uint8), names, left_out
+            failed.append(str(error))
+    return sounds[:len(kept)], kept, failed
+
+
+def name_below(folder, path):
+    """A file's path below a folder, without suffix: "Kick/RolandTR808_bd_00"."""
+    return path.relative_to(folder).with_suffix("").as_posix()
 
 
 def machine_of(name):
@@ -122,3 +136,18 @@ def split_by_machine(names, seed=0):
     sides = np.split(order, [tests, tests + validations])
     return {side: np.flatnonzero(np.isin(machines, part))
             for side, part in zip(("test", "validation", "train"), sides)}
+
+
+def level_db(samples, rate):
+    """The rms of a sound's loudest 20 ms in dB re full scale: (n,) -> number; -200 for silence."""
+    power = np.cumsum(np.pad(np.asarray(samples, float) ** 2, (1, 0)))
+    width = min(round(0.02 * rate), len(samples))
+    return float(10 * np.log10(max((power[width:] - power[:-width]).max() / width, 1e-20)))
+
+
+def duration_of(samples, rate):
+    """The sample where the last 5 ms that reach END_DB re the loudest 5 ms are over: (n,) -> number."""
+    size = round(0.005 * rate)
+    power = np.square(np.pad(np.asarray(samples, float), (0, -len(samples) % size))).reshape(-1, size).sum(1)
+    loud = np.flatnonzero(power >= 10 ** (END_DB / 10) * power.max())
+    return min(size * (int(loud[-1]) + 1), len(samples))

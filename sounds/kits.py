@@ -1,4 +1,8 @@
-"""sounds/kits: to be written."""
+"""Eight sounds that a sequencer plays, one a row: of a folder, or made by a sound model.
+
+    kit = load_kit("dataset_audio/kit")                 # eight float32 arrays, mono at 44,100 Hz
+    kit = open_kit(Path("pretrained/sound_vae.pt"), seed=3)
+"""
 
 from pathlib import Path
 
@@ -8,8 +12,7 @@ import torch
 from command_line import ROOT
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import SUFFIXES, load_audio, resample
-from sounds import codes
-from sounds.codes import random_codes
+from sounds.codes import load_sound_model, random_codes
 from sounds.synthesis import synthesise
 
 SAMPLE_RATE = 44100
@@ -65,7 +68,7 @@ def check_rate(sample_rate):
 
 
 def generate_kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
-    """Eight sounds by seed, one a row, as sequencer.load_kit gives them: float32 arrays at `sample_rate`.
+    """Eight sounds by seed, one a row, as load_kit gives them: float32 arrays at `sample_rate`.
 
     What lies above half of the model's own rate stays silent.
     """
@@ -78,5 +81,4 @@ def open_kit(path, seed):
     """The eight sounds of a folder; or, by seed, eight of a sound model (a run folder or .pt of train_audio.py)."""
     if path.suffix != ".pt" and not (path / "best.pt").is_file():
         return load_kit(path)
-
-    return generate_kit(codes.load_sound_model(path), seed)
+    return generate_kit(load_sound_model(path), seed)

@@ -1,7 +1,10 @@
-"""How good a model of sound pictures is: numbers and pictures in, measures out; evaluate.py prints them.
+"""How good a sound model is: reconstruction, class purity, variety, copies; a dictionary, and lines that say it.
 
-Pictures are in dB re the loudest point of each sound, from the floor (-60) to 0: (n, bands, frames). What the grain of
-noise would blur (distances between sounds, the classifier) is measured on pictures seen coarsely, see `downsample`.
+    result = evaluate_sounds(options, load_checkpoint("pretrained/sound_vae.pt"), model, codes_report)
+    print("\\n".join(report(result)))
+
+Spectrograms are in dB re the loudest point of each sound, from the floor (-60) to 0: (n, bands, frames). What noise
+would blur (distances between sounds, the classifier) is measured on small ones, see `downsample`.
 """
 
 import math
@@ -15,11 +18,13 @@ from formats.activation_matrix import INSTRUMENTS
 from models import build_model
 from sounds.codes import attach_transform, random_codes
 from sounds.dataset import split_by_machine
-from sounds.spectrograms import load_spectrograms, spectrograms_of
+from sounds.spectrograms import denormalise, load_spectrograms, normalise, spectrograms_of
 from sounds.synthesis import synthesise
 
-PIXELS = (52, 20)  # of a coarse picture
+PIXELS = (52, 20)  # of a small spectrogram
 COSINES = ((64, 16), (128, 40))  # how smooth sounds are: the distance that so many cosines of their own leave
+COMPONENTS = (32, 128)  # principal components to compare with
+MOST = 800  # training sounds that stand in for all, and sounds made beside them, as many of each class
 
 
 def log_spectral_distance(one, other):
@@ -28,9 +33,9 @@ def log_spectral_distance(one, other):
 
 
 def principal_components(train, test, counts, linear=False):
-    """Distances of test pictures from their projections on the components of training ones: {count: (n,)}, and at 0
-    from the mean of all. The projections are held to the pictures' range, as a model's are. linear: components of the
-    magnitudes themselves, not of their decibels."""
+    """Distances of test spectrograms from their projections on the components of training ones: {count: (n,)}, and at
+    0 from the mean of all. The projections are held to the spectrograms' range, as a model's are. linear: components of
+    the magnitudes themselves, not of their decibels."""
     flat, size = train.float().flatten(1), test.shape
     low, high = test.min().float(), test.max().float()
     if linear:
@@ -49,10 +54,10 @@ def principal_components(train, test, counts, linear=False):
     return {count: log_spectral_distance(test, projected(count)) for count in (0, *counts)}
 
 
-def dct_distance(pictures, counts):
-    """Distances of pictures from what their own lowest cosines keep, counts = (over bands, over frames): (n,).
+def dct_distance(spectrograms, counts):
+    """Distances of spectrograms from what their own lowest DCT coefficients keep: (n, bands, frames) -> (n,).
 
-    No code learned here, but a measure of how much of a picture is smooth: (64, 16) is 1,024 numbers a sound.
+    counts: of cosines over bands and over frames. It measures how smooth sounds are; nothing is learned here.
     """
     def smoother(size, count):
         place = torch.arange(size) + 0.5
@@ -60,13 +65,14 @@ def dct_distance(pictures, counts):
         basis = basis / basis.norm(dim=1, keepdim=True)
         return basis.T @ basis
 
-    over_bands, over_frames = (smoother(*pair) for pair in zip(pictures.shape[1:], counts))
-    smooth = over_bands @ pictures.float() @ over_frames
-    return log_spectral_distance(pictures, smooth.clamp(pictures.min().float(), pictures.max().float()))
+    over_bands, over_frames = (smoother(*pair) for pair in zip(spectrograms.shape[1:], counts))
+    smooth = over_bands @ spectrograms.float() @ over_frames
+    low, high = spectrograms.min().float(), spectrograms.max().float()
+    return log_spectral_distance(spectrograms, smooth.clamp(low, high))
 
 
 def nearest_distance(from_these, to_these):
-    """The distance of each coarse picture to the nearest of others, in dB RMS: (n, ...), (m, ...) -> (n,)."""
+    """The distance of each small spectrogram to the nearest of others, in dB RMS: (n, ...), (m, ...) -> (n,)."""
     return distances(from_these, to_these).amin(1)
 
 
@@ -76,13 +82,13 @@ def distances(one, other):
     return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist") / one.shape[1] ** 0.5
 
 
-def downsample(pictures):
-    """Pictures (n, bands, frames) in dB, seen coarsely: (n, *PIXELS)."""
-    return torch.cat([F.adaptive_avg_pool2d(part.float()[:, None], PIXELS)[:, 0] for part in pictures.split(256)])
+def downsample(spectrograms):
+    """Spectrograms (n, bands, frames) in dB as means over areas: (n, *PIXELS)."""
+    return torch.cat([F.adaptive_avg_pool2d(part.float()[:, None], PIXELS)[:, 0] for part in spectrograms.split(256)])
 
 
 class Classifier(nn.Module):
-    """A small convolutional net that names the class of coarse pictures: (n, *PIXELS) -> logits (n, classes)."""
+    """A small convolutional net that names the class of small spectrograms: (n, *PIXELS) -> logits (n, classes)."""
 
     def __init__(self, classes=8):
         super().__init__()
@@ -93,16 +99,16 @@ class Classifier(nn.Module):
             nn.Flatten(), nn.Dropout(0.3), nn.Linear(48 * (PIXELS[0] // 4) * (PIXELS[1] // 4), 64), nn.SiLU())
         self.last = nn.Linear(64, classes)
 
-    def features(self, pictures):
+    def features(self, x):
         """The last layer before the classes: (n, 64)."""
-        return self.layers(pictures[:, None] / 30 + 1)
+        return self.layers(x[:, None] / 30 + 1)
 
-    def forward(self, pictures):
-        return self.last(self.features(pictures))
+    def forward(self, x):
+        return self.last(self.features(x))
 
 
-def train_classifier(pictures, labels, seed=0, steps=1500, batch_size=48, classes=8):
-    """A Classifier of coarse pictures (n, *PIXELS), each class drawn as often; shifted by up to half an octave."""
+def train_classifier(spectrograms, labels, seed=0, steps=1500, batch_size=48, classes=8):
+    """A Classifier of small spectrograms (n, *PIXELS), each class drawn as often; shifted by up to half an octave."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Classifier(classes).train()
@@ -111,7 +117,7 @@ def train_classifier(pictures, labels, seed=0, steps=1500, batch_size=48, classe
         chances = (1 / torch.bincount(labels, minlength=classes).clamp_min(1).float())[labels]
         for _ in range(steps):
             chosen = torch.multinomial(chances, batch_size, replacement=True)
-            batch = pictures[chosen]
+            batch = spectrograms[chosen]
             shift = int(torch.randint(-3, 4, ()))
             batch = F.pad(batch[:, None], (0, 0, 3, 3), mode="replicate")[:, 0, 3 + shift:3 + shift + PIXELS[0]]
             batch = batch + 2 * torch.randn(len(batch), 1, 1) + torch.randn_like(batch)
@@ -124,9 +130,9 @@ def train_classifier(pictures, labels, seed=0, steps=1500, batch_size=48, classe
 
 
 @torch.no_grad()
-def accuracy(classifier, pictures, labels, classes=8):
+def accuracy(classifier, spectrograms, labels, classes=8):
     """The share named right: {"all": of the sounds, "mean": over classes, "by_class": [share or None] * classes}."""
-    right = (classifier(pictures).argmax(1) == labels).float()
+    right = (classifier(spectrograms).argmax(1) == labels).float()
     by_class = [right[labels == row].mean().item() if (labels == row).any() else None for row in range(classes)]
     there = [share for share in by_class if share is not None]
     return {"all": right.mean().item(), "mean": sum(there) / len(there), "by_class": by_class}
@@ -142,11 +148,10 @@ def frechet_distance(one, other):
     return ((one.mean(0) - other.mean(0)).square().sum() + sum(c.trace() for c in covariances) - 2 * cross).item()
 
 
-def mean_pairwise(pictures):
-    """The mean distance between two of these coarse pictures, dB RMS; None for fewer than two."""
-    if len(pictures) < 2:
-        return None
-    return (distances(pictures, pictures).sum() / (len(pictures) * (len(pictures) - 1))).item()
+def mean_pairwise(spectrograms):
+    """The mean distance between two of these small spectrograms, dB RMS; None for fewer than two."""
+    count = len(spectrograms)
+    return (distances(spectrograms, spectrograms).sum() / (count * (count - 1))).item() if count > 1 else None
 
 
 def share_nearer(made, real, train):
@@ -156,76 +161,73 @@ def share_nearer(made, real, train):
 
 
 @torch.no_grad()
-def reconstructed(model, x, labels, to_decibels):
-    """What the model makes of the codes of normalised pictures, in dB: (n, bands, frames) -> the same."""
-    device, pictures = next(model.parameters(), x).device, []
-    for part, label in zip(x.split(64), labels.split(64)):
-        label = label.to(device)
-        pictures.append(to_decibels(model.decode(model.code(part.to(device), label=label), label=label)).cpu())
-    return torch.cat(pictures)
+def reconstructed(model, x, labels):
+    """What the model makes of the codes of spectrograms in its units, in dB: (n, bands, frames) -> the same."""
+    device = next(model.parameters()).device
+    made = [model.decode(model.code(part.to(device), label=label), label=label).cpu()
+            for part, label in zip(x.split(64), labels.to(device).split(64))]
+    return denormalise(torch.cat(made), model.sound)
 
 
 @torch.no_grad()
 def not_finite(model, count, scale, seed=0, classes=8):
-    """How many of `count` pictures, at codes `scale` times as far out as the prior's, hold a value that is not finite;
-    the classes take turns."""
+    """How many of `count` spectrograms hold a value that is not finite, at codes `scale` times as far out as the
+    prior's; the classes take turns."""
     generator = torch.Generator().manual_seed(seed)
     bad, device = 0, next(model.parameters(), torch.empty(0)).device
     for start in range(0, count, 64):
         label = torch.arange(start, min(start + 64, count)) % classes
-        noise = scale * torch.randn(len(label), model.latent, generator=generator)
-        decoded = model.decode(noise.to(device), label=label.to(device)).cpu()
+        codes = scale * torch.randn(len(label), model.latent, generator=generator)
+        decoded = model.decode(codes.to(device), label=label.to(device)).cpu()
         bad += int((~torch.isfinite(decoded)).flatten(1).any(1).sum())
     return bad
 
 
-def measure(model, train, test, to_decibels, normalised, make, codes_report, seed=0, draws=10_000, components=(),
-            each=100, most=800):
-    """All measures of a model, on (pictures in dB, labels) of training and of unseen machines: a dictionary.
+def measure(model, train, test, make, codes_report, seed=0, draws=10_000, each=100):
+    """All measures of a model with `sound` (see load_sound_model), on any device: a dictionary.
 
-    to_decibels: a model's pictures to dB, within the floor; normalised: the way back. make(labels, seed): a generated
-    sound of each label, as its coarse picture. codes_report(model, x, label=labels): what the codes carry.
-    components: further numbers of principal components to compare with.
-    each: sounds of a class that are generated; most: of the training sounds that stand in for all, and of those made
-    beside them, as many of each class.
+    train, test: (spectrograms in dB, labels) of training and of unseen machines. make(labels, seed): a generated sound
+    of each label, as its small spectrogram. codes_report(model, x, label=labels): what the codes carry. each: sounds
+    of a class that are generated.
     """
-    classes = model.classes
-    (train_pictures, train_labels), (test_pictures, test_labels) = train, test
-    x = normalised(test_pictures)
-    distance = log_spectral_distance(test_pictures, reconstructed(model, x, test_labels, to_decibels))
-    baselines = principal_components(train_pictures, test_pictures, sorted({model.latent, *components}))
-    seen, unseen = downsample(train_pictures), downsample(test_pictures)
+    (train_decibels, train_labels), (test_decibels, test_labels) = train, test
+    seen, unseen = downsample(train_decibels), downsample(test_decibels)
     nearest = distances(unseen, seen).argmin(1)
     result = {
-        "sounds": {"train": len(train_pictures), "unseen": len(test_pictures)},
-        "distance_db": distance.mean().item(),
-        "distance_db_by_class": [distance[test_labels == row].mean().item() if (test_labels == row).any() else None
-                                 for row in range(classes)],
-        "components_db": {count: values.mean().item() for count, values in baselines.items()},
-        "linear_components_db": {count: values.mean().item() for count, values in principal_components(
-            train_pictures, test_pictures, sorted({model.latent, *components}), linear=True).items()},
-        "cosines_db": {f"{bands} x {frames}": dct_distance(test_pictures, (bands, frames)).mean().item()
-                       for bands, frames in COSINES},
-        "nearest_db": log_spectral_distance(test_pictures, train_pictures[nearest]).mean().item(),
-        "codes": codes_report(model, x, label=test_labels)}
-    classifier = train_classifier(seen, train_labels, seed, classes=classes)
-    asked = torch.arange(classes).repeat_interleave(each)
+        "sounds": {"train": len(seen), "unseen": len(unseen)}, **distances_db(model, train_decibels, *test),
+        "nearest_db": log_spectral_distance(test_decibels, train_decibels[nearest]).mean().item(),
+        "codes": codes_report(model, normalise(test_decibels, model.sound), label=test_labels),
+        "nearest_accuracy_real": (train_labels[nearest] == test_labels).float().mean().item()}
+    classifier = train_classifier(seen, train_labels, seed, classes=model.classes)
+    asked = torch.arange(model.classes).repeat_interleave(each)
     made = make(asked, seed)
-    result["accuracy_real"] = accuracy(classifier, unseen, test_labels, classes)
-    result["nearest_accuracy_real"] = (train_labels[nearest] == test_labels).float().mean().item()
-    result["purity"] = accuracy(classifier, made, asked, classes)
-    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:most]
+    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:MOST]
     alike = make(train_labels[some], seed + 1)
     with torch.no_grad():
         features = [classifier.features(part) for part in (alike, seen[some], unseen)]
-    result["frechet"] = {"generated": frechet_distance(features[0], features[2]),
-                         "real": frechet_distance(features[1], features[2])}
-    result["pairwise_db"] = {"generated": [mean_pairwise(made[asked == row]) for row in range(classes)],
-                             "real": [mean_pairwise(unseen[test_labels == row]) for row in range(classes)]}
-    result["nearer_than_real"] = share_nearer(alike, unseen, seen)
-    result["draws"] = draws
-    result["not_finite"] = {str(scale): not_finite(model, draws, scale, seed, classes) for scale in (1, 3)}
-    return result
+    return {**result, "accuracy_real": accuracy(classifier, unseen, test_labels, model.classes),
+            "purity": accuracy(classifier, made, asked, model.classes),
+            "frechet": {"generated": frechet_distance(features[0], features[2]),
+                        "real": frechet_distance(features[1], features[2])},
+            "pairwise_db": {"generated": [mean_pairwise(made[asked == row]) for row in range(model.classes)],
+                            "real": [mean_pairwise(unseen[test_labels == row]) for row in range(model.classes)]},
+            "nearer_than_real": share_nearer(alike, unseen, seen), "draws": draws,
+            "not_finite": {str(scale): not_finite(model, draws, scale, seed, model.classes) for scale in (1, 3)}}
+
+
+def distances_db(model, train, test, labels):
+    """Mean distances of unseen spectrograms in dB from the model's reconstructions and from what stands beside them:
+    principal components of training ones, of decibels and of magnitudes, and their own lowest cosines."""
+    distance = log_spectral_distance(test, reconstructed(model, normalise(test, model.sound), labels))
+    counts = sorted({model.latent, *COMPONENTS})
+    components, linear = ({count: values.mean().item() for count, values in
+                           principal_components(train, test, counts, linear).items()} for linear in (False, True))
+    return {"distance_db": distance.mean().item(),
+            "distance_db_by_class": [distance[labels == row].mean().item() if (labels == row).any() else None
+                                     for row in range(model.classes)],
+            "components_db": components, "linear_components_db": linear,
+            "cosines_db": {f"{bands} x {frames}": dct_distance(test, (bands, frames)).mean().item()
+                           for bands, frames in COSINES}}
 
 
 def report(result):
@@ -280,25 +282,22 @@ def evaluate_sounds(arguments, content, model, codes_report):
     if sound is None or path is None:
         raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
     data = load_spectrograms(path, sound["settings"], sound["floor_db"])
-    if data["pictures"].shape[1:] != model.shape:
-        raise ValueError(f"--data {path}: expected pictures of {model.shape}, found {data['pictures'].shape[1:]}")
+    if data["spectrograms"].shape[1:] != model.shape:
+        raise ValueError(f"--data {path}: expected spectrograms of {model.shape}, found "
+                         f"{data['spectrograms'].shape[1:]}")
     sides = split_by_machine(data["names"], trained.get("seed", 0))
     if arguments.limit:
         source = np.random.default_rng(arguments.seed)
         sides = {side: source.permutation(index)[:arguments.limit] for side, index in sides.items()}
 
     def make(labels, seed):
-        """Finished sounds of the model, seen as the real ones are: their own pictures, coarsely."""
-        codes = random_codes(cpu, len(labels), seed)
-        samples = synthesise(cpu, codes, labels, seed)
+        """Finished sounds of the model as the real ones are seen: their own small spectrograms."""
+        samples = synthesise(cpu, random_codes(cpu, len(labels), seed), labels, seed)
         return downsample(torch.as_tensor(spectrograms_of(samples, sound["settings"], sound["floor_db"])))
 
-    cpu = attach_transform(build_model(content, arguments.run), sound, arguments.run)
-    pictures, labels = torch.as_tensor(data["pictures"]), torch.as_tensor(data["labels"]).long()
-    result = measure(
-        model, *((pictures[sides[side]], labels[sides[side]]) for side in ("train", "test")),
-        lambda x: (x * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0),
-        lambda decibels: (decibels.float() - sound["mean"]) / sound["deviation"], make, codes_report, arguments.seed,
-        draws=arguments.draws, components=(32, 128))
+    model, cpu = (attach_transform(one, sound, arguments.run) for one in (model, build_model(content, arguments.run)))
+    train, test = ((torch.as_tensor(data["spectrograms"][sides[side]]),
+                    torch.as_tensor(data["labels"][sides[side]]).long()) for side in ("train", "test"))
+    result = measure(model, train, test, make, codes_report, arguments.seed, arguments.draws)
     return {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
             "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}

@@ -1,12 +1,13 @@
 """Sounds as a model sees them: a folder of one-shots becomes log magnitudes of one size, with their classes.
 
-    data = load_spectrograms("dataset_audio", settings)
-    data["pictures"]    # float16 (n, bands, frames), in dB re the loudest point of each, from floor_db to 0
+    data = load_spectrograms("dataset_audio", dict(rate=22050, seconds=0.5))
+    data["spectrograms"]    # float16 (n, bands, frames), in dB re the loudest point of each, from floor_db to 0
 
-`settings` are those of nsgt.json. The transforms of a folder of audio are kept in data/sound_pictures, and made again
-when a file or a setting changes.
+The settings are those of nsgt.json. What was computed of a folder of audio is kept in data/spectrograms, one entry a
+folder, and read from there, without decoding a sound, until a file or a setting changes.
 """
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -17,11 +18,11 @@ import torch
 import torch.nn.functional as F
 
 from audio2nsgt import INDEX, SETTINGS, load_transforms, make_transform
-from command_line import ROOT, replacing
+from command_line import ROOT, replacing, write_json
 from formats.activation_matrix import INSTRUMENTS
-from sounds.dataset import class_from_name, find_one_shots, load_one_shots
+from sounds.dataset import class_from_name, duration_of, find_one_shots, level_db, name_below, read_one_shots
 
-CACHE = ROOT / "data" / "sound_pictures"
+CACHE = ROOT / "data" / "spectrograms"
 FLOOR_DB = -60.0
 DEFAULTS = dict(scale="oct", rate=22050, downsample=1, min_freq=30.0, max_freq=11000.0, bins=48, seconds=0.5)
 
@@ -37,48 +38,84 @@ def to_decibels(magnitude, floor_db=FLOOR_DB):
     return 20 * torch.log10(relative.clamp_min(10 ** (floor_db / 20))), peak
 
 
+def normalise(decibels, sound):
+    """Spectrograms in dB to the model's units; sound: what its checkpoint says of its sounds.  (...) -> (...)"""
+    return (decibels.float() - sound["mean"]) / sound["deviation"]
+
+
+def denormalise(x, sound):
+    """Spectrograms in the model's units to dB, from the floor to 0.  (...) -> (...)"""
+    return (x.float() * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0)
+
+
 def spectrograms_of(sounds, settings, floor_db=FLOOR_DB):
-    """Sounds (n, samples) as dB pictures, float16 (n, bands, frames)."""
-    with warnings.catch_warnings(action="ignore"):  # of wide windows at low frequencies: harmless in a picture
+    """Sounds (n, samples) as spectrograms in dB: float16 (n, bands, frames)."""
+    with warnings.catch_warnings(action="ignore"):  # of wide windows at low frequencies: harmless here
         transform = make_transform(settings, sounds.shape[1])
+    found = np.empty((len(sounds), len(transform.frequencies), int(transform.frames[0])), np.float16)
     with torch.inference_mode():
-        return torch.cat([to_decibels(transform.forward(part).abs(), floor_db)[0].half()
-                          for part in torch.as_tensor(sounds).split(64)]).numpy()
+        for start in range(0, len(sounds), 64):
+            part = transform.forward(torch.as_tensor(sounds[start:start + 64])).abs()
+            found[start:start + 64] = to_decibels(part, floor_db)[0].half().numpy()
+    return found
 
 
 def load_spectrograms(folder, settings=None, floor_db=FLOOR_DB, cache=CACHE):
     """A folder of audio by class, or what audio2nsgt.py wrote of one: a dictionary.
 
-    pictures: float16 (n, bands, frames), see above. labels: uint8 (n,), rows. names: below the folder, without suffix.
-    sounds: float32 (n, samples), or None where the folder holds transforms. settings, samples: of the transform.
+    spectrograms: float16 (n, bands, frames), see above, mapped from the cache where it is a folder of audio. labels:
+    uint8 (n,), rows. names: below the folder, without suffix. paths, levels, durations: each sound's file, its level_db
+    and its duration_of in samples; None where the folder holds transforms. settings, samples: of the transform.
     left_out: a line for each file that is not in it, with the reason. Raises OSError or ValueError, naming the folder.
     """
     folder = Path(folder)
     if (folder / INDEX).is_file():
         return load_npy_spectrograms(folder, floor_db)
     settings = {**DEFAULTS, **(settings or {})}
-    sounds, labels, names, left_out = load_one_shots(folder, settings["rate"], settings["seconds"])
+    paths, rows, strangers = find_one_shots(folder)
+    path = cache_path(folder, paths, {**{name: settings[name] for name in SETTINGS}, "floor_db": floor_db}, cache)
+    if not (path.is_file() and path.with_suffix(".json").is_file()):
+        fill_cache(path, folder, paths, settings, floor_db)
+    found = json.loads(path.with_suffix(".json").read_text())
+    paths = [paths[i] for i in found["kept"]]
+    return {"spectrograms": np.load(path, mmap_mode="r"), "labels": np.array(rows, np.uint8)[found["kept"]],
+            "names": [name_below(folder, path) for path in paths], "paths": paths, "levels": np.array(found["levels"]),
+            "durations": np.array(found["durations"]), "settings": settings, "samples": found["samples"],
+            "left_out": strangers + found["left_out"]}
+
+
+def cache_path(folder, paths, settings, cache):
+    """Where the spectrograms of a folder's sound files are kept: its name changes with the files and the settings."""
+    stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    names = [hashlib.sha256(json.dumps(part).encode()).hexdigest()[:16]
+             for part in (str(folder.resolve()), [stamps, settings])]
+    return Path(cache) / f"{'_'.join(names)}.npy"
+
+
+def fill_cache(path, folder, paths, settings, floor_db):
+    """Compute the spectrograms of sound files into `path` (.npy), and what else load_spectrograms gives into a .json
+    beside it; remove what was kept of the folder before. Raises ValueError where no file holds a sound."""
+    sounds, kept, left_out = read_one_shots(paths, settings["rate"], settings["seconds"])
     silent = ~(np.abs(sounds).max(1) > 0)
-    left_out += [f"{folder / names[i]}: expected a sound, found silence" for i in np.flatnonzero(silent)]
-    if silent.all():
-        raise ValueError(f"{folder}: expected sounds, found silence")
-    sounds, labels = sounds[~silent], labels[~silent]
-    names = [name for name, quiet in zip(names, silent) if not quiet]
-    stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in
-              find_one_shots(folder)[0]]
-    key = hashlib.sha256(json.dumps([stamps, {name: settings[name] for name in SETTINGS}, floor_db]).encode())
-    path = Path(cache) / f"{key.hexdigest()[:24]}.npy"
-    pictures = np.load(path) if path.is_file() else None
-    if pictures is None or len(pictures) != len(sounds):
-        pictures = spectrograms_of(sounds, settings, floor_db)
-        with replacing(path) as temporary:
-            np.save(temporary, pictures)
-    return {"pictures": pictures, "labels": labels, "names": names, "sounds": sounds, "settings": settings,
-            "samples": sounds.shape[1], "left_out": left_out}
+    left_out += [f"{paths[i]}: expected a sound, found silence" for i, quiet in zip(kept, silent) if quiet]
+    sounds, kept = sounds[~silent], [i for i, quiet in zip(kept, silent) if not quiet]
+    if not kept:
+        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
+    with replacing(path) as temporary:
+        np.save(temporary, spectrograms_of(sounds, settings, floor_db))
+    rate = settings["rate"]
+    write_json(path.with_suffix(".json"), {
+        "kept": kept, "left_out": left_out, "samples": sounds.shape[1],
+        "levels": [level_db(sound, rate) for sound in sounds],
+        "durations": [duration_of(sound, rate) for sound in sounds]})
+    for old in path.parent.glob(path.stem.split("_")[0] + "_*"):
+        if old.stem != path.stem:
+            with contextlib.suppress(OSError):  # another process may use it
+                old.unlink()
 
 
 def load_npy_spectrograms(folder, floor_db=FLOOR_DB):
-    """The same of a folder of .npy that audio2nsgt.py wrote; only pictures of the most frequent size are taken."""
+    """The same of a folder of .npy that audio2nsgt.py wrote; only those of the most frequent size are taken."""
     arrays, names, settings = load_transforms(folder)
     rows = [next((row for row in map(class_from_name, reversed(name.split("/")[:-1])) if row is not None), None)
             for name in names]
@@ -91,20 +128,43 @@ def load_npy_spectrograms(folder, floor_db=FLOOR_DB):
                  for name, shape, row in zip(names, shapes, rows) if shape != common and row is not None]
     kept = [i for i, row in enumerate(rows) if row is not None and shapes[i] == common]
     if not kept:
-        raise ValueError(f"{folder}: expected pictures in subfolders named after classes, found none: {left_out[0]}")
+        raise ValueError(f"{folder}: expected transforms in subfolders named after classes, found none: {left_out[0]}")
     magnitudes = np.stack([np.abs(arrays[i]).T for i in kept])
     index = json.loads((folder / INDEX).read_text())
-    samples = index["files"][names[kept[0]] + ".npy"]["samples"]
-    return {"pictures": to_decibels(magnitudes, floor_db)[0].numpy().astype(np.float16),
-            "labels": np.array([rows[i] for i in kept], np.uint8), "names": [names[i] for i in kept], "sounds": None,
-            "settings": settings, "samples": samples, "left_out": left_out}
+    return {"spectrograms": to_decibels(magnitudes, floor_db)[0].numpy().astype(np.float16),
+            "labels": np.array([rows[i] for i in kept], np.uint8), "names": [names[i] for i in kept], "paths": None,
+            "levels": None, "durations": None, "settings": settings,
+            "samples": index["files"][names[kept[0]] + ".npy"]["samples"], "left_out": left_out}
+
+
+def mean_and_deviation(spectrograms, index):
+    """Of all values of some spectrograms, to three decimals; summed a few at a time, as all would be large."""
+    parts = np.array_split(index, range(64, len(index), 64))
+    count = len(index) * spectrograms[0].size
+    mean = sum(spectrograms[part].sum(dtype=np.float64) for part in parts) / count
+    squares = sum(np.square(spectrograms[part] - mean).sum() for part in parts)
+    return round(float(mean), 3), round(float(np.sqrt(squares / (count - 1))), 3)
+
+
+def to_tensors(sound, *parts):
+    """Spectrograms in the model's units and their labels, to train with: float16 (n, bands, frames), int64 (n,).
+
+    parts: (dictionary of load_spectrograms, indices of the sounds to take from it).
+    """
+    shape = parts[0][0]["spectrograms"].shape[1:]
+    x, end = torch.empty(sum(len(index) for _, index in parts), *shape, dtype=torch.float16), 0
+    for data, index in parts:
+        for chosen in np.array_split(index, range(64, len(index), 64)):
+            x[end:end + len(chosen)] = normalise(torch.as_tensor(data["spectrograms"][chosen]), sound)
+            end += len(chosen)
+    return x, torch.cat([torch.as_tensor(data["labels"][index]).long() for data, index in parts])
 
 
 def make_augmentation(amount, floor):
-    """What is done to a batch of training pictures: pitch, length and tone vary, as on a machine's knobs.
+    """What is done to a batch of training spectrograms: pitch, length and tone vary, as on a machine's knobs.
 
     Half an octave (24 bands at 48 an octave) and half an octave of length either way, and some dB from end to end, at
-    amount 1; three in ten stay as they are. floor: silence, in the units of the pictures.
+    amount 1; three in ten stay as they are. floor: silence, in the model's units.
     """
     def vary(x, generator):
         """x (B, bands, frames) -> the same shape."""
@@ -112,14 +172,14 @@ def make_augmentation(amount, floor):
         if not amount:
             return x
         uniform = torch.rand(4, len(x), generator=generator)
-        moved = (uniform[0] > 0.3).float() * amount
+        moved = (uniform[0] > 0.3).float() * amount                                   # (B,)
         peak = x.amax((1, 2), keepdim=True)
         grid = torch.zeros(len(x), 2, 3)
         grid[:, 0, 0] = torch.exp2((uniform[1] - 0.5) * moved)
         grid[:, 0, 2] = grid[:, 0, 0] - 1  # time is stretched from its beginning
         grid[:, 1, 1] = 1
         grid[:, 1, 2] = (uniform[2] - 0.5) * moved * 48 * 2 / x.shape[1]
-        grid = F.affine_grid(grid, (len(x), 1, *x.shape[1:]), align_corners=False)
+        grid = F.affine_grid(grid, (len(x), 1, *x.shape[1:]), align_corners=False)    # (B, bands, frames, 2)
         y = F.grid_sample(x[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
         slope = torch.linspace(-1, 1, x.shape[1])[:, None] * ((uniform[3] - 0.5) * moved * 0.5)[:, None, None]
         y = y + slope

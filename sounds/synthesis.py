@@ -1,17 +1,24 @@
-"""A magnitude that a model drew becomes a one-shot: the grain of noise, a phase, an end, and the finish of a sample.
+"""From a code to a finished one-shot: its magnitude, a phase for it, an end, and the finish of a sample.
 
-    signals = reconstruct(magnitudes, transform, noise)               # (B, bands, frames) -> (B, samples)
-    sound = finish(signals[0].numpy(), rate, level=-12.0)            # attack at sample 0, silence at the end, no DC
+    made = synthesise(model, codes, label, seed=3)      # (B, latent) -> float32 (B, samples) at model.sound["rate"]
 
-What makes a drawn magnitude unlike one of a real sound, and what is done about it:
+A code becomes a sound in five files, none of which imports one before it:
 
-- It is a mean, and so it is smooth where real noise flickers; no noise has such a magnitude, only a chirp has. So the
-  grain of a white noise is laid over it, where real one-shots are noisy (`add_residual_noise`).
-- One-shots start at sample 0, all partials together: phases of tones that start there (`tonal_phase`) are near the
+1. `sounds/synthesis.py`, here: `synthesise` takes codes, classes and a seed, and is read from top to bottom;
+2. `sounds/codes.py`: the codes, random or of a file, and the random numbers of each sound;
+3. `models.py`: the ConvVAE decodes the mean spectrogram, which `magnitudes` here takes from decibels to magnitudes;
+4. `transforms/phase_retrieval.py`: the phases of tones, then the Douglas-Rachford rule and fast Griffin-Lim;
+5. `transforms/nsgt.py`: coefficients to samples.
+
+How a decoded magnitude differs from that of a real sound, and what is done about it:
+
+- It is a mean, and so it is smooth where the magnitudes of real noise fluctuate. The fluctuation of white noise is laid
+  over it, where real one-shots are noisy (`add_residual_noise`), and its peaks are raised again (`match_peaks`).
+- One-shots start at sample 0, all partials together: the phases of tones that start there (`tonal_phase`) are near the
   truth before the first iteration, and noise brings its own; so few iterations are enough.
-- Low bands blur time by a quarter of a second, and round the transform's circle, the end is just before the beginning.
-  A small regression, fitted to training sounds, reads from the picture where the sound ends; the search
-  for the phase then holds the rest at silence, as a known support: faster, and with no rumble before and after.
+- Low bands blur time by a quarter of a second, and the transform is circular: the end is just before the beginning. A
+  regression, fitted to training sounds, predicts where the sound ends (`predict_durations`); the search then holds the
+  rest at silence, as a known support: faster, and with no rumble before and after.
 """
 
 import contextlib
@@ -23,73 +30,42 @@ import torch
 from formats.activation_matrix import INSTRUMENTS
 from griffin_lim import griffin_lim
 from sounds.codes import class_weights, seeded_generator
+from sounds.dataset import level_db
 from transforms import phase_retrieval
 from transforms.phase_retrieval import TimeLimited, tonal_phase
 
-FADE_DB = 10.0  # above a picture's floor, see to_magnitude
-LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint knows no levels
+# Iterations; "best" begins with the long search of griffin_lim.py. benchmarks/sound_speed.py shows what they bring.
+QUALITIES = {"fast": 8, "fine": 30, "best": 100}
+FADE_DB = 10.0  # above a spectrogram's floor, see to_magnitude
+LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint has no levels
+NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see add_residual_noise
+TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
+PEAK_DB, PEAK_MOST_DB, PEAK_REST_DB = 8.0, 12.0, -45.0  # of what is raised, by how much, and what counts: match_peaks
+CEILING = 0.98  # the peak of a sound that would be louder at its level
+DURATION_BANDS_HZ = (0, 100, 200, 400, 800, 1600, 3200, np.inf)  # the octaves that the duration is read from
+DURATION_FRAMES = 24  # and the parts of time
 
 
-# --- sounds ---
-
-
-def to_magnitude(model, picture):
-    """Pictures (B, bands, frames) as the model sees them to magnitudes of the transform, finite for any picture.
-
-    The floor of a picture stands for silence: the last FADE_DB above it sink to 0, or a hiss would lie under all.
-    """
-    floor = model.sound["floor_db"]
-    level = torch.nan_to_num(picture.float() * model.sound["deviation"] + model.sound["mean"], nan=floor)
-    level = level.clamp(floor, 60.0)
-    height = ((level - floor) / FADE_DB).clamp(0, 1)
-    return 10 ** (level / 20) * height.square() * (3 - 2 * height)
-
-
-@torch.no_grad()
-def magnitudes(model, codes, label):
-    """The magnitudes of the sounds at finite codes (B, latent) of the given classes: (B, bands, frames)."""
-    codes = torch.as_tensor(codes, dtype=torch.float32)
-    if codes.ndim != 2 or codes.shape[1] != model.latent or not torch.isfinite(codes).all():
-        raise ValueError(f"codes: expected finite ones of shape (B, {model.latent}), found {tuple(codes.shape)}")
-    return to_magnitude(model, model.decode(codes, label=class_weights(label, len(codes))))
-
-
-def predict_durations(model, magnitude):
-    """Where sounds end, in samples, after the checkpoint's regression: (B, bands, frames) -> (B,)."""
-    if "end" not in model.sound:
-        return torch.full((len(magnitude),), float(model.transform.Ls))
-    return regress_durations(model.sound["end"], duration_features(magnitude, model.transform))
-
-
-def target_levels(model):
-    """The level of each class (see resynthesis.level_db): that of its training sounds, all lowered alike to LEVEL.
-
-    So much room a peak needs: else the loudest would be lowered alone, and the balance of the classes lost.
-    """
-    levels = model.sound.get("levels", [LEVEL] * len(INSTRUMENTS))
-    return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
-
-
-def synthesise(model, codes, label, seed=0, numbers=None, quality="fast", workers=2, grain=True):
+def synthesise(model, codes, label, seed=0, numbers=None, quality="fast", workers=2, residual_noise=True):
     """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
 
-    label: see class_weights. seed, numbers: of the noise in each, as of random_codes. quality: of
-    resynthesis.QUALITIES. workers: groups of sounds that are worked on at the same time. grain: of noise, see there.
+    model: of load_sound_model. label: see class_weights. seed, numbers: of the noise in each, as of random_codes.
+    quality: of QUALITIES. workers: groups of sounds that are worked on at the same time. A sound does not depend on the
+    others. Raises ValueError, naming it, for codes or a label that cannot be used.
     """
-    weights = class_weights(label, len(codes))
-    levels = (weights * torch.tensor(target_levels(model))).sum(1) / weights.sum(1)
+    weights = class_weights(label, len(codes))                                        # (B, 8)
+    levels = (weights * torch.tensor(target_levels(model))).sum(1) / weights.sum(1)   # (B,)
     size, numbers = group_size(model.transform), range(len(codes)) if numbers is None else numbers
 
     def make(group):
         full = [*group, *[group[-1]] * (size - len(group))]  # so that rounding is the same in any company
-        picture = magnitudes(model, codes[full], weights[full])
-        ends = predict_durations(model, picture)[:len(group)]
+        magnitude = magnitudes(model, codes[full], weights[full])                     # (size, bands, frames)
+        durations = predict_durations(model, magnitude)[:len(group)]
         noise = torch.cat([torch.randn(1, model.transform.Ls, generator=seeded_generator(seed, numbers[i], 1))
-                           for i in group]) if grain else None
-        signals = reconstruct(picture[:len(group)], model.transform, noise, quality, ends,
-                                         peak=1.0)  # pictures are re the loudest point
-        return [finish(signal, model.sound["rate"], float(levels[i]))
-                for i, signal in zip(group, signals.numpy())]
+                           for i in group]) if residual_noise else None
+        signals = reconstruct(magnitude[:len(group)], model.transform, noise, quality, durations,
+                              peak=1.0)  # spectrograms are re the loudest point
+        return [finish(signal, model.sound["rate"], float(levels[i])) for i, signal in zip(group, signals.numpy())]
 
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         groups = [range(i, min(i + size, len(codes))) for i in range(0, len(codes), size)]
@@ -108,23 +84,72 @@ def one_thread_each():
         torch.set_num_threads(threads)
 
 
-# Iterations; "best" begins with the long search of griffin_lim.py. benchmarks/sound_speed.py shows what they bring.
-QUALITIES = {"fast": 8, "fine": 30, "best": 100}
-NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see add_residual_noise
-TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
-PEAK_DB, PEAK_MOST_DB, PEAK_REST_DB = 8.0, 12.0, -45.0  # of what is raised, by how much, and what counts: match_peaks
-CEILING = 0.98  # the peak of a sound that would be louder at its level
-END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
-END_BANDS_HZ = (0, 100, 200, 400, 800, 1600, 3200, np.inf)  # the octaves that the end is read from
-END_FRAMES = 24  # and the parts of time
+# --- what the model decodes ---
 
 
-def reconstruct(magnitude, transform, noise=None, quality="fast", ends=None, peak=None):
+@torch.no_grad()
+def magnitudes(model, codes, label):
+    """The magnitudes of the sounds at finite codes (B, latent) of the given classes: (B, bands, frames)."""
+    codes = torch.as_tensor(codes, dtype=torch.float32)
+    if codes.ndim != 2 or codes.shape[1] != model.latent or not torch.isfinite(codes).all():
+        raise ValueError(f"codes: expected finite ones of shape (B, {model.latent}), found {tuple(codes.shape)}")
+    return to_magnitude(model, model.decode(codes, label=class_weights(label, len(codes))))
+
+
+def to_magnitude(model, x):
+    """Spectrograms (B, bands, frames) in the model's units as magnitudes of the transform, finite for any of them.
+
+    The floor stands for silence: the last FADE_DB above it sink to 0, or a hiss would lie under all.
+    """
+    floor = model.sound["floor_db"]
+    level = torch.nan_to_num(x.float() * model.sound["deviation"] + model.sound["mean"], nan=floor)
+    level = level.clamp(floor, 60.0)
+    height = ((level - floor) / FADE_DB).clamp(0, 1)
+    return 10 ** (level / 20) * height.square() * (3 - 2 * height)
+
+
+def target_levels(model):
+    """The level of each class in dB, see level_db: that of its training sounds, all lowered alike to LEVEL.
+
+    So much room a peak needs: else the loudest would be lowered alone, and the balance of the classes lost.
+    """
+    levels = model.sound.get("levels", [LEVEL] * len(INSTRUMENTS))
+    return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
+
+
+def predict_durations(model, magnitude):
+    """Where sounds end, in samples, by the checkpoint's regression: (B, bands, frames) -> (B,)."""
+    if "end" not in model.sound:
+        return torch.full((len(magnitude),), float(model.transform.Ls))
+    return regress_durations(model.sound["end"], duration_features(magnitude, model.transform))
+
+
+def duration_features(magnitude, transform):
+    """What the duration is read from: dB re the loudest, by octave and time.  (B, bands, frames) -> (B, features)"""
+    inside = np.digitize(np.abs(transform.frequencies), DURATION_BANDS_HZ) - 1
+    power = torch.stack([magnitude[:, torch.as_tensor(inside == octave)].square().mean(1)
+                         for octave in range(len(DURATION_BANDS_HZ) - 1) if (inside == octave).any()], 1)
+    level = 10 * torch.log10(power / power.amax((1, 2), keepdim=True).clamp_min(1e-30) + 1e-6)
+    return torch.nn.functional.adaptive_avg_pool1d(level, DURATION_FRAMES).flatten(1)
+
+
+def regress_durations(regression, features, margin=0.25):
+    """Durations in samples by the net of fit_duration_regression: (n, features) -> (n,). margin: octaves to be safe."""
+    x = (features - regression["centre"]) / regression["scale"]
+    x = torch.nn.functional.silu(x @ regression["hidden"].T + regression["hidden_bias"])
+    octaves = (x @ regression["out"].T + regression["out_bias"])[:, 0] + regression["middle"] + margin
+    return torch.exp2(octaves.clamp(5, 30)).minimum(regression["length"])
+
+
+# --- the phase ---
+
+
+def reconstruct(magnitude, transform, noise=None, quality="fast", durations=None, peak=None):
     """Signals for smooth magnitudes (B, bands, frames) that a model gave: (B, samples).
 
-    noise: white, (B, samples), for the grain; None leaves it out. ends: in samples, (B,), from where on sounds are
-    silent, or None. peak: how high the highest magnitude of a sound should be, see `match_peaks`; None lets it be. A
-    sound's signal does not depend on its company.
+    noise: white, (B, samples), for the residual noise; None leaves it out. durations: in samples, (B,), after which
+    sounds are silent, or None. peak: how high the highest magnitude of a sound should be, see `match_peaks`; None lets
+    it be. A sound's signal does not depend on the others.
     """
     def find(magnitude, noise, silence):
         coefficients = add_residual_noise(magnitude, transform, noise)
@@ -135,19 +160,14 @@ def reconstruct(magnitude, transform, noise=None, quality="fast", ends=None, pea
         return signals if peak is None else match_peaks(signals, magnitude, TimeLimited(transform, silence), peak)
 
     noise = torch.zeros(len(magnitude), 0) if noise is None else noise
-    return in_groups(find, transform, magnitude, noise, support(transform, ends, len(magnitude)))
-
-
-def search_phase(coefficients, transform, iterations, ends=None):
-    """Signals with the magnitudes of coefficients (B, bands, frames), whose phases are where the search begins."""
-    def find(coefficients, silence):
-        return search(coefficients, transform, iterations, silence)
-
-    return in_groups(find, transform, coefficients, support(transform, ends, len(coefficients)))
+    return in_groups(find, transform, magnitude, noise, support(transform, durations, len(magnitude)))
 
 
 def search(coefficients, transform, iterations, silence):
-    """The same for some sounds at once, that are to be silent where `silence` (B, samples) is 0."""
+    """Signals with the magnitudes of coefficients (B, bands, frames), whose phases are where the search begins.
+
+    They are silent where `silence` (B, samples) is 0.
+    """
     magnitude, held = coefficients.abs(), TimeLimited(transform, silence)
     with torch.no_grad():
         found = phase_retrieval.douglas_rachford(coefficients, magnitude, held, iterations // 2)
@@ -189,39 +209,42 @@ def group_size(transform):
     return max(1, 2**18 // (len(transform.frequencies) * int(transform.frames[0])))
 
 
-def support(transform, ends, count):
-    """1 up to each end (count,), then a slope of a fifth of that (10 ms at least) to 0: (count, samples); None: 1."""
+def support(transform, durations, count):
+    """1 up to each duration (count,) in samples, then a slope of a fifth of it (10 ms at least) to 0: (count, samples).
+
+    durations None: 1 everywhere.
+    """
     at = torch.arange(transform.Ls, dtype=transform.dtype)[None]
-    if ends is None:
+    if durations is None:
         return torch.ones_like(at).expand(count, -1)
-    ends = torch.as_tensor(ends, dtype=transform.dtype)[:, None]
-    return (1 - (at - ends) / (0.2 * ends).clamp_min(0.01 * transform.fs)).clamp(0, 1)
+    durations = torch.as_tensor(durations, dtype=transform.dtype)[:, None]
+    return (1 - (at - durations) / (0.2 * durations).clamp_min(0.01 * transform.fs)).clamp(0, 1)
 
 
-# --- the grain of noise ---
+# --- residual noise ---
 
 
 def add_residual_noise(magnitude, transform, noise):
-    """Coefficients to start from: tones' phases, and the grain of white noise (B, samples) where sounds are noisy.
+    """Coefficients to start from: the phases of tones, and white noise (B, samples) where sounds are noisy.
 
-    In real one-shots of all classes, magnitudes in bands above 1 kHz flicker nearly as those of white noise do, and
-    those below 200 Hz hardly. So in between, white noise of the picture's level fades in, and tones (see tonal_phase)
-    fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
+    In real one-shots of all classes, magnitudes in bands above 1 kHz fluctuate nearly as those of white noise do, and
+    those below 200 Hz hardly. So in between, white noise of the spectrogram's level fades in, and tones (see
+    tonal_phase) fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
     """
     phase = tonal_phase(magnitude, transform, NOISE_HZ[1])
     if not noise.shape[-1]:
         return magnitude * phase
-    grain = transform.forward(noise)
-    grain = grain / grain.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
+    residual = transform.forward(noise)
+    residual = residual / residual.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
     low, high = np.log2(NOISE_HZ)
     place = torch.as_tensor(np.log2(np.maximum(transform.frequencies, 1)), dtype=magnitude.dtype)[:, None]
     share = ((place - low) / (high - low)).clamp(0, 1) * (1 - tonality(magnitude, transform))
-    # the mean of log |grain| lies 2.5 dB below the log of its mean square, and pictures are means of logs
-    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() * phase + share * grain)
+    # the mean of log |residual| lies 2.5 dB below the log of its mean square, and spectrograms are means of logs
+    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() * phase + share * residual)
 
 
 def tonality(magnitude, transform, every=8):
-    """Where a picture shows tones, from 0 to 1: (B, bands, frames). See TONE_DB; around is half an octave each way.
+    """Where magnitudes show tones, from 0 to 1: (B, bands, frames). See TONE_DB; around is half an octave each way.
 
     Read from some frames alone; ridges last.
     """
@@ -235,31 +258,7 @@ def tonality(magnitude, transform, every=8):
     return share.repeat_interleave(every, -1)[..., :magnitude.shape[-1]]
 
 
-def duration_features(magnitude, transform):
-    """What the end is read from: dB re the loudest, by octave and time.  (B, bands, frames) -> (B, features)"""
-    inside = np.digitize(np.abs(transform.frequencies), END_BANDS_HZ) - 1
-    power = torch.stack([magnitude[:, torch.as_tensor(inside == octave)].square().mean(1)
-                         for octave in range(len(END_BANDS_HZ) - 1) if (inside == octave).any()], 1)
-    level = 10 * torch.log10(power / power.amax((1, 2), keepdim=True).clamp_min(1e-30) + 1e-6)
-    return torch.nn.functional.adaptive_avg_pool1d(level, END_FRAMES).flatten(1)
-
-
-def regress_durations(fitted, features, margin=0.25):
-    """Where sounds end, in samples, by a `fitted` regression: (n, features) -> (n,). margin: octaves to be safe."""
-    x = (features - fitted["centre"]) / fitted["scale"]
-    x = torch.nn.functional.silu(x @ fitted["hidden"].T + fitted["hidden_bias"])
-    octaves = (x @ fitted["out"].T + fitted["out_bias"])[:, 0] + fitted["middle"] + margin
-    return torch.exp2(octaves.clamp(5, 30)).minimum(fitted["length"])
-
-
 # --- the finish ---
-
-
-def level_db(samples, rate):
-    """The rms of a sound's loudest 20 ms in dB re full scale: (n,) -> number; -200 for silence."""
-    power = np.cumsum(np.pad(np.asarray(samples, float) ** 2, (1, 0)))
-    width = min(round(0.02 * rate), len(samples))
-    return float(10 * np.log10(max((power[width:] - power[:-width]).max() / width, 1e-20)))
 
 
 def onset_of(samples, rate):
@@ -298,7 +297,7 @@ def finish(samples, rate, level):
     """A sound as a sampler wants it: attack at sample 0, silence at the end, no DC, at its level; float32 (n,).
 
     All before the attack (see onset_of) goes, and a soft one is sharpened. level: in dB, see level_db; lower where the
-    peak would pass CEILING.
+    peak would pass CEILING. Silence stays silence; so does a sound that begins at its last sample, where it has to end.
     """
     size, sound = len(samples), np.asarray(samples, float)
     if not np.abs(sound).max() > 1e-9:
@@ -314,5 +313,7 @@ def finish(samples, rate, level):
         if late <= rate // 2000:
             break
         sound, last = np.pad(sound[late:], (0, late)), last - late
+    if not sound.any():
+        return np.zeros(size, np.float32)
     gain = min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / np.abs(sound).max())
     return (gain * sound).astype(np.float32)

@@ -1,4 +1,4 @@
-"""sound_measures.py against oracles: distances by hand, Gaussians of known Frechet distance, classes one can tell."""
+"""sounds/metrics.py against oracles: distances by hand, Gaussians of known Frechet distance, classes one can tell."""
 
 import math
 
@@ -18,12 +18,12 @@ SHAPE = (56, 24)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def pictures(count=12, seed=0):
+def spectrograms(count=12, seed=0):
     return -60 * torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
 def classes_one_can_tell(count, seed=0):
-    """Pictures of two classes, loud below or above, by turns: (count, *PIXELS), (count,)."""
+    """Spectrograms of two classes, loud below or above, by turns: (count, *PIXELS), (count,)."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 2
     made = -50 + 3 * torch.randn(count, *PIXELS, generator=generator)
@@ -34,7 +34,7 @@ def classes_one_can_tell(count, seed=0):
 
 
 def test_the_distance_is_the_rms_of_the_difference_in_db():
-    one, other = pictures(), pictures(seed=1)
+    one, other = spectrograms(), spectrograms(seed=1)
     expected = ((one.double() - other.double()) ** 2).mean((1, 2)).sqrt()
     assert torch.allclose(log_spectral_distance(one, other).double(), expected)
     assert log_spectral_distance(one, one + 3).sub(3).abs().max() < 1e-5
@@ -55,7 +55,7 @@ def test_principal_components_explain_what_they_span_and_the_mean_what_it_can():
 
 @pytest.mark.parametrize("linear", [False, True])
 def test_principal_components_are_those_of_an_exact_decomposition(linear):
-    train, test = pictures(30), pictures(8, seed=1)
+    train, test = spectrograms(30), spectrograms(8, seed=1)
     there, back = (lambda x: 10 ** (x / 20), lambda x: 20 * x.clamp_min(1e-9).log10()) if linear else (lambda x: x,) * 2
     flat, mean = there(train.flatten(1)), there(train.flatten(1)).mean(0)
     axes = torch.linalg.svd(flat - mean, full_matrices=False)[2][:5].T
@@ -64,12 +64,12 @@ def test_principal_components_are_those_of_an_exact_decomposition(linear):
     assert torch.allclose(principal_components(train, test, [5], linear)[5], expected, rtol=0.02)
 
 
-def test_cosines_keep_a_smooth_picture_and_lose_a_rough_one():
+def test_cosines_keep_a_smooth_spectrogram_and_lose_a_rough_one():
     band, frame = np.cos(np.pi * 3 * (np.arange(56) + 0.5) / 56), np.cos(np.pi * 2 * (np.arange(24) + 0.5) / 24)
     smooth = torch.tensor(-30 + 20 * band[:, None] * frame, dtype=torch.float32)[None]
     assert dct_distance(smooth, (8, 4)).max() < 1e-3
-    assert dct_distance(pictures(), (8, 4)).min() > 10
-    assert dct_distance(pictures(), SHAPE).max() < 1e-3
+    assert dct_distance(spectrograms(), (8, 4)).min() > 10
+    assert dct_distance(spectrograms(), SHAPE).max() < 1e-3
 
 
 def test_nearest_and_pairwise_distances_by_hand():
@@ -81,7 +81,7 @@ def test_nearest_and_pairwise_distances_by_hand():
 
 
 def test_copies_are_nearer_than_real_sounds_are_and_strangers_are_not():
-    train, real = pictures(20), pictures(20, seed=1)
+    train, real = spectrograms(20), spectrograms(20, seed=1)
     assert share_nearer(train[:10], real, train) == 1.0
     assert share_nearer(real + 100, real, train) == 0.0
 
@@ -129,14 +129,14 @@ def test_accuracy_counts_classes_evenly_and_leaves_out_the_absent():
 
 
 class Bent(torch.nn.Module):
-    """A model whose pictures are not finite for every fifth code drawn."""
+    """A model whose spectrograms are not finite for every fifth code drawn."""
 
     latent, classes = 2, 8
 
     def decode(self, code, label):
-        picture = code[:, :1, None].expand(-1, 3, 4).clone()
-        picture[label == 4, 1, 2] = math.nan
-        return picture
+        x = code[:, :1, None].expand(-1, 3, 4).clone()
+        x[label == 4, 1, 2] = math.nan
+        return x
 
 
 def test_values_that_are_not_finite_are_counted():

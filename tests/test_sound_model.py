@@ -1,4 +1,4 @@
-"""From a code to a sound: the grain of noise, the phase, the end, the finish; kits, morphs, files, and their seeds."""
+"""From a code to a sound: residual noise, phase, duration, finish; kits, morphs, files, and their seeds."""
 
 import warnings
 
@@ -17,7 +17,7 @@ from formats.activation_matrix import INSTRUMENTS
 from griffin_lim import convergence
 from instrument import sequencer
 from models import BernoulliVAE, ConvVAE
-from sounds import calibration, kits, synthesis
+from sounds import calibration, dataset, kits, synthesis
 from sounds.codes import attach_transform, encode_file, load_sound_model, random_codes, slerp
 from sounds.spectrograms import to_decibels
 from transforms import phase_retrieval
@@ -41,7 +41,7 @@ def transform():
 
 
 def make_model(transform, **sound):
-    """An untrained model, all of whose pictures lie around that of a drum."""
+    """An untrained model, all of whose spectrograms lie around that of a drum."""
     torch.manual_seed(0)
     shape = (len(transform.frequencies), int(transform.frames[0]))
     model = ConvVAE(latent=3, shape=shape, widths=(8, 8), neck=4, embedding=4).eval()
@@ -88,16 +88,27 @@ def signals():
 def test_a_finished_sound_starts_at_once_ends_in_silence_and_has_no_dc_at_its_level(signal, level):
     sound = synthesis.finish(signal, RATE, level)
     assert sound.dtype == np.float32 and sound.shape == signal.shape and np.isfinite(sound).all()
+    if synthesis.onset_of(signal, RATE) == SAMPLES - 1:  # no sample is left to end in silence
+        assert not sound.any()
+        return
     peak = np.abs(sound).max()
     assert 0 < peak <= synthesis.CEILING + 1e-6
     assert synthesis.onset_of(sound, RATE) <= 0.002 * RATE
     assert sound[-1] == 0 and abs(sound.mean()) < 1e-6 * peak + 1e-9
     if peak < synthesis.CEILING - 1e-3:
-        assert synthesis.level_db(sound, RATE) == pytest.approx(level, abs=0.01)
+        assert dataset.level_db(sound, RATE) == pytest.approx(level, abs=0.01)
 
 
 def test_silence_stays_silence():
     assert not synthesis.finish(np.zeros(SAMPLES), RATE, -10).any()
+
+
+@pytest.mark.parametrize("start", [SAMPLES - 3, SAMPLES - 2, SAMPLES - 1])
+def test_a_click_at_the_very_end_divides_nothing_by_zero(start):
+    """What begins at the last sample has to end there: silence. One sample before, there is a sound to keep."""
+    with np.errstate(all="raise"):
+        sound = synthesis.finish(np.eye(1, SAMPLES, start)[0], RATE, -10)
+    assert np.isfinite(sound).all() and sound.any() == (start < SAMPLES - 1)
 
 
 def test_a_sound_that_starts_late_or_softly_is_brought_to_the_front():
@@ -126,22 +137,31 @@ def test_a_sharp_attack_is_left_as_it_is():
 def test_level_is_the_rms_of_the_loudest_20_ms():
     sound = np.zeros(SAMPLES)
     sound[500:660] = 0.1
-    assert synthesis.level_db(sound, RATE) == pytest.approx(-20)
-    assert synthesis.level_db(np.zeros(10), RATE) <= -200
+    assert dataset.level_db(sound, RATE) == pytest.approx(-20)
+    assert dataset.level_db(np.zeros(10), RATE) <= -200
 
 
-# --- phase, end, grain ---
+# --- phase, duration, residual noise ---
+
+
+def search_phase(coefficients, transform, iterations, durations=None):
+    """Signals with the magnitudes of coefficients (B, bands, frames), whose phases are where the search begins."""
+    def find(coefficients, silence):
+        return synthesis.search(coefficients, transform, iterations, silence)
+
+    silence = synthesis.support(transform, durations, len(coefficients))
+    return synthesis.in_groups(find, transform, coefficients, silence)
 
 
 @pytest.mark.parametrize("decay", [0.01, 0.03])
 def test_a_drum_comes_back_from_its_magnitude_and_a_known_end_makes_it_better(transform, decay):
     sounds = torch.as_tensor(np.stack([drum(seed, decay, tone) for seed, tone in enumerate((120, 180, 400, 900))]))
     magnitude = transform.forward(sounds).abs()
-    ends = [calibration.duration_of(sound, RATE) for sound in sounds.numpy()]
-    known = synthesis.search_phase(magnitude + 0j, transform, 16, ends)
-    unknown = synthesis.search_phase(magnitude + 0j, transform, 16)
+    durations = [dataset.duration_of(sound, RATE) for sound in sounds.numpy()]
+    known = search_phase(magnitude + 0j, transform, 16, durations)
+    unknown = search_phase(magnitude + 0j, transform, 16)
     assert convergence(known, magnitude, transform).mean() < -15
-    for sound, end, original in zip(known.numpy(), ends, sounds.numpy()):
+    for sound, end, original in zip(known.numpy(), durations, sounds.numpy()):
         assert not sound[int(max(1.2 * end, end + 0.01 * RATE)) + 2:].any()
         assert abs(synthesis.onset_of(sound, RATE) - synthesis.onset_of(original, RATE)) <= 0.002 * RATE
     last = slice(-RATE // 100, None)  # what would be heard before the attack, round the circle
@@ -151,11 +171,11 @@ def test_a_drum_comes_back_from_its_magnitude_and_a_known_end_makes_it_better(tr
 def test_the_truth_is_where_the_search_stays(transform):
     sounds = torch.as_tensor(np.stack([drum(0), drum(1)]))
     coefficients = transform.forward(sounds)
-    found = synthesis.search_phase(coefficients, transform, 6)
+    found = search_phase(coefficients, transform, 6)
     assert convergence(found, coefficients.abs(), transform).max() < -80
 
 
-def test_peaks_rise_to_where_the_picture_has_them_above_the_rest_and_right_ones_stay(transform):
+def test_peaks_rise_to_where_the_spectrogram_has_them_above_the_rest_and_right_ones_stay(transform):
     sounds = torch.as_tensor(np.stack([drum(seed, 0.03, tone, 0.05) for seed, tone in enumerate((150, 300, 700))]))
     wanted = transform.forward(sounds).abs()
     wanted = wanted / wanted.amax((1, 2), keepdim=True)
@@ -168,7 +188,7 @@ def test_peaks_rise_to_where_the_picture_has_them_above_the_rest_and_right_ones_
         counts = wanted > 10 ** (synthesis.PEAK_REST_DB / 20)
         return level.amax((1, 2)) - torch.stack([one[there].mean() for one, there in zip(level, counts)])
 
-    flat = synthesis.search_phase(low + 0j, transform, 30)
+    flat = search_phase(low + 0j, transform, 30)
     raised = synthesis.match_peaks(flat, low, held, 1.0)
     assert (height(sounds) - height(flat)).min() > 3
     assert (height(sounds) - height(raised)).abs().max() < 2
@@ -180,34 +200,34 @@ def test_peaks_rise_to_where_the_picture_has_them_above_the_rest_and_right_ones_
 def test_a_sound_is_the_same_to_the_bit_in_any_company(transform):
     magnitude = transform.forward(np.stack([drum(seed, 0.02 + 0.004 * seed) for seed in range(7)])).abs()
     noise = torch.randn(7, SAMPLES, generator=torch.Generator().manual_seed(0))
-    ends = torch.linspace(500, 1900, 7)
-    whole = synthesis.reconstruct(magnitude, transform, noise, ends=ends)
+    durations = torch.linspace(500, 1900, 7)
+    whole = synthesis.reconstruct(magnitude, transform, noise, durations=durations)
     for part in ([6], [2, 3, 4], [5, 0]):
-        assert torch.equal(synthesis.reconstruct(magnitude[part], transform, noise[part], ends=ends[part]),
+        assert torch.equal(synthesis.reconstruct(magnitude[part], transform, noise[part], durations=durations[part]),
                            whole[part]), part
 
 
 def test_sounds_too_long_to_be_grouped_are_worked_on_one_by_one(transform, monkeypatch):
     magnitude = transform.forward(np.stack([drum(0), drum(1), drum(2)])).abs()
-    grouped = synthesis.search_phase(magnitude + 0j, transform, 4)
+    grouped = search_phase(magnitude + 0j, transform, 4)
     monkeypatch.setattr(synthesis, "group_size", lambda transform: 1)
-    alone = synthesis.search_phase(magnitude + 0j, transform, 4)
+    alone = search_phase(magnitude + 0j, transform, 4)
     torch.testing.assert_close(alone, grouped, rtol=0, atol=1e-3)
 
 
 def smooth_noise(transform):
-    """A magnitude without any grain: level over all bands, decaying."""
+    """A magnitude that does not fluctuate: level over all bands, decaying."""
     frames = int(transform.frames[0])
     return torch.exp(-torch.arange(frames) / (frames / 3.0)).expand(1, len(transform.frequencies), frames) + 0.0
 
 
-def test_grain_is_that_of_white_noise_high_up_keeps_the_level_and_leaves_lows_alone(transform):
+def test_residual_noise_is_that_of_white_noise_high_up_keeps_the_level_and_leaves_lows_alone(transform):
     magnitude = smooth_noise(transform).expand(16, -1, -1)
     noise = torch.randn(16, SAMPLES, generator=torch.Generator().manual_seed(1))
-    grained = synthesis.add_residual_noise(magnitude, transform, noise)
+    noisy = synthesis.add_residual_noise(magnitude, transform, noise)
     low, high = np.array(transform.frequencies) < 200, np.array(transform.frequencies) > 1000
-    torch.testing.assert_close(grained[:, low].abs(), magnitude[:, low])
-    difference = 20 * (grained[:, high].abs() / magnitude[:, high]).log10()
+    torch.testing.assert_close(noisy[:, low].abs(), magnitude[:, low])
+    difference = 20 * (noisy[:, high].abs() / magnitude[:, high]).log10()
     assert abs(difference.mean()) < 0.3
     white = 20 * transform.forward(noise)[:, high].abs().log10()
     white = white - white.mean((0, 2), keepdim=True)
@@ -221,7 +241,7 @@ def test_a_blurred_ridge_becomes_a_long_tone(transform):
 
     def unevenness(coefficients):
         """The loudest 10 ms over the mean, in energy: 1 for a steady tone."""
-        energy = synthesis.search_phase(coefficients, transform, 0)[0].square().view(25, -1).sum(1)
+        energy = search_phase(coefficients, transform, 0)[0].square().view(25, -1).sum(1)
         return float(energy.max() / energy.mean())
 
     assert unevenness(ridge * phase_retrieval.tonal_phase(ridge, transform, 1000.0)) < 1.3
@@ -243,32 +263,32 @@ def test_phases_of_tones_are_nearer_those_of_a_tone_than_an_impulses(transform):
     assert agreement(torch.ones_like(coefficients)) < 0.7
 
 
-def test_a_tone_gets_no_grain(transform):
+def test_a_tone_gets_no_residual_noise(transform):
     band = int(np.searchsorted(transform.frequencies, 2000))
     magnitude = 1e-3 * smooth_noise(transform)
     magnitude[:, band] *= 1000
     noise = torch.randn(1, SAMPLES, generator=torch.Generator().manual_seed(1))
-    grained = synthesis.add_residual_noise(magnitude, transform, noise)
-    torch.testing.assert_close(grained[:, band].abs(), magnitude[:, band])
-    assert (grained[:, band + 12] - magnitude[:, band + 12]).abs().max() > 0.1 * magnitude[:, band + 12].max()
+    noisy = synthesis.add_residual_noise(magnitude, transform, noise)
+    torch.testing.assert_close(noisy[:, band].abs(), magnitude[:, band])
+    assert (noisy[:, band + 12] - magnitude[:, band + 12]).abs().max() > 0.1 * magnitude[:, band + 12].max()
 
 
-def test_the_end_is_read_from_pictures_that_were_not_in_the_fit(transform):
+def test_the_duration_is_read_from_spectrograms_that_were_not_in_the_fit(transform):
     generator = np.random.default_rng(0)
     sounds = np.stack([drum(seed, generator.uniform(0.004, 0.06), generator.uniform(80, 800), generator.uniform(0, 1))
                        for seed in range(240)])
     features = synthesis.duration_features(transform.forward(sounds).abs(), transform)
-    ends = np.array([calibration.duration_of(sound, RATE) for sound in sounds])
-    fitted = calibration.fit_duration_regression(features[:200], ends[:200], SAMPLES)
+    durations = np.array([dataset.duration_of(sound, RATE) for sound in sounds])
+    fitted = calibration.fit_duration_regression(features[:200], durations[:200], SAMPLES)
     read = synthesis.regress_durations(fitted, features[200:], margin=0).numpy()
-    error = np.log2(read / ends[200:])
-    assert np.sqrt(np.mean(error**2)) < 0.5 * np.std(np.log2(ends[200:]))
+    error = np.log2(read / durations[200:])
+    assert np.sqrt(np.mean(error**2)) < 0.5 * np.std(np.log2(durations[200:]))
     assert (read <= SAMPLES).all() and np.isfinite(synthesis.regress_durations(fitted, 1e6 * features).numpy()).all()
 
 
-def test_end_of_is_where_the_sound_falls_below_40_db():
+def test_the_duration_is_where_the_sound_falls_below_40_db():
     sound = np.exp(-np.arange(SAMPLES) / 100.0) * np.sign(np.sin(np.arange(SAMPLES)))
-    assert calibration.duration_of(sound, RATE) == pytest.approx(100 * np.log(100), abs=80)
+    assert dataset.duration_of(sound, RATE) == pytest.approx(100 * np.log(100), abs=80)
 
 
 # --- sounds of a model ---
@@ -288,9 +308,12 @@ def test_sounds_follow_seed_and_number_and_nothing_else(model):
 
 
 def test_the_best_quality_comes_nearest_to_the_magnitude(transform):
-    sounds = np.stack([drum(0), drum(1, 0.02, 500)])
-    magnitude, ends = transform.forward(sounds).abs(), [calibration.duration_of(sound, RATE) for sound in sounds]
-    found = [synthesis.reconstruct(magnitude, transform, None, quality, ends) for quality in ("fast", "fine", "best")]
+    """In the mean of several sounds: the phase of a single one may be found late, or never."""
+    kinds = ((0.03, 180), (0.02, 500), (0.01, 120), (0.03, 300), (0.05, 80), (0.02, 900))
+    sounds = np.stack([drum(seed, *kind) for seed, kind in enumerate(kinds)])
+    magnitude, durations = transform.forward(sounds).abs(), [dataset.duration_of(sound, RATE) for sound in sounds]
+    found = [synthesis.reconstruct(magnitude, transform, None, quality, durations)
+             for quality in ("fast", "fine", "best")]
     errors = [float(convergence(signal, magnitude, transform).mean()) for signal in found]
     assert errors[0] > errors[1] + 2 > errors[2] + 4, errors
 
@@ -301,7 +324,7 @@ def test_sounds_keep_the_level_of_their_class_and_a_mix_lies_between(model):
     mix[0, 0] = mix[1, 7] = 1.0
     mix[2, [0, 7]] = 0.5
     mixed = synthesis.synthesise(model, codes, mix)
-    levels = [synthesis.level_db(sound, RATE) for sound in mixed]
+    levels = [dataset.level_db(sound, RATE) for sound in mixed]
     assert levels == pytest.approx([-12, -19, -15.5], abs=0.02)
     assert np.array_equal(mixed[0], synthesis.synthesise(model, codes[:1], 0)[0])
 
@@ -321,7 +344,7 @@ def test_what_is_no_code_or_class_is_named(model, codes, label, words):
         synthesis.synthesise(model, codes, label)
 
 
-def test_pictures_at_the_floor_are_silent_and_wild_ones_finite(model):
+def test_spectrograms_at_the_floor_are_silent_and_wild_ones_finite(model):
     floor = torch.full((1, *model.shape), (-60.0 + 30) / 15)
     assert not synthesis.to_magnitude(model, floor).any()
     for value in (float("nan"), float("inf"), -float("inf"), 1e30):
@@ -364,7 +387,7 @@ def test_what_is_no_sound_model_is_named(tmp_path):
 
 def test_a_checkpoint_that_does_not_say_what_its_sounds_are_is_named(transform, tmp_path):
     model, described = make_model(transform)
-    for change, words in ((dict(settings={**SETTINGS, "bins": 12}), "expected pictures of"),
+    for change, words in ((dict(settings={**SETTINGS, "bins": 12}), "expected spectrograms of"),
                           (dict(samples=None), "cannot be used")):
         checkpoint.save_checkpoint(tmp_path / "best.pt", model, sound={**described, **change})
         with pytest.raises(ValueError, match=words):
@@ -419,7 +442,7 @@ def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path
     files = tmp_path / "Kick.wav", tmp_path / "Clap.wav"
     morph = generate(run, tmp_path / "between", "--between", *files, "--steps", 3)
     assert list(morph) == [f"Kick_to_Clap_{i:03d}.wav" for i in (1, 2, 3)]
-    levels = [synthesis.level_db(samples, RATE) for samples, _ in morph.values()]
+    levels = [dataset.level_db(samples, RATE) for samples, _ in morph.values()]
     assert levels == pytest.approx([-12, -13, -14], abs=0.1)  # of the class, which changes on the way
 
 

@@ -1,4 +1,4 @@
-"""train_audio.py, sound_pictures.py and evaluate.py on a few small sounds: a whole run, and what can go wrong."""
+"""train_audio.py, sounds/spectrograms.py and evaluate.py on a few small sounds: a whole run, and what can go wrong."""
 
 import functools
 import json
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import audio2nsgt
@@ -15,10 +16,11 @@ import train_audio
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
-from sounds import calibration, codes, metrics, spectrograms, synthesis
+from sounds import calibration, codes, dataset, metrics, spectrograms, synthesis
 from sounds.dataset import split_by_machine
 from sounds.metrics import train_classifier
-from sounds.spectrograms import load_spectrograms, make_augmentation, to_decibels
+from sounds.spectrograms import (load_spectrograms, make_augmentation, mean_and_deviation, to_decibels,
+                                 to_tensors)
 
 TINY = ["--rate", "4000", "--seconds", "0.1", "--bins", "6", "--min-freq", "100", "--latent", "3", "--widths", "8", "8",
         "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
@@ -71,8 +73,8 @@ def test_a_run_leaves_its_folder_and_a_model_that_says_all_of_its_sounds(sounds,
     sound = content["sound"]
     assert sound["settings"] == SETTINGS and sound["samples"] == 400 and sound["floor_db"] == -60
     assert len(sound["levels"]) == 8 and all(-60 < level < 0 for level in sound["levels"])
-    pictures = load_spectrograms(sounds, SETTINGS)["pictures"]
-    assert tuple(content["config"]["shape"]) == pictures.shape[1:]
+    spectrograms_made = load_spectrograms(sounds, SETTINGS)["spectrograms"]
+    assert tuple(content["config"]["shape"]) == spectrograms_made.shape[1:]
     model = models.build_model(content)
     assert torch.isfinite(model.sample(8, torch.Generator().manual_seed(0), label=torch.arange(8))).all()
     assert "run folder" in capsys.readouterr().out
@@ -119,6 +121,31 @@ def test_a_run_can_start_from_a_model_and_keeps_its_units(sounds, tmp_path):
         train(other, tmp_path / "three", "--start-from", str(tmp_path / "one" / "best.pt"), "--latent", "4")
 
 
+def test_a_start_that_is_no_sound_model_is_refused_before_the_data_is_read(root, tmp_path):
+    bars = root / "pretrained" / "bernoulli_map.pt"
+    with pytest.raises(ValueError, match="bernoulli_map.pt: expected a model of sounds .* found a BernoulliVAE"):
+        train(tmp_path / "no data", tmp_path / "run", "--start-from", str(bars))
+
+
+def test_a_finished_run_resumed_leaves_its_best_model_as_it_is(sounds, tmp_path):
+    train(sounds, tmp_path / "run")
+    best = (tmp_path / "run" / "best.pt").read_bytes()
+    train(sounds, tmp_path / "run", "--resume")
+    assert (tmp_path / "run" / "best.pt").read_bytes() == best
+
+
+def test_a_run_that_ended_before_its_calibration_is_calibrated_when_resumed(sounds, tmp_path, monkeypatch):
+    train(sounds, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_audio, "finish", lambda *given: None)
+        train(sounds, tmp_path / "parts")
+    assert "end" not in checkpoint.load_checkpoint(tmp_path / "parts")["sound"]
+    train(sounds, tmp_path / "parts", "--resume")
+    whole, parts = (weights_of(tmp_path / name) for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert "end" in checkpoint.load_checkpoint(tmp_path / "parts")["sound"]
+
+
 def test_a_folder_of_transforms_trains_as_its_sounds_do(sounds, tmp_path, capsys):
     audio2nsgt.convert_folder(sounds, tmp_path / "npy", SETTINGS)
     train(tmp_path / "npy", tmp_path / "run")
@@ -137,7 +164,7 @@ def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
     assert math.isclose(written["distance_db"], found["distance_db"])
 
 
-# Pictures.
+# Spectrograms.
 
 def test_decibels_are_relative_to_the_peak_and_stop_at_the_floor():
     magnitude = torch.tensor([[[2.0, 0.2, 2e-5]], [[0.0, 0.0, 0.0]]])
@@ -146,17 +173,54 @@ def test_decibels_are_relative_to_the_peak_and_stop_at_the_floor():
     assert (level[1] == -60).all() and peak.tolist() == [2.0, 0.0]
 
 
-def test_pictures_are_kept_and_made_again_when_a_sound_changes(sounds, tmp_path, monkeypatch):
+def test_spectrograms_are_kept_and_made_again_when_a_sound_changes(sounds, tmp_path, monkeypatch):
     first = load_spectrograms(sounds, SETTINGS)
     made = []
     monkeypatch.setattr(spectrograms, "spectrograms_of",
                         lambda *given, make=spectrograms.spectrograms_of: made.append(1) or make(*given))
     again = load_spectrograms(sounds, SETTINGS)
-    assert not made and np.array_equal(first["pictures"], again["pictures"])
+    assert not made and np.array_equal(first["spectrograms"], again["spectrograms"])
     save_audio(sounds / "Kick" / "m0_x_0.wav", np.hanning(300), 4000)
     changed = load_spectrograms(sounds, SETTINGS)
-    assert made and not np.array_equal(first["pictures"], changed["pictures"])
-    assert len(load_spectrograms(sounds, {**SETTINGS, "bins": 5})["pictures"]) == 40 and len(made) == 2
+    assert made and not np.array_equal(first["spectrograms"], changed["spectrograms"])
+    assert len(load_spectrograms(sounds, {**SETTINGS, "bins": 5})["spectrograms"]) == 40 and len(made) == 2
+
+
+def test_what_was_kept_needs_no_sound_decoded(sounds, monkeypatch):
+    first = load_spectrograms(sounds, SETTINGS)
+    monkeypatch.setattr(dataset, "load_audio", lambda *given: pytest.fail("a sound was decoded"))
+    again = load_spectrograms(sounds, SETTINGS)
+    for key in ("spectrograms", "labels", "levels", "durations"):
+        np.testing.assert_array_equal(first[key], again[key])
+    assert (first["names"], first["paths"], first["left_out"]) == (again["names"], again["paths"], again["left_out"])
+    samples = soundfile.read(first["paths"][7], dtype="float32")[0]
+    assert first["levels"][7] == dataset.level_db(samples, 4000)
+    assert first["durations"][7] == dataset.duration_of(samples, 4000)
+
+
+def test_one_entry_a_folder_is_kept(sounds, tmp_path):
+    other = write_sounds(tmp_path / "other", machines=3)
+    load_spectrograms(other, SETTINGS)
+    for bins in (6, 5, 6):
+        load_spectrograms(sounds, {**SETTINGS, "bins": bins})
+    (sounds / "Kick" / "m0_x_0.wav").unlink()
+    load_spectrograms(sounds, SETTINGS)
+    kept = list((tmp_path / "cache").iterdir())
+    assert sorted(path.suffix for path in kept) == [".json", ".json", ".npy", ".npy"]
+    assert sorted(len(np.load(path)) for path in kept if path.suffix == ".npy") == [24, 39]
+
+
+def test_numbers_of_many_spectrograms_are_those_of_all_at_once():
+    x = np.random.default_rng(0).normal(-40, 15, (150, 7, 5)).astype(np.float16)
+    index = np.arange(0, 150, 2)
+    chosen = x[index].astype(np.float64)
+    assert mean_and_deviation(x, index) == (round(chosen.mean(), 3), round(chosen.std(ddof=1), 3))
+    sound = {"mean": -40.0, "deviation": 15.0}
+    data = {"spectrograms": x, "labels": np.arange(150, dtype=np.uint8) % 8}
+    made, labels = to_tensors(sound, (data, index), (data, range(3)))
+    expected = ((torch.as_tensor(x).float() + 40) / 15).half()
+    assert torch.equal(made, torch.cat((expected[::2], expected[:3])))
+    assert labels.dtype == torch.int64 and labels.tolist() == [*(index % 8), 0, 1, 2]
 
 
 def test_silence_and_strangers_are_named_not_dropped(sounds):
@@ -164,7 +228,8 @@ def test_silence_and_strangers_are_named_not_dropped(sounds):
     (sounds / "loops").mkdir()
     save_audio(sounds / "loops" / "a.wav", np.hanning(400), 4000)
     data = load_spectrograms(sounds, SETTINGS)
-    assert len(data["pictures"]) == len(data["labels"]) == len(data["names"]) == len(data["sounds"]) == 40
+    assert len(data["spectrograms"]) == len(data["labels"]) == len(data["names"]) == len(data["paths"]) == 40
+    assert len(data["levels"]) == len(data["durations"]) == 40
     assert len(data["left_out"]) == 2 and any("silence" in line for line in data["left_out"])
 
 
