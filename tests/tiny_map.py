@@ -1,5 +1,6 @@
 """A small model with a map, for tests of the window: untrained, but each point has a bar of its own."""
 
+import numpy as np
 import torch
 
 import models
@@ -29,3 +30,11 @@ def write_tiny_map(path, latent=2, bars=300):
     checkpoint.save_checkpoint(path, model, map={"codes": codes, "labels": labels, "label_names": STYLES,
                                                "bars": pack_hits(played)})
     return latent_map.load_bar_model(path)
+
+
+def a_bar(seed, hits=20):
+    """A bar of so many hits anywhere, of any velocity: uint8 (8, 64)."""
+    random = np.random.default_rng(seed)
+    bar = np.zeros(512, np.uint8)
+    bar[random.choice(512, hits, replace=False)] = random.integers(1, 128, hits)
+    return bar.reshape(8, 64)

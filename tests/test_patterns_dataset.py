@@ -1,4 +1,4 @@
-"""The bars of a training: sides that share nothing, and the bars that begin on other beats."""
+"""The bars of a training: splits that share nothing, and the bars that begin on other beats."""
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -27,13 +27,13 @@ def test_a_split_keeps_files_whole_and_shares_no_content(owners_and_contents, se
     except ValueError as error:
         assert len(set(names)) < 2 or "also stands in training" in str(error)
         return
-    sides = [{names[i] for i in side} for side in (train, validation)]
-    assert len(train) and len(validation) and not sides[0] & sides[1]
+    splits = [{names[i] for i in split} for split in (train, validation)]
+    assert len(train) and len(validation) and not splits[0] & splits[1]
     assert not {hits[i] for i in train} & {hits[i] for i in validation}
-    assert set(train) == {i for i, name in enumerate(names) if name in sides[0]}, "a training file is there whole"
-    known = {hits[i] for i in train}
+    assert set(train) == {i for i, name in enumerate(names) if name in splits[0]}, "a training file is there whole"
+    trained = {hits[i] for i in train}
     for i, name in enumerate(names):  # nothing is left out but what must be
-        assert i in train or i in validation or hits[i] in known
+        assert i in train or i in validation or hits[i] in trained
     again = split_by_content(bars, names, fraction, seed)
     assert all(np.array_equal(one, other) for one, other in zip((train, validation), again))
 
@@ -52,7 +52,7 @@ def test_a_split_holds_out_about_the_fraction_asked_for():
 def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where):
     owners = sorted(owners)
     bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], OFFSETS[where]
-    between, labels, begins = shifted_bars(bars, names, owners, where)
+    between, labels, offsets = shifted_bars(bars, names, owners, where)
     expected = []
     for number, place in enumerate(places[1:], 1):
         for owner in sorted(set(owners)):
@@ -60,8 +60,8 @@ def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where)
             expected += [(played[:, start:start + 64], owner, number)
                          for start in range(place, played.shape[1] - 63, 64)]
     assert between.shape == (len(expected), 8, 64) and between.dtype == np.uint8
-    for bar, label, begin, (right, owner, number) in zip(between, labels, begins, expected, strict=True):
-        assert np.array_equal(bar, right) and (label, begin) == (owner, number)
+    for bar, label, offset, (right, owner, number) in zip(between, labels, offsets, expected, strict=True):
+        assert np.array_equal(bar, right) and (label, offset) == (owner, number)
 
 
 def test_bars_begin_on_the_line_first_then_on_beats_or_near_them():
@@ -74,8 +74,8 @@ def test_bars_between_leave_out_near_silence_and_what_is_asked_in_validation():
     bars = some_bars(3)
     bars[0, :, 16:], bars[1, :, 1:] = 0, 0
     bars[1, :, 0] = np.arange(8) < 1  # from the second beat on, a single hit is left across the first two bars
-    across, _, begins = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat")
-    assert begins.tolist() == [1, 2, 3]
+    across, _, offsets = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat")
+    assert offsets.tolist() == [1, 2, 3]
     assert np.array_equal(across[0], np.concatenate([bars[1, :, 16:], bars[2, :, :16]], 1))
     kept = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat", avoid=(across[1:2] > 0) * np.uint8(9))
     assert kept[2].tolist() == [1, 3] and np.array_equal(kept[0], across[[0, 2]])
