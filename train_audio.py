@@ -96,7 +96,7 @@ def make_model(arguments, x, start=None):
                              f"{model.config} asked for")
         model.load_state_dict(start.state_dict())
     elif not arguments.resume:
-        model.start_at(x)
+        model.initialise_from_data(x)
     model.low_precision = training.low_precision(arguments.precision)
     return model
 
@@ -172,7 +172,7 @@ def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
     shown = torch.randperm(len(x), generator=generator)[:2 * columns]
     shown = shown[labels[shown].argsort(stable=True)]
     with torch.no_grad():
-        remade = model.decode(model.code(x[shown], label=labels[shown]), label=labels[shown])
+        remade = model.decode_base(model.encode_base(x[shown], label=labels[shown]), label=labels[shown])
         rows, titles = [], []
         for part in torch.arange(len(shown)).split(columns):
             rows += [list(in_decibels(x[shown[part]])), list(in_decibels(remade[part]))]
@@ -180,7 +180,7 @@ def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
         draw_spectrograms(rows, titles, folder / "spectrograms.png", low=sound["floor_db"])
         label = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
         noise = torch.randn(len(label), model.latent, generator=generator)
-        made = in_decibels(model.decode(noise, label=label))
+        made = in_decibels(model.decode_base(noise, label=label))
     draw_spectrograms([list(made[label == row]) for row in range(len(INSTRUMENTS))], [[""] * each] * len(INSTRUMENTS),
                       folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
 

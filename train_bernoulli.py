@@ -117,7 +117,7 @@ def with_shifted_bars(splits, labels, where):
     between, their_labels, begins = shifted_bars(bars, names, labels.tolist(), where, avoid=splits["validation"][0])
     return (torch.as_tensor(np.concatenate([*[bars] * AS_WRITTEN, between])),
             {"style": torch.cat([labels.repeat(AS_WRITTEN), torch.as_tensor(their_labels).long()]),
-             "begins": torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(begins)])})
+             "offset": torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(begins)])})
 
 
 def train_on_digits(arguments):
@@ -156,9 +156,9 @@ def main(argv=None):
     train, condition = with_shifted_bars(splits, labels["train"], arguments.begin)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
-                         touch=arguments.touch, width=arguments.width, dropout=arguments.dropout,
+                         velocity_latent=arguments.touch, width=arguments.width, dropout=arguments.dropout,
                          activation=arguments.activation, styles=styles, blocks=arguments.blocks,
-                         begins=len(OFFSETS[arguments.begin]))
+                         offsets=len(OFFSETS[arguments.begin]))
     for net in (model.decoder, model.velocity_net):
         net.low_precision = training.low_precision(arguments.precision)
     folder = arguments.run or (

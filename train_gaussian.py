@@ -22,8 +22,7 @@ import torch
 from learning import run_folder
 from learning.mnist import SIDE, fit_digits, load_digits
 from learning.training import add_arguments
-from models import GaussianVAE
-from networks.pixels import LEAST_DEVIATION
+from models import LEAST_DEVIATION, GaussianVAE
 
 HERE = Path(__file__).resolve().parent
 EPOCH = 20_000
@@ -92,9 +91,9 @@ def main(argv=None):
                         decoder=arguments.decoder, width=arguments.width, blocks=arguments.blocks,
                         components=arguments.components, likelihood=arguments.likelihood,
                         activation=arguments.activation, least_deviation=arguments.least_deviation,
-                        told_levels=arguments.told_levels)
+                        indicator_levels=arguments.told_levels)
     if not arguments.resume:
-        model.start_at(torch.as_tensor(splits["train"][0]))
+        model.initialise_from_data(torch.as_tensor(splits["train"][0]))
     folder = arguments.run or (
         HERE / "runs" / "gaussian" if arguments.resume else run_folder.new_run_folder("gaussian"))
     return {"run": folder, "history": fit_digits(model, splits, arguments, folder)}

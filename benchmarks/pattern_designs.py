@@ -40,13 +40,13 @@ def designs(styles):
     class StepwiseDecoder(CausalDecoder):
         """A causal decoder that knows the past by some other means, and so draws a bar block by block from it."""
 
-        def play(self, told, answer, beside=None, passes=None):
-            known, weights = self.known_before(told, beside), self.masked_weights()
-            blocks = torch.zeros(len(told), self.blocks, self.cells)
+        def decode(self, condition, choose, block_condition=None, passes=None):
+            context, weights = self.condition_context(condition, block_condition), self.masked_weights()
+            blocks = torch.zeros(len(condition), self.blocks, self.cells)
             for t in range(self.blocks):
-                context = self.context_of((known + self.known_of_past(blocks))[:, t:t + 1])
+                units = self.context_units((context + self.history_context(blocks))[:, t:t + 1])
                 for _ in range(self.cells + 1):
-                    guess = answer(t, self.say(blocks[:, t:t + 1], context, weights))
+                    guess = choose(t, self.outputs_of(blocks[:, t:t + 1], units, weights))
                     if torch.equal(guess, blocks[:, t]):
                         break
                     blocks[:, t] = guess
@@ -58,10 +58,10 @@ def designs(styles):
         def __init__(self, *sizes, memory=192, **options):
             super().__init__(*sizes, **options)
             self.reader, self.memory = nn.Linear(self.cells, 128), nn.GRU(128, memory, batch_first=True)
-            self.writer, self.dropped = nn.Linear(memory, self.past.shape[1]), nn.Dropout(self.rate)
-            del self.past
+            self.writer, self.dropped = nn.Linear(memory, self.history.shape[1]), nn.Dropout(self.rate)
+            del self.history
 
-        def known_of_past(self, blocks):
+        def history_context(self, blocks):
             state, _ = self.memory(self.reader(F.pad(blocks, (0, 0, 1, 0))[:, :-1]))
             return self.writer(self.dropped(state))
 
@@ -74,10 +74,10 @@ def designs(styles):
             self.position = nn.Parameter(0.1 * torch.randn(self.blocks, memory))
             layer = nn.TransformerEncoderLayer(memory, 4, 2 * memory, self.rate / 2, batch_first=True, norm_first=True)
             self.attention = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-            self.writer = nn.Linear(memory, self.past.shape[1])
-            del self.past
+            self.writer = nn.Linear(memory, self.history.shape[1])
+            del self.history
 
-        def known_of_past(self, blocks):
+        def history_context(self, blocks):
             units = self.reader(F.pad(blocks, (0, 0, 1, 0))[:, :-1]) + self.position
             mask = nn.Transformer.generate_square_subsequent_mask(self.blocks)
             return self.writer(self.attention(units, mask=mask, is_causal=True))
@@ -95,7 +95,7 @@ def designs(styles):
             "convolution, 2-D": (model, 3.2),
             "convolution, 2-D, style": (lambda: model(styles=styles), 3.2),
             "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2),
-            "convolution, 2-D, style, between": (lambda: model(styles=styles, begins=len(OFFSETS["near"])), 3.2)}
+            "convolution, 2-D, style, between": (lambda: model(styles=styles, offsets=len(OFFSETS["near"])), 3.2)}
 
 
 def train(make, loaded, splits, labels, free_bits, seconds, seed):
@@ -108,7 +108,7 @@ def train(make, loaded, splits, labels, free_bits, seconds, seed):
         torch.manual_seed(seed)
         model = make()
         condition, count = {"style": labels[:len(bars)]} if model.styles else {}, len(bars)
-        if model.begins is not None:
+        if model.offsets is not None:
             bars, condition = between
         started = time.process_time()
         training.fit(model, bars, splits["validation"][:256], folder, epochs=epochs, free_bits=free_bits, seed=seed,

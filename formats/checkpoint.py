@@ -1,4 +1,9 @@
-"""formats/checkpoint: to be written."""
+"""Checkpoints: a model's class name, config and weights, with the state of its run, in one file.
+
+    save_checkpoint("best.pt", model, half=True, epoch=3)
+    content = load_checkpoint("runs/mine")                  # or a file: "class", "config", "weights", "epoch", ...
+    model = models.build_model(content, "runs/mine")
+"""
 
 import io
 import warnings
@@ -8,31 +13,34 @@ import torch
 
 from command_line import replacing
 
+# Names in config and weights of checkpoints from before November 2026, as they are now.
+OLD_NAMES = {"touch": "velocity_latent", "begins": "offsets", "told_levels": "indicator_levels", "neck": "bottleneck",
+             "spread": "prior_scale", "touch_encoder": "velocity_encoder", "mean_picture": "mean_spectrogram",
+             "straight": "linear_skip", "place": "position", "past": "history", "beside": "block_condition",
+             "deeper": "hidden", "direct": "skip"}
+
 
 def save_checkpoint(path, model, half=False, **state):
-    """Write class name, config and weights, and whatever tensors and plain values `state` adds; whole or not at all.
+    """Write class name, config, weights, and the tensors and plain values of `state`; whole or not at all.
 
-    half: weights in 16 bits, for models that are to be carried about; they are read back as 32.
+    half: weights in 16 bits. Raises FloatingPointError, before it writes, at weights that are not finite.
     """
     weights = {name: value.half() if half and value.is_floating_point() else value
                for name, value in model.state_dict().items()}
-    content = {"class": type(model).__name__, "config": model.config, "weights": weights, **state}
-    if any(not torch.isfinite(value).all() for value in content["weights"].values()):
+    if any(not torch.isfinite(value).all() for value in weights.values()):
         raise FloatingPointError(f"{path}: not written, the model has weights that are not finite")
-    file = io.BytesIO()  # where torch itself meets a full disk, it does not say so
-    torch.save(content, file)
+    file = io.BytesIO()  # torch does not report a full disk
+    torch.save({"class": type(model).__name__, "config": model.config, "weights": weights, **state}, file)
     with replacing(path) as temporary:
         temporary.write_bytes(file.getbuffer())
 
 
 def load_checkpoint(path):
-    """The dictionary that save_checkpoint wrote. Nothing in the file is run: tensors and plain values only.
+    """The dictionary that save_checkpoint wrote, by today's names; of a run folder, its best.pt. No code in it is run.
 
-    `path` may be a run folder, which stands for its best.pt. Raises ValueError where it is not such a file.
+    Raises FileNotFoundError, or ValueError where it is no checkpoint.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "best.pt"
+    path = Path(path) / "best.pt" if Path(path).is_dir() else Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
@@ -43,6 +51,11 @@ def load_checkpoint(path):
     except Exception as error:  # torch raises many kinds here: a broken zip, a pickle with code in it, an empty file
         reason = "it holds code, which is not run" if "nsupported" in str(error) else "broken, or not a checkpoint"
         raise ValueError(f"{path}: cannot be loaded: {reason}") from None
-    if not isinstance(content, dict) or not {"class", "config", "weights"} <= content.keys():
+    named = isinstance(content, dict) and all(
+        isinstance(content.get(part), dict) and set(map(type, content[part])) <= {str} for part in ("config", "weights"))
+    if not named or "class" not in content:
         raise ValueError(f"{path}: expected a checkpoint of this project, found something else")
+    for part in ("config", "weights"):
+        content[part] = {".".join(OLD_NAMES.get(word, word) for word in name.split(".")): value
+                         for name, value in content[part].items()}
     return content

@@ -170,7 +170,7 @@ def pictures_at(model, z, seed):
     Of independent pixels their expectations, as in figure 4 of Kingma and Welling (2014); else draws.
     """
     if model.config["decoder"] == "independent":
-        return model.expected(z).numpy() * (1 if is_gaussian(model) else 255)
+        return model.decode_mean(z).numpy() * (1 if is_gaussian(model) else 255)
     return as_levels(model, draw_at(model, z, seed))
 
 
@@ -182,7 +182,7 @@ def draw_at(model, z, seed):
         return model.decode_noise(z, uniform.expand(len(z), -1))
     noise = logistic_noise((1, math.prod(model.shape)), generator).expand(len(z), -1)
     with torch.no_grad():
-        return model.decoder.draw(model.tell(z), noise).view(-1, *model.shape)
+        return model.decoder.draw(model.with_condition(z), noise).view(-1, *model.shape)
 
 
 def plane_of_codes(codes, side):

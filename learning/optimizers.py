@@ -9,14 +9,14 @@ class Optimizers:
     """One optimiser, or two that share a model's weights: what `fit` asks of one.
 
     name: "adamw" (Loshchilov and Hutter 2019) for all; or "muon": the matrices that the model's decoder names in
-    `matrices` are moved by Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), which makes all singular
+    `muon_weights` are moved by Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), which makes all singular
     values of a step equal, everything else by AdamW. Raises ValueError where a decoder names none.
     """
 
     def __init__(self, model, name, learning_rate, weight_decay):
         self.matrices, self.views = [], []
         if name == "muon":
-            self.matrices = [*getattr(model.decoder, "matrices", list)()]
+            self.matrices = [*getattr(model.decoder, "muon_weights", list)()]
             if not self.matrices:
                 raise ValueError(f"--optimizer muon: {type(model.decoder).__name__} names no matrices for it; "
                                  "expected adamw")

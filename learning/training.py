@@ -269,7 +269,7 @@ def fit(model, train, validation, run, *, epochs=30, batch_size=128, learning_ra
                 loss.backward()
                 if world > 1:
                     sum_gradients(model)
-                norm = torch.stack([torch.nn.utils.clip_grad_norm_(part, 1.0) for part in model.parts()]).max()
+                norm = torch.stack([torch.nn.utils.clip_grad_norm_(part, 1.0) for part in model.parameter_groups()]).max()
                 if not torch.isfinite(norm):
                     raise FloatingPointError(f"{run}: stopped at epoch {epoch}, step {step + 1}: the gradient's norm "
                                              f"is {norm.item()} at loss {value:.4g}; what was saved before stands")

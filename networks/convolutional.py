@@ -1,8 +1,12 @@
-"""The nets of a VAE of pictures: an encoder, a decoder, and where a class has its codes. Tensors to tensors.
+"""The nets of a VAE of spectrograms: encoder, decoder, and the flow between codes and a standard normal distribution.
 
-Both nets take two roads side by side. The straight one is linear, on the picture seen coarsely: it can start at the
-principal components of a collection. The other is a stack of convolutions, and learns what is left. Shapes below: B
-pictures, P = p x q pixels of a patch, G = a x b patches of a picture.
+    patches = Patches((412, 157), (8, 4))
+    encoder = ConvEncoder(patches, latent=32, widths=(16, 32, 64, 96), bottleneck=24, embedding=32)
+    mean, log_variance = encoder(x, embedding)                # (B, 412, 157), (B, 32) -> (B, 32) each
+
+Encoder and decoder are the sum of two nets. One is linear, on the mean of each patch, and begins at the principal
+components of a collection; the other is a stack of convolutions, which learns what is left. Shapes below: B
+spectrograms, P = p x q pixels of a patch, a x b patches of a spectrogram, E numbers of a class's embedding.
 """
 
 import math
@@ -11,7 +15,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-STRETCH = 2.0  # the most that a layer of CodeFlow stretches or shrinks a number, as a logarithm
+LOG_SCALE = 2.0  # the most by which a layer of CodeFlow scales a number up or down, as a logarithm
 
 
 def halved(size):
@@ -20,7 +24,7 @@ def halved(size):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a straight road, given a condition (Perez et al. 2018, "FiLM").  (B, C, ...) -> same"""
+    """Two convolutions and the identity, given a condition (Perez et al. 2018, "FiLM"): (B, C, ...) -> same."""
 
     def __init__(self, channels, condition):
         super().__init__()
@@ -28,7 +32,7 @@ class ResidualBlock(nn.Module):
         self.first_norm, self.second_norm = nn.GroupNorm(groups, channels), nn.GroupNorm(groups, channels, affine=False)
         self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
         self.film = nn.Linear(condition, 2 * channels)
-        nn.init.zeros_(self.second.weight)  # a block begins as nothing but the straight road
+        nn.init.zeros_(self.second.weight)  # a block begins as the identity
         nn.init.zeros_(self.second.bias)
 
     def forward(self, units, condition):
@@ -39,17 +43,19 @@ class ResidualBlock(nn.Module):
 
 
 class Patches(nn.Module):
-    """A picture cut into patches, and put together again: (B, *shape) <-> (B, P, a, b)."""
+    """A spectrogram cut into patches, and put together again: (B, *shape) <-> (B, P, a, b)."""
 
     def __init__(self, shape, patch):
         super().__init__()
+        if len(shape) != 2 or len(patch) != 2:
+            raise ValueError(f"expected shape (bands, frames) and a patch of both, found {shape} and {patch}")
         self.shape, self.patch = tuple(shape), tuple(patch)
         self.grid = tuple(-(-size // side) for size, side in zip(shape, patch))
 
-    def cut(self, picture):
-        """(B, *shape) -> (B, P, a, b); the last patches are filled up with the picture's edge."""
+    def cut(self, spectrogram):
+        """(B, *shape) -> (B, P, a, b); the last patches are filled up with the spectrogram's edge."""
         (a, b), (p, q), (rows, columns) = self.grid, self.patch, self.shape
-        filled = F.pad(picture[:, None], (0, b * q - columns, 0, a * p - rows), mode="replicate")
+        filled = F.pad(spectrogram[:, None], (0, b * q - columns, 0, a * p - rows), mode="replicate")
         return filled.view(-1, a, p, b, q).permute(0, 2, 4, 1, 3).reshape(-1, p * q, a, b)
 
     def join(self, patches):
@@ -57,45 +63,51 @@ class Patches(nn.Module):
         (a, b), (p, q), (rows, columns) = self.grid, self.patch, self.shape
         return patches.view(-1, p, q, a, b).permute(0, 3, 1, 4, 2).reshape(-1, a * p, b * q)[:, :rows, :columns]
 
-    def spread(self, coarse):
-        """One number a patch, (B, 1, a, b), as a smooth picture (B, *shape)."""
-        spread = F.interpolate(coarse, scale_factor=self.patch, mode="bilinear")
-        return spread[:, 0, :self.shape[0], :self.shape[1]]
+    def upsample(self, coarse):
+        """One number a patch, (B, 1, a, b), as a smooth spectrogram (B, *shape)."""
+        smooth = F.interpolate(coarse, scale_factor=self.patch, mode="bilinear")
+        return smooth[:, 0, :self.shape[0], :self.shape[1]]
 
 
 class ConvEncoder(nn.Module):
-    """Pictures to the mean and the unbounded log-variance of their codes: (B, *shape), (B, E) -> (B, latent) each."""
+    """Spectrograms to the mean and log-variance of their codes: (B, *shape), (B, E) -> (B, latent) each, unbounded."""
 
-    def __init__(self, patches, latent, widths, neck, embedding):
+    def __init__(self, patches, latent, widths, bottleneck, embedding):
         super().__init__()
+        if len(widths) < 2:
+            raise ValueError(f"widths: expected at least 2, found {widths}")
         self.patches = patches
         grids = [patches.grid]
         for _ in widths[1:]:
             grids.append(halved(grids[-1]))
         self.stem = nn.Conv2d(math.prod(patches.patch), widths[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(*pair, 3, 2, 1) for pair in zip(widths[:-1], widths[1:]))
-        # The finest level, where a block would cost most, goes without.
+        # The finest level, where a block would cost most, has none.
         self.blocks = nn.ModuleList(ResidualBlock(width, embedding) for width in widths[2:])
-        self.neck = nn.Conv2d(widths[-1], neck, 1)
-        self.code = nn.Linear(neck * math.prod(grids[-1]), 2 * latent)
-        self.straight = nn.Linear(math.prod(patches.grid), latent)
+        self.bottleneck = nn.Conv2d(widths[-1], bottleneck, 1)
+        self.code = nn.Linear(bottleneck * math.prod(grids[-1]), 2 * latent)
+        self.linear_skip = nn.Linear(math.prod(patches.grid), latent)
         nn.init.normal_(self.code.weight, 0, 0.03 / math.sqrt(self.code.in_features))
 
-    def forward(self, picture, embedding):
-        patches = self.patches.cut(picture)                                           # (B, P, a, b)
+    def coarse(self, spectrogram):
+        """The mean of each patch, flat: (B, *shape) -> (B, a b)."""
+        return self.patches.cut(spectrogram).mean(1).flatten(1)
+
+    def forward(self, spectrogram, embedding):
+        patches = self.patches.cut(spectrogram)                                           # (B, P, a, b)
         units = self.stem(patches)
         for level, down in enumerate(self.down):
             units = down(F.silu(units))
             if level > 0:
                 units = self.blocks[level - 1](units, embedding)
-        mean, log_variance = self.code(self.neck(F.silu(units)).flatten(1)).chunk(2, -1)
-        return mean + self.straight(patches.mean(1).flatten(1)), log_variance
+        mean, log_variance = self.code(self.bottleneck(F.silu(units)).flatten(1)).chunk(2, -1)
+        return mean + self.linear_skip(patches.mean(1).flatten(1)), log_variance
 
 
 class ConvDecoder(nn.Module):
-    """Codes to pictures: (B, latent), (B, E) -> (B, *shape)."""
+    """Codes to spectrograms: (B, latent), (B, E) -> (B, *shape)."""
 
-    def __init__(self, patches, latent, widths, neck, embedding, units=128):
+    def __init__(self, patches, latent, widths, bottleneck, embedding, units=128):
         super().__init__()
         self.patches = patches
         self.grids = [patches.grid]
@@ -103,34 +115,53 @@ class ConvDecoder(nn.Module):
             self.grids.append(halved(self.grids[-1]))
         down = widths[::-1]
         self.condition = nn.Sequential(nn.Linear(latent + embedding, units), nn.SiLU())
-        self.start = nn.Linear(latent + embedding, neck * math.prod(self.grids[-1]))
-        self.neck = nn.Conv2d(neck, widths[-1], 1)
+        self.start = nn.Linear(latent + embedding, bottleneck * math.prod(self.grids[-1]))
+        self.bottleneck = nn.Conv2d(bottleneck, widths[-1], 1)
         self.blocks = nn.ModuleList(ResidualBlock(width, units) for width in down[:-1])
         self.up = nn.ModuleList(nn.Conv2d(wide, 4 * narrow, 1) for wide, narrow in zip(down[:-1], down[1:]))
         self.mix = nn.Conv2d(widths[0] + 1, widths[0], 3, padding=1)
         self.out = nn.Conv2d(widths[0], math.prod(patches.patch), 3, padding=1)
-        self.straight = nn.Linear(latent, math.prod(patches.grid))
+        self.linear_skip = nn.Linear(latent, math.prod(patches.grid))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, z, embedding):
-        coarse = self.straight(z).view(-1, 1, *self.patches.grid)                     # (B, 1, a, b)
-        given = torch.cat([z, embedding], -1)
-        condition = self.condition(given)
-        units = self.neck(self.start(given).view(len(z), -1, *self.grids[-1]))
+        coarse = self.linear_skip(z).view(-1, 1, *self.patches.grid)                  # (B, 1, a, b)
+        z = torch.cat([z, embedding], -1)                                             # (B, latent + E)
+        condition = self.condition(z)                                                 # (B, units)
+        units = self.bottleneck(self.start(z).view(len(z), -1, *self.grids[-1]))
         for block, up, (rows, columns) in zip(self.blocks, self.up, self.grids[-2::-1]):
             units = up(F.silu(block(units, condition)))                               # (B, 4 C, rows / 2, columns / 2)
             units = F.pixel_shuffle(units, 2)[:, :, :rows, :columns]                  # (B, C, rows, columns)
         units = units + self.mix(torch.cat([F.silu(units), coarse], 1))
-        return self.patches.join(self.out(F.silu(units)).float()) + self.patches.spread(coarse.float())
+        return self.patches.join(self.out(F.silu(units)).float()) + self.patches.upsample(coarse.float())
+
+
+def initialise_linear(encoder, decoder, coarse):
+    """Begin the linear nets at the principal components of coarse spectrograms (n, a b), with codes of unit variance.
+
+    With fewer components than the code has dimensions, the others keep their small random weights.
+    """
+    coarse = coarse - coarse.mean(0)
+    count = min(len(encoder.linear_skip.weight), len(coarse) - 1, coarse.shape[1])
+    if count < 1:
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # svd_lowrank begins at a random guess
+        _, sizes, axes = torch.svd_lowrank(coarse, q=min(count + 10, min(coarse.shape)), niter=4)
+    deviations = (sizes[:count] / math.sqrt(len(coarse))).clamp_min(1e-3)
+    encoder.linear_skip.weight[:count] = axes[:, :count].T / deviations[:, None]
+    decoder.linear_skip.weight[:, :count] = axes[:, :count] * deviations
+    encoder.linear_skip.bias.zero_()
+    decoder.linear_skip.bias.zero_()
 
 
 class CodeFlow(nn.Module):
-    """Where the codes of a class lie: an invertible map between standard normal noise and codes, given the class.
+    """An invertible map from standard normal noise to the codes of a class: it begins as the identity.
 
-    Affine coupling layers (Dinh et al. 2017, "Real NVP", eq. 7-8): half of the numbers is stretched and shifted by
-    what a small net reads off the other half. It is fitted to the codes of the training examples when the VAE is done
-    (Dai and Wipf 2019, "Diagnosing and enhancing VAE models", whose second stage it is). It begins as the identity.
+    Affine coupling layers (Dinh et al. 2017, "Real NVP", eq. 7-8): half of the numbers is scaled and shifted by what a
+    small net computes from the other half. It is fitted to the codes of the training examples after the VAE (Dai and
+    Wipf 2019, "Diagnosing and enhancing VAE models", the second stage).
     """
 
     def __init__(self, latent, embedding, layers=8, hidden=128):
@@ -144,38 +175,38 @@ class CodeFlow(nn.Module):
         self.nets = nn.ModuleList(nn.Sequential(nn.Linear(self.half + embedding, hidden), nn.SiLU(),
                                                 nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * rest))
                                   for _ in range(layers))
-        self.place = nn.Linear(embedding, 2 * latent)
-        for layer in [*(net[-1] for net in self.nets), self.place]:
+        self.position = nn.Linear(embedding, 2 * latent)
+        for layer in [*(net[-1] for net in self.nets), self.position]:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     @staticmethod
     def _bounded(numbers):
-        """Log-stretch and shift, of which the first is bounded."""
-        stretch, shift = numbers.chunk(2, -1)
-        return STRETCH * torch.tanh(stretch / STRETCH), shift
+        """Log-scale, bounded, and shift: (B, 2 n) -> (B, n) each."""
+        log_scale, shift = numbers.chunk(2, -1)
+        return LOG_SCALE * torch.tanh(log_scale / LOG_SCALE), shift
 
     def forward(self, noise, embedding):
         """Noise to codes: (B, latent), (B, E) -> (B, latent)."""
         for net, order, back in zip(self.nets, self.order, self.inverse_order):
             kept, moved = noise[:, order].split([self.half, noise.shape[1] - self.half], -1)
-            stretch, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
-            noise = torch.cat([kept, moved * torch.exp(stretch) + shift], -1)[:, back]
-        stretch, shift = self._bounded(self.place(embedding))
-        return noise * torch.exp(stretch) + shift
+            log_scale, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
+            noise = torch.cat([kept, moved * torch.exp(log_scale) + shift], -1)[:, back]
+        log_scale, shift = self._bounded(self.position(embedding))
+        return noise * torch.exp(log_scale) + shift
 
     def inverse(self, codes, embedding):
-        """Codes to noise, and the log of the map's volume: (B, latent), (B, E) -> (B, latent), (B,)."""
-        stretch, shift = self._bounded(self.place(embedding))
-        codes, volume = (codes - shift) * torch.exp(-stretch), -stretch.sum(-1)
+        """Codes to noise, and log |d noise / d codes|: (B, latent), (B, E) -> (B, latent), (B,)."""
+        log_scale, shift = self._bounded(self.position(embedding))
+        codes, log_volume = (codes - shift) * torch.exp(-log_scale), -log_scale.sum(-1)
         for net, order, back in zip(reversed(self.nets), self.order.flip(0), self.inverse_order.flip(0)):
             kept, moved = codes[:, order].split([self.half, codes.shape[1] - self.half], -1)
-            stretch, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
-            codes = torch.cat([kept, (moved - shift) * torch.exp(-stretch)], -1)[:, back]
-            volume = volume - stretch.sum(-1)
-        return codes, volume
+            log_scale, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
+            codes = torch.cat([kept, (moved - shift) * torch.exp(-log_scale)], -1)[:, back]
+            log_volume = log_volume - log_scale.sum(-1)
+        return codes, log_volume
 
     def log_density(self, codes, embedding):
         """log p(codes | class) in nats: (B, latent), (B, E) -> (B,)."""
-        noise, volume = self.inverse(codes, embedding)
-        return volume - 0.5 * (noise.square().sum(-1) + noise.shape[1] * math.log(2 * math.pi))
+        noise, log_volume = self.inverse(codes, embedding)
+        return log_volume - 0.5 * (noise.square().sum(-1) + noise.shape[1] * math.log(2 * math.pi))

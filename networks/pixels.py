@@ -1,8 +1,12 @@
-"""The decoder of pictures that knows what it has drawn, and the likelihood of a pixel of 8 bits; tensors to tensors.
+"""Pictures of 8-bit pixels: the distribution of a pixel, and the decoder that draws a picture pixel after pixel.
 
-A picture is drawn pixel after pixel (van den Oord et al. 2016, "Pixel recurrent neural networks"), given a code of the
-whole (Gulrajani et al. 2017, "PixelVAE"). What was drawn before enters by masked convolutions, which no code has
-touched; the code joins them at the end. So the bound with many codes of a picture needs its convolutions once.
+    mixture = PixelMixture(components=10)
+    decoder = PixelDecoder((28, 28), latent=32, width=128, blocks=4, outputs=mixture.outputs)
+    log_px = mixture.log_likelihood(x, decoder.parameters_of(x / 255, z))    # (B, 28, 28) of 0..255 -> (B,) nats
+
+The decoder is autoregressive (van den Oord et al. 2016, "Pixel recurrent neural networks"), given a code of the whole
+picture (Gulrajani et al. 2017, "PixelVAE"). The pixels before enter by masked convolutions that do not see the code; it
+joins them at the end. So the bound with many codes of a picture computes its convolutions once.
 """
 
 import math
@@ -12,14 +16,14 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 LEVELS = 256  # of a pixel, 0 to 255
-LEAST_DEVIATION, MOST_DEVIATION = math.exp(-2), math.exp(5)  # of a pixel's Gaussian, in levels: 0.14 to 148
+LEAST_DEVIATION, MOST_DEVIATION = math.exp(-2), math.exp(5)  # of a pixel's normal distribution, in levels: 0.14 to 148
 MEAN_BEYOND = 32.0  # levels by which its mean may lie beyond black and white, whose bins reach to infinity
 
 
 def discretised_normal_log_likelihood(level, mean, log_deviation):
-    """log of the mass that normal distributions put on the bin of a level 0..255, so never above 0.
+    """log of the mass that normal distributions have on the bin of a level 0..255, so never above 0.
 
-    A level owns what lies within half a level of it, black and white all that lies beyond as well, so the 256 masses
+    A level has what lies within half a level of it, black and white all that lies beyond as well, so the 256 masses
     sum to 1 and -log2 is a length in bits (Salimans et al. 2017, "PixelCNN++", eq. 2, with a normal distribution for
     the logistic one). Level of any shape (...); mean and log_deviation (..., n), in levels, of n distributions each.
     -> (..., n)
@@ -46,8 +50,80 @@ def normal_log_likelihood(level, mean, log_deviation):
     return -0.5 * distance.square() - log_deviation - 0.5 * math.log(2 * math.pi)
 
 
+class PixelMixture:
+    """The distribution of a pixel of 0..255: a mixture of normal distributions, whose parameters a decoder gives.
+
+    Means lie from MEAN_BEYOND levels below black to as many above white, deviations from least_deviation to
+    MOST_DEVIATION levels, so that no likelihood overflows. likelihood: "mass" of the pixel's bin, or "normal" density.
+    """
+
+    def __init__(self, components=1, likelihood="mass", least_deviation=LEAST_DEVIATION):
+        if not LEAST_DEVIATION <= least_deviation < MOST_DEVIATION:
+            raise ValueError(f"least_deviation: expected from {LEAST_DEVIATION:.3f} to below {MOST_DEVIATION:.0f} "
+                             f"levels, found {least_deviation}")
+        if likelihood not in ("mass", "normal"):
+            raise ValueError(f"likelihood: expected mass or normal, found {likelihood!r}")
+        self.components, self.outputs = components, 3 * components
+        self.log_density = discretised_normal_log_likelihood if likelihood == "mass" else normal_log_likelihood
+        self.middle, (self.low, self.high) = (LEVELS - 1) / 2, (math.log(least_deviation), math.log(MOST_DEVIATION))
+
+    def distribution(self, outputs):
+        """Means, log-deviations, log-weights of each pixel: (B, 3 components, *shape) -> (B, *shape, components) each,
+        the first two in levels."""
+        mean, log_deviation, weight = outputs.movedim(1, -1).chunk(3, -1)             # (B, *shape, components)
+        return (self.middle + (self.middle + MEAN_BEYOND) * torch.tanh(mean),
+                (self.low + self.high) / 2 + (self.high - self.low) / 2 * torch.tanh(log_deviation),
+                torch.log_softmax(weight, -1))
+
+    def initial_outputs(self, counts):
+        """Outputs (3 components,) with which to begin, given how many pixels have each level, counts (256,).
+
+        Half of the components are narrow, at the commonest levels, each as likely as that level; the others wide,
+        spread from black to white, sharing the rest. None for one component.
+        """
+        if self.components == 1:
+            return None
+        narrow, wide = self.components // 2, self.components - self.components // 2
+        common = counts.argsort(descending=True)[:narrow]
+        shares = counts[common] / counts.sum()
+        rest = (1 - shares.sum()).clamp_min(1e-3) / wide
+        mean = torch.cat([common.float(), (torch.arange(wide) + 0.5) * LEVELS / wide])
+        log_deviation = torch.cat([torch.full((narrow,), max(-1.0, self.low + 0.1)),
+                                   torch.full((wide,), max(math.log(LEVELS / 8), self.low + 0.1))])
+        return torch.cat([torch.atanh((mean - self.middle) / (self.middle + MEAN_BEYOND)),
+                          torch.atanh((log_deviation - (self.low + self.high) / 2) * 2 / (self.high - self.low)),
+                          torch.log(torch.cat([shares, rest.expand(wide)]))])
+
+    def log_likelihood(self, x, outputs):
+        """log p of pictures in nats: (B, *shape), (B, 3 components, *shape) -> (B,)."""
+        mean, log_deviation, log_weight = self.distribution(outputs)                  # (B, *shape, components)
+        return torch.logsumexp(self.log_density(x.float(), mean, log_deviation) + log_weight, -1).flatten(1).sum(-1)
+
+    @staticmethod
+    def noise(uniform):
+        """Uniform numbers as noise: Gumbel for the choice of a component, normal for the level.
+
+        (B, 2, *shape, components) -> same
+        """
+        choice, level = uniform.clamp(1e-6, 1 - 1e-6).unbind(1)
+        return torch.stack([-torch.log(-torch.log(choice)), torch.special.ndtri(level)], 1)
+
+    def choose(self, outputs, noise):
+        """Pixels drawn by `noise`, whole levels from 0 to 1: (B, 3 components, *shape) -> (B, *shape)."""
+        gumbel, normal = noise.unbind(1)                                              # (B, *shape, components) each
+        mean, log_deviation, log_weight = self.distribution(outputs)                  # (B, *shape, components)
+        chosen = (log_weight + gumbel).argmax(-1, keepdim=True)                       # (B, *shape, 1)
+        level = (mean + torch.exp(log_deviation) * normal).gather(-1, chosen)[..., 0]
+        return level.round().clamp(0, LEVELS - 1) / (LEVELS - 1)                      # (B, *shape)
+
+    def mean(self, outputs):
+        """The mean level of each pixel: (B, 3 components, *shape) -> (B, *shape) of 0..255."""
+        mean, _, log_weight = self.distribution(outputs)
+        return (log_weight.exp() * mean.clamp(0, LEVELS - 1)).sum(-1)
+
+
 class MaskedConv(nn.Conv2d):
-    """A convolution that sees only the places before its own in raster order, and its own if `own`."""
+    """A convolution that sees only the positions before its own in raster order, and its own if `own`."""
 
     def __init__(self, channels_in, channels_out, side, own):
         super().__init__(channels_in, channels_out, side, padding=side // 2)
@@ -60,14 +136,14 @@ class MaskedConv(nn.Conv2d):
 
 
 class MaskedBlock(nn.Module):
-    """A residual block of places that see those before them and themselves: (B, C, a, b) -> same."""
+    """A residual block in which each position sees those before it and itself: (B, C, a, b) -> same."""
 
     def __init__(self, channels, inner):
         super().__init__()
         self.narrow = nn.Conv2d(channels, inner, 1)
         self.masked = MaskedConv(inner, inner, 3, own=True)
         self.widen = nn.Conv2d(inner, channels, 1)
-        nn.init.zeros_(self.widen.weight)  # it begins as nothing but the straight road
+        nn.init.zeros_(self.widen.weight)  # a block begins as the identity
         nn.init.zeros_(self.widen.bias)
 
     def forward(self, units):
@@ -75,20 +151,21 @@ class MaskedBlock(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-    """What to say of each pixel given a code and the pixels before it.
+    """p(picture | z) in which each pixel depends on the code and on the pixels before it.
 
-    The picture is read in squares of 2 x 2 pixels, row by row. Masked convolutions tell each square of those before it
-    (but for some far to its right, which they are blind to); inside a square a masked layer lets each of its four
-    pixels see those before it (Germain et al. 2015, "MADE"), as in the decoder of bars. A quarter of the places with
-    four times the channels is what a processor does best.
+    The picture is read in squares of 2 x 2 pixels, row by row. Masked convolutions show each square those before it
+    (but for some far to its right); inside a square a masked layer lets each of its four pixels depend on those before
+    it (Germain et al. 2015, "MADE"). A quarter of the positions with four times the channels is fast on a processor.
 
-    outputs: numbers to say of each pixel. width: channels of the masked convolutions; blocks: how many there are;
-    levels: how many levels of 0..255 are told apart from all others, kept in the buffer of that name; units: of the
-    masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values from 0
-    to 1; a x b squares; C = width; U = 4 units.
+    outputs: parameters of each pixel's distribution. width: channels of the masked convolutions; blocks: their number.
+    levels: how many levels of 0..255 have an indicator channel of their own; they are kept in the buffer of that name.
+    units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values
+    from 0 to 1; a x b squares; C = width; U = 4 units.
     """
 
-    def __init__(self, shape, latent, width, blocks, outputs=1, levels=0, units=48, hidden=256, plane=16):
+    CODE_HIDDEN, CODE_CHANNELS = 256, 16  # of the net from the code to a plane of squares
+
+    def __init__(self, shape, latent, width, blocks, outputs=1, levels=0, units=48):
         super().__init__()
         if len(shape) != 2 or shape[0] % 2 or shape[1] % 2:
             raise ValueError(f"shape: expected (rows, columns) of a picture, both even, found {shape}")
@@ -96,69 +173,76 @@ class PixelDecoder(nn.Module):
         self.low_precision = False  # bfloat16 in training, where the processor has it
         self.squares, numbers = (shape[0] // 2, shape[1] // 2), 3 + levels
         seen = 4 * numbers
-        self.place = nn.Parameter(torch.zeros(width, *self.squares))  # where in the picture a square lies
+        self.position = nn.Parameter(torch.zeros(width, *self.squares))
         self.first = MaskedConv(seen, width, 5, own=False)
         self.blocks = nn.ModuleList(MaskedBlock(width, width // 2) for _ in range(blocks))
         self.context = nn.Conv2d(width, 4 * units, 1)
         self.within = nn.Conv2d(seen, 4 * units, 1, bias=False)
-        self.deeper = nn.Conv2d(4 * units, 4 * units, 1, groups=4)
-        self.code = nn.Sequential(nn.Linear(latent, hidden), nn.SiLU(),
-                                  nn.Linear(hidden, plane * math.prod(self.squares)))
-        self.code_units = nn.Conv2d(plane, 4 * units, 1)
+        self.hidden = nn.Conv2d(4 * units, 4 * units, 1, groups=4)
+        self.code = nn.Sequential(nn.Linear(latent, self.CODE_HIDDEN), nn.SiLU(),
+                                  nn.Linear(self.CODE_HIDDEN, self.CODE_CHANNELS * math.prod(self.squares)))
+        self.code_units = nn.Conv2d(self.CODE_CHANNELS, 4 * units, 1)
         self.out = nn.Conv2d(4 * units, 4 * outputs, 1, groups=4)
-        self.register_buffer("levels", torch.arange(LEVELS - levels, LEVELS).float(),
-                             persistent=levels > 0)
+        self.register_buffer("levels", torch.arange(LEVELS - levels, LEVELS).float(), persistent=levels > 0)
         pixel = torch.arange(4)  # of a square; each number of `seen` is there for all four of its pixels in turn
         mask = pixel.repeat(numbers)[None] < pixel.repeat_interleave(units)[:, None]
         self.register_buffer("within_mask", mask.float()[..., None, None], persistent=False)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a processor
 
-    def matrices(self):
-        """The kernels that `optimizers.py` may move by Muon: those between hidden units."""
+    def muon_weights(self):
+        """The kernels between hidden units, which `learning/optimizers.py` may train by Muon."""
         return [self.first.weight, *(layer.weight for block in self.blocks
                                      for layer in (block.narrow, block.masked, block.widen)),
-                self.context.weight, self.deeper.weight, self.code[0].weight, self.code_units.weight]
+                self.context.weight, self.hidden.weight, self.code[0].weight, self.code_units.weight]
 
-    def known_of_pixels(self, values):
-        """What the pixels before each say to its units: values (B, h, w) -> (B, U, a, b)."""
-        # Ink at all and full ink are told apart: between lie the few pixels of an edge.
+    def initialise_from_data(self, bias, counts):
+        """Begin with the same outputs `bias` (outputs,) for every pixel, None leaves them; counts (256,) of the levels:
+        the commonest but black have indicator channels."""
+        self.levels.copy_(counts[1:].topk(len(self.levels)).indices.sort().values + 1)
+        if bias is not None:
+            self.out.bias.copy_(bias.repeat(4))
+
+    def indicators(self, values):
+        """The input channels of the pixels: (B, h, w) -> (B, 4 (3 + levels), a, b)."""
+        # Ink at all and full ink have channels: between lie the few pixels of an edge.
         seen = torch.stack([values, (values > 0).float(), (values > 0.97).float()], 1)
-        if len(self.levels):  # ink is one of few levels, a 255th apart: too little for a convolution to tell them by
+        if len(self.levels):  # levels a 255th apart: too near for a convolution to tell from the value
             level = (values * (LEVELS - 1)).round()[:, None]
             seen = torch.cat([seen, (level == self.levels[:, None, None]).float()], 1)
-        seen = F.pixel_unshuffle(seen, 2)                                             # (B, 4 numbers, a, b)
+        return F.pixel_unshuffle(seen, 2)
+
+    def cached_context(self, values):
+        """What the pixels before each give its units, without the code: (B, h, w) or flat -> (B, U, a, b)."""
+        seen = self.indicators(values.view(-1, *self.shape))                          # (B, 4 numbers, a, b)
         with torch.autocast(values.device.type, torch.bfloat16, enabled=self.low_precision and self.training):
-            units = self.first(seen) + self.place                                     # (B, C, a, b)
+            units = self.first(seen) + self.position                                  # (B, C, a, b)
             for block in self.blocks:
                 units = block(units)
-            context = self.context(F.silu(units))
+            context = self.context(F.silu(units))                                     # (B, U, a, b)
         units = context.float() + F.conv2d(seen, self.within.weight * self.within_mask)
-        return self.deeper(F.silu(units))
+        return self.hidden(F.silu(units))
 
-    def say(self, known, z):
-        """What is said of each pixel: known (B, U, a, b), z (B, latent) -> (B, outputs, h, w)."""
-        plane = self.code(z).view(len(z), -1, *self.squares)                          # (B, plane, a, b)
-        said = self.out(F.silu(known + self.code_units(plane)))                       # (B, 4 outputs, a, b)
-        return F.pixel_shuffle(said.unflatten(1, (4, -1)).transpose(1, 2).flatten(1, 2), 2)
+    def parameters_of(self, values, z, context=None):
+        """The outputs of each pixel given those before it: values (B, h, w), z (B, latent) -> (B, outputs, h, w).
 
-    def forward(self, values, z, known=None):
-        """What is said of each pixel: values (B, h, w), z (B, latent) -> (B, outputs, h, w).
-
-        known: what `known_of_pixels` gives of these values, where it is known already.
+        context: `cached_context` of these values, where it is computed already; then they are not used.
         """
-        return self.say(self.known_of_pixels(values) if known is None else known, z)
+        context = self.cached_context(values) if context is None else context         # (B, U, a, b)
+        plane = self.code(z).view(len(z), -1, *self.squares)                          # (B, CODE_CHANNELS, a, b)
+        outputs = self.out(F.silu(context + self.code_units(plane)))                  # (B, 4 outputs, a, b)
+        return F.pixel_shuffle(outputs.unflatten(1, (4, -1)).transpose(1, 2).flatten(1, 2), 2)
 
-    def draw(self, z, answer):
-        """The picture in which each pixel is what `answer` makes of what is said of it: (B, latent) -> (B, h, w).
+    def decode(self, z, choose):
+        """The picture in which each pixel is what `choose` makes of its outputs: (B, latent) -> (B, h, w).
 
-        answer(said, i): values (b, h, w) of the pictures with indices i (b,) from (b, outputs, h, w). All pixels are
-        guessed at once and the guess repeated until it stands: the picture that is drawn pixel by pixel (the
-        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"), in fewer passes than it has pixels.
+        choose(outputs, i): values (b, h, w) of the pictures with indices i (b,) from (b, outputs, h, w). All pixels are
+        guessed at once and the guess is repeated until it no longer changes: the picture that is drawn pixel by pixel
+        (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"), in fewer passes than it has pixels.
         """
         values = torch.zeros(len(z), *self.shape, device=z.device)
         left = torch.arange(len(z), device=z.device)
         for _ in range(math.prod(self.shape) + 1):  # pixel i is right after i + 1 passes
-            guess = torch.cat([answer(self(values[part], z[part]), part) for part in left.split(64)])
+            guess = torch.cat([choose(self.parameters_of(values[part], z[part]), part) for part in left.split(64)])
             moved = (guess != values[left]).flatten(1).any(1)
             values[left] = guess
             left = left[moved]
@@ -166,19 +250,11 @@ class PixelDecoder(nn.Module):
                 break
         return values
 
-
-class RasterDecoder(PixelDecoder):
-    """p(picture | z) of 0/1 pixels, each given all before it: says each pixel's logit."""
-
-    def known(self, cells):
-        """`known_of_pixels` of flat pixels: (B, pixels) -> (B, C, h, w)."""
-        return self.known_of_pixels(cells.view(-1, *self.shape))
-
-    def logits(self, cells, z, known=None):
-        """Each pixel's logit given the pixels before it: (B, pixels), (B, latent) -> (B, pixels)."""
-        return self(cells.view(-1, *self.shape), z, known).flatten(1)
+    def logits(self, cells, z, context=None):
+        """The logit of each 0/1 pixel given those before it: (B, pixels), (B, latent) -> (B, pixels)."""
+        return self.parameters_of(cells, z, context).flatten(1)
 
     def draw(self, z, noise):
-        """The picture in which a pixel is 1 where its logit + noise is above 0: (B, latent) -> (B, pixels)."""
+        """The picture, pixels 1 where logit + noise is above 0: (B, latent), (B, pixels) -> (B, pixels)."""
         noise = noise.view(-1, 1, *self.shape)
-        return super().draw(z, lambda said, i: (said + noise[i] > 0)[:, 0].float()).flatten(1)
+        return self.decode(z, lambda outputs, i: (outputs + noise[i] > 0)[:, 0].float()).flatten(1)

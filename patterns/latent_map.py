@@ -198,7 +198,7 @@ class HitDensity:
             codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
             noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
             with torch.no_grad():
-                drawn = model.decoder.draw(model.tell(codes, style), noise.expand(len(codes), -1))
+                drawn = model.decoder.draw(model.with_condition(codes, style), noise.expand(len(codes), -1))
             self.hits[tuple(now.T)] = drawn.sum(-1).numpy()
         if not len(self.left) and len(now):
             there = np.isfinite(self.hits)

@@ -114,9 +114,9 @@ def typical_velocities(model, bars):
 
     Context: the true velocities before each. Velocity latent: that of the bar.
     """
-    z, cells, struck = model.encode(bars)[0], model.cells(bars), bars.flatten(1).float()
-    latent = model.encode_touch(bars)[0] if model.touch else z[:, :0]
-    mean, _ = model.velocity_net.distribution(cells, struck, torch.cat([model.tell(z), latent], -1))
+    z, cells, struck = model.encode(bars)[0], model.binarise(bars), bars.flatten(1).float()
+    latent = model.encode_velocities(bars)[0] if model.velocity_latent else z[:, :0]
+    mean, _ = model.velocity_net.distribution(cells, struck, torch.cat([model.with_condition(z), latent], -1))
     return {"velocity_latent_and_context": mean.round().clamp(1, 127).view(bars.shape),
             "velocity_latent": torch.as_tensor(humanise(model, bars, z, temperature=0, velocity_latent=latent)),
             "hits_alone": torch.as_tensor(humanise(model, bars, z, temperature=0))}

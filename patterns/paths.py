@@ -55,7 +55,7 @@ def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, locked_
         noise = temperature * noise_field(z, hits.numel(), 1, seed)[0]                # (1, cells)
         noise = torch.cat([noise + scale * bias.flatten() for scale in FILL_SCALES])  # (scales, cells)
         noise = torch.where(fixed.flatten(), DECISIVE * (2 * hits.flatten() - 1.0), noise)
-        drawn = model.decoder.draw(model.tell(z, style).expand(len(noise), -1), noise).view(-1, *hits.shape)
+        drawn = model.decoder.draw(model.with_condition(z, style).expand(len(noise), -1), noise).view(-1, *hits.shape)
     drums = drawn[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()
     chosen = next((i for i, found in enumerate(drums) if found >= FILL_HITS * beats), int(np.argmax(drums)))
     struck = humanise(model, drawn[chosen][None].numpy(), z.numpy(), style, seed, temperature)[0]

@@ -74,7 +74,7 @@ def draw(model, codes, seed=0, constraints=None):
         raise ValueError(f"codes: expected finite ones of shape (n, {model.latent}), found {tuple(z.shape)}")
     if not temperature >= 0:
         raise ValueError(f"temperature: expected at least 0, found {temperature}")
-    condition = model.tell(z, constraints.style)
+    condition = model.with_condition(z, constraints.style)
     locked, context = locked_mask(model.shape, constraints.locked, constraints.locked_rows)
     counts = count_constraints(model.shape, constraints, locked, context)
     if locked.any():
@@ -95,7 +95,7 @@ def draw(model, codes, seed=0, constraints=None):
 def draw_independent(model, z, generator=None, style=None):
     """Bars drawn from p(x | z, not empty), independent of each other: (n, latent) -> uint8 (n, 8, 64)."""
     noise = logistic_noise((len(z), 3, math.prod(model.shape)), generator)
-    condition = model.tell(z, style)
+    condition = model.with_condition(z, style)
     hits = redraw_empty(model.decoder, condition, noise[:, 0], lambda empty, _: logistic_noise(
         (int(empty.sum()), noise.shape[-1]), generator))                              # (n, cells)
     return model.with_velocities(hits, condition, noise[:, 1:]).numpy()
@@ -127,7 +127,8 @@ def humanise(model, bars, codes=None, style=None, seed=0, temperature=1.0, veloc
         raise ValueError(f"bars: expected shape (n, {', '.join(map(str, model.shape))}), found {tuple(x.shape)}")
     z = model.encode(x, style)[0] if codes is None else torch.as_tensor(np.asarray(codes, np.float32))
     noise = temperature * noise_field(z, math.prod(model.shape), 3, seed)[:, 1:]      # (n, 2, cells)
-    return model.with_velocities(model.cells(x), model.tell(z, style), noise, touch=velocity_latent).numpy()
+    condition = model.with_condition(z, style)
+    return model.with_velocities(model.binarise(x), condition, noise, velocity_latent=velocity_latent).numpy()
 
 
 def noise_field(z, cells, count, seed, reach=3.0, waves=32):

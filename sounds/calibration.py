@@ -70,7 +70,7 @@ def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
         chosen = torch.multinomial(chances, batch_size, replacement=True, generator=generator)
         noise = torch.randn(batch_size, model.latent, generator=generator)
         drawn = mean[chosen] + variance[chosen].sqrt() * noise
-        loss = -prior.log_density(drawn, model.weights(label[chosen], batch_size)).mean()
+        loss = -prior.log_density(drawn, model.class_weights(label[chosen], batch_size)).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
@@ -79,7 +79,7 @@ def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
         if (step + 1) % (steps // 15) == 0:
             with torch.no_grad():
                 unseen, _, unseen_label = codes["validation"]
-                value = prior.log_density(unseen, model.weights(unseen_label, len(unseen))).mean().item()
+                value = prior.log_density(unseen, model.class_weights(unseen_label, len(unseen))).mean().item()
             if value > best[0]:
                 best = value, copy.deepcopy(prior.state_dict())
     prior.load_state_dict(best[1])
@@ -100,7 +100,7 @@ def calibrate_durations(model, sound, x, labels, durations, most=2000):
     features = []
     with torch.no_grad():
         for part in chosen.split(32):
-            both = x[part].float(), model.picture(model.encode(x[part], label=labels[part])[0], label=labels[part])
+            both = x[part].float(), model.decode_mean(model.encode(x[part], label=labels[part])[0], label=labels[part])
             features.append(torch.stack([synthesis.duration_features(synthesis.to_magnitude(model, one),
                                                                      model.transform) for one in both]))
     lasting = durations[chosen.numpy()].tolist()

@@ -95,7 +95,7 @@ def encode(model, samples, label=None):
         rows = torch.arange(len(INSTRUMENTS))
         log_px, kl = model.elbo(x.expand(len(rows), -1, -1), x.new_zeros(len(rows), model.latent), label=rows)
         label = int((log_px - kl).argmax())
-    return model.code(x, label=torch.tensor([label]))[0], label
+    return model.encode_base(x, label=torch.tensor([label]))[0], label
 
 
 def slerp(start, end, steps):

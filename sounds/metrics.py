@@ -164,7 +164,7 @@ def share_nearer(made, real, train):
 def reconstructed(model, x, labels):
     """What the model makes of the codes of spectrograms in its units, in dB: (n, bands, frames) -> the same."""
     device = next(model.parameters()).device
-    made = [model.decode(model.code(part.to(device), label=label), label=label).cpu()
+    made = [model.decode_base(model.encode_base(part.to(device), label=label), label=label).cpu()
             for part, label in zip(x.split(64), labels.to(device).split(64))]
     return denormalise(torch.cat(made), model.sound)
 
@@ -178,7 +178,7 @@ def not_finite(model, count, scale, seed=0, classes=8):
     for start in range(0, count, 64):
         label = torch.arange(start, min(start + 64, count)) % classes
         codes = scale * torch.randn(len(label), model.latent, generator=generator)
-        decoded = model.decode(codes.to(device), label=label.to(device)).cpu()
+        decoded = model.decode_base(codes.to(device), label=label.to(device)).cpu()
         bad += int((~torch.isfinite(decoded)).flatten(1).any(1).sum())
     return bad
 

@@ -93,7 +93,7 @@ def magnitudes(model, codes, label):
     codes = torch.as_tensor(codes, dtype=torch.float32)
     if codes.ndim != 2 or codes.shape[1] != model.latent or not torch.isfinite(codes).all():
         raise ValueError(f"codes: expected finite ones of shape (B, {model.latent}), found {tuple(codes.shape)}")
-    return to_magnitude(model, model.decode(codes, label=class_weights(label, len(codes))))
+    return to_magnitude(model, model.decode_base(codes, label=class_weights(label, len(codes))))
 
 
 def to_magnitude(model, x):

@@ -10,7 +10,7 @@ from models import MODELS, ConvVAE
 from networks.convolutional import CodeFlow, Patches
 from saved_model import load_model
 
-SMALL = dict(latent=6, shape=(45, 23), widths=(8, 8, 16), neck=4, classes=3, embedding=4)
+SMALL = dict(latent=6, shape=(45, 23), widths=(8, 8, 16), bottleneck=4, classes=3, embedding=4)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -42,7 +42,7 @@ def test_any_size_goes_through_and_comes_back(shape, patch, widths):
     x, label = some_pictures(2, shape)
     mean, log_variance = model.encode(x, label)
     assert mean.shape == log_variance.shape == (2, 6)
-    assert model.decode(mean, label).shape == (2, *shape)
+    assert model.decode_mean(mean, label).shape == (2, *shape)
     log_px, kl = model.elbo(x, label=label)
     assert torch.isfinite(log_px).all() and (kl >= 0).all()
 
@@ -53,14 +53,14 @@ def test_patches_put_together_are_the_picture_again():
     assert torch.equal(patches.join(patches.cut(picture)), picture)
     assert patches.cut(picture).shape == (3, 32, 6, 6)
     level = torch.full((1, 1, *patches.grid), 2.5)
-    assert torch.allclose(patches.spread(level), torch.full((1, 45, 23), 2.5))
+    assert torch.allclose(patches.upsample(level), torch.full((1, 45, 23), 2.5))
 
 
 def test_log_likelihood_is_that_of_a_normal_distribution():
     model = make().double()
     (x, label), z = some_pictures(), torch.randn(5, 6, dtype=torch.float64)
     with torch.no_grad():
-        normal = torch.distributions.Normal(model.picture(z, label), torch.exp(model.log_scale()))
+        normal = torch.distributions.Normal(model.decode_mean(z, label), torch.exp(model.log_scale()))
         expected = normal.log_prob(x).sum((1, 2))
         assert torch.allclose(model.log_likelihood(x, z, label), expected, rtol=1e-6)
 
@@ -96,34 +96,50 @@ def test_a_flow_begins_as_the_identity_and_its_density_as_normal():
     assert torch.allclose(flow.log_density(codes, given), expected, atol=1e-5)
 
 
-def test_code_and_decode_are_encode_and_picture_through_the_flow():
+def test_a_base_code_is_a_code_through_the_flow():
     model, (x, label) = make(), some_pictures()
     with torch.no_grad():
-        code = model.code(x, label)
+        code = model.encode_base(x, label)
         assert not torch.allclose(code, model.encode(x, label)[0], atol=1e-3)
-        assert torch.allclose(model.decode(code, label), model.picture(model.encode(x, label)[0], label), atol=1e-4)
+        z = model.encode(x, label)[0]
+        assert torch.allclose(model.from_base(code, label), z, atol=1e-4)
+        assert torch.allclose(model.decode_base(code, label), model.decode_mean(z, label), atol=1e-4)
+
+
+def test_z_is_what_the_encoder_gives_wherever_a_model_is_given_one():
+    """Draws at a code have the mean that the likelihood has there; only codes of the prior go through the flow."""
+    model, (x, label) = make(), some_pictures()
+    with torch.no_grad():
+        model.log_deviation.fill_(-100.0)
+        z = model.encode(x, label)[0]
+        noise = model.decode_sample(z, torch.Generator().manual_seed(0), label) - model.decode_mean(z, label)
+        assert noise.mean().abs() < 0.01 and noise.std() == pytest.approx(math.exp(-3), rel=0.05)
+        generator = torch.Generator().manual_seed(1)
+        made = model.sample(5, generator, label=label)
+        base = torch.randn(5, 6, generator=generator.manual_seed(1))
+        assert (made - model.decode_base(base, label)).std() == pytest.approx(math.exp(-3), rel=0.05)
 
 
 def test_codes_lie_within_the_spread_of_the_prior():
-    wide, narrow = make(spread=1.0), make(spread=0.5)
+    wide, narrow = make(prior_scale=1.0), make(prior_scale=0.5)
     label, code = torch.arange(4) % 3, torch.randn(4, 6)
     with torch.no_grad():
-        assert torch.allclose(narrow.decode(2 * code, label), wide.decode(code, label), atol=1e-5)
-        assert not torch.allclose(narrow.decode(code, label), wide.decode(code, label), atol=1e-2)
+        assert torch.allclose(narrow.decode_base(2 * code, label), wide.decode_base(code, label), atol=1e-5)
+        assert not torch.allclose(narrow.decode_base(code, label), wide.decode_base(code, label), atol=1e-2)
 
 
 def test_a_class_may_be_a_row_or_weights_and_matters():
     model, (x, label) = make(), some_pictures()
     z, weights = torch.randn(5, 6), torch.eye(3)
     with torch.no_grad():
-        assert torch.equal(model.decode(z, label), model.decode(z, weights[label]))
+        assert torch.equal(model.decode_base(z, label), model.decode_base(z, weights[label]))
         assert torch.equal(model.encode(x, label)[0], model.encode(x, weights[label])[0])
-        assert not torch.allclose(model.decode(z, label), model.decode(z, (label + 1) % 3), atol=1e-3)
+        assert not torch.allclose(model.decode_base(z, label), model.decode_base(z, (label + 1) % 3), atol=1e-3)
         assert not torch.allclose(model.encode(x, label)[0], model.encode(x, (label + 1) % 3)[0], atol=1e-3)
-        between = model.decode(z, weights[label] / 2 + weights[(label + 1) % 3] / 2)
+        between = model.decode_base(z, weights[label] / 2 + weights[(label + 1) % 3] / 2)
     assert torch.isfinite(between).all()
     with pytest.raises(ValueError, match="label"):
-        model.decode(z)
+        model.decode_base(z)
 
 
 def test_it_starts_at_the_principal_components():
@@ -137,10 +153,10 @@ def test_it_starts_at_the_principal_components():
     for latent in (2, 1):
         model = ConvVAE(**{**SMALL, "shape": (48, 24), "latent": latent}).eval()
         torch.nn.init.zeros_(model.encoder.code.weight)  # the linear road alone
-        model.start_at(x)
+        model.initialise_from_data(x)
         with torch.no_grad():
             mean, _ = model.encode(x, label)
-            errors.append((model.picture(mean, label) - x).square().mean().sqrt().item())
+            errors.append((model.decode_mean(mean, label) - x).square().mean().sqrt().item())
             assert torch.allclose(mean.std(0, correction=0), torch.ones(latent), atol=0.05)
     assert errors[0] < 0.12 * x.std(0).mean() < 0.3 * x.std(0).mean() < errors[1]
 
@@ -149,7 +165,7 @@ def test_a_few_pictures_are_enough_to_start():
     for count in (1, 2, 3):
         model = ConvVAE(**SMALL)
         x, label = some_pictures(count)
-        model.start_at(x)
+        model.initialise_from_data(x)
         assert all(torch.isfinite(part).all() for part in model.encode(x, label))
 
 
@@ -186,7 +202,7 @@ def test_bfloat16_is_near_float32_and_for_training_alone():
 def test_every_sample_is_finite_however_far_out(scale):
     model = make()
     with torch.no_grad():
-        made = model.decode(scale * torch.randn(300, 6), torch.arange(300) % 3)
+        made = model.decode_base(scale * torch.randn(300, 6), torch.arange(300) % 3)
     assert torch.isfinite(made).all()
 
 
@@ -202,11 +218,13 @@ def test_a_checkpoint_gives_the_model_again(tmp_path):
     again = load_model(tmp_path / "model.pt")
     assert type(again) is MODELS["ConvVAE"] and again.config == model.config
     with torch.no_grad():
-        assert torch.equal(again.decode(model.code(x, label), label), model.decode(model.code(x, label), label))
+        code = model.encode_base(x, label)
+        assert torch.equal(again.encode_base(x, label), code)
+        assert torch.equal(again.decode_base(code, label), model.decode_base(code, label))
 
 
 @pytest.mark.parametrize("wrong", [dict(shape=(4,)), dict(shape=(0, 4)), dict(widths=(8,)), dict(patch=(8,)),
-                                   dict(latent=0), dict(classes=0), dict(spread=0.0), dict(spread=1.5)])
+                                   dict(latent=0), dict(classes=0), dict(prior_scale=0.0), dict(prior_scale=1.5)])
 def test_sizes_that_make_no_net_are_said(wrong):
     with pytest.raises(ValueError):
         ConvVAE(**{**SMALL, **wrong})

@@ -13,7 +13,7 @@ from learning import training
 from learning.bounds import bounds
 from learning.mnist import draw_at
 from models import MODELS, VAE, BernoulliVAE, GaussianVAE
-from networks.pixels import MEAN_BEYOND, PixelDecoder, RasterDecoder, discretised_normal_log_likelihood
+from networks.pixels import MEAN_BEYOND, PixelDecoder, discretised_normal_log_likelihood
 from saved_model import load_model
 
 LEVELS = torch.arange(256)
@@ -46,11 +46,9 @@ def pictures(shape=(2, 4), count=20, seed=0):
     return torch.tensor(np.choose(source.integers(0, 3, grey.shape), [0 * grey, 0 * grey + 255, grey])).byte()
 
 
-def said_of(model, x, z):
-    """What the decoder says of each pixel: (B, 3 components, *shape)."""
-    if isinstance(model.decoder, PixelDecoder):
-        return model.decoder(model.values(x), z)
-    return model.decoder.logits(None, z).view(len(z), -1, *model.shape)
+def outputs_of(model, x, z):
+    """What the decoder gives of each pixel: (B, 3 components, *shape)."""
+    return model.decoder.parameters_of(model.values(x), z)
 
 
 def always_say(model, mean, log_deviation):
@@ -146,7 +144,7 @@ def test_each_pixels_probabilities_sum_to_one_and_the_picture_is_their_product(c
             x = picture.repeat(256, 1, 1)
             x[:, row, column] = LEVELS.byte()
             with torch.no_grad():
-                mean, log_deviation, log_weight = model.distribution(said_of(model, x, code.expand(256, -1)))
+                mean, log_deviation, log_weight = model.mixture.distribution(outputs_of(model, x, code.expand(256, -1)))
                 assert mean.shape == (256, 2, 2, config["components"])
                 each = discretised_normal_log_likelihood(*(part.double() for part in (x, mean, log_deviation)))
                 pixels = torch.logsumexp(each + log_weight, -1)                       # (256, 2, 2)
@@ -161,7 +159,8 @@ def test_each_pixels_probabilities_sum_to_one_and_the_picture_is_their_product(c
 def test_a_mean_a_deviation_and_a_weight_are_bounded_by_what_the_model_says_of_itself(config, likelihood):
     model = make(strength=300.0, likelihood=likelihood, **config)
     with torch.no_grad():
-        mean, log_deviation, log_weight = model.distribution(said_of(model, pictures(), 9 * torch.randn(20, 2)))
+        outputs = outputs_of(model, pictures(), 9 * torch.randn(20, 2))
+        mean, log_deviation, log_weight = model.mixture.distribution(outputs)
     assert mean.min() >= -MEAN_BEYOND - 1e-3 and mean.max() <= 255 + MEAN_BEYOND + 1e-3
     assert log_deviation.min() >= LOG_DEVIATION_RANGE[0] and log_deviation.max() <= LOG_DEVIATION_RANGE[1]
     assert mean.min() < -30 and mean.max() > 285 and log_deviation.max() - log_deviation.min() > 6.9
@@ -195,7 +194,7 @@ def test_the_plain_density_is_the_mixture_of_torch_distributions(config):
     model = make(likelihood="normal", **config)
     x, z = model.dequantised(pictures(), torch.Generator().manual_seed(0)), torch.randn(20, 2)
     with torch.no_grad():
-        mean, log_deviation, log_weight = model.distribution(said_of(model, x, z))
+        mean, log_deviation, log_weight = model.mixture.distribution(outputs_of(model, x, z))
         mixture = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(logits=log_weight),
                                                         torch.distributions.Normal(mean, log_deviation.exp()))
         torch.testing.assert_close(model.log_likelihood(x, z), mixture.log_prob(x).sum((1, 2)))
@@ -371,7 +370,7 @@ def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other
     for i, place in enumerate(order):
         changed[i + 1][place] = (507 / 255 if levels else 1) - changed[i + 1][place]
     with torch.no_grad():
-        said = decoder(changed, torch.full((37, 2), 0.5, dtype=dtype))                # (37, outputs, 6, 6)
+        said = decoder.parameters_of(changed, torch.full((37, 2), 0.5, dtype=dtype))  # (37, outputs, 6, 6)
     assert said.shape == (37, outputs, 6, 6)
     change = torch.stack([(said[1:, :, row, column] - said[0, :, row, column]).abs().amax(1)
                           for row, column in order], 1)  # row: the pixel changed; column: the pixel spoken of
@@ -386,7 +385,7 @@ def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other
 def test_what_is_said_of_a_pixel_looks_at_the_code():
     model = make(GaussianVAE, decoder="raster", shape=(4, 4))
     with torch.no_grad():
-        said = said_of(model, pictures((4, 4), 1).expand(2, -1, -1), torch.tensor([[0.0, 0.0], [0.3, 0.0]]))
+        said = outputs_of(model, pictures((4, 4), 1).expand(2, -1, -1), torch.tensor([[0.0, 0.0], [0.3, 0.0]]))
     assert (said[0] - said[1]).abs().amax(0).min() > 1e-4
 
 
@@ -402,11 +401,11 @@ def test_the_probabilities_of_all_binary_pictures_sum_to_one(shape, strength):
         assert log_px.max() - log_px.min() > 1, "or all are alike"
 
 
-def pixel_by_pixel(decoder, z, answer):
-    """`PixelDecoder.draw` as one would write it down: a pass for each pixel, of which that pixel alone is kept."""
+def pixel_by_pixel(decoder, z, choose):
+    """`PixelDecoder.decode` as one would write it down: a pass for each pixel, of which that pixel alone is kept."""
     values = torch.zeros(len(z), *decoder.shape)
     for row, column in drawing_order(decoder.shape):
-        values[:, row, column] = answer(decoder(values, z), slice(None))[:, row, column]
+        values[:, row, column] = choose(decoder.parameters_of(values, z), slice(None))[:, row, column]
     return values
 
 
@@ -415,7 +414,7 @@ def test_a_picture_guessed_at_once_is_the_picture_drawn_pixel_by_pixel(monkeypat
     model = make(kind, shape=(4, 6), decoder="raster", **(dict(components=components) if components else {}))
     z = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
     made = [(draw_at(model, z, 3), model.decode_sample(z, torch.Generator().manual_seed(1)))]
-    monkeypatch.setattr(PixelDecoder, "draw", pixel_by_pixel)
+    monkeypatch.setattr(PixelDecoder, "decode", pixel_by_pixel)
     made.append((draw_at(model, z, 3), model.decode_sample(z, torch.Generator().manual_seed(1))))
     for at_once, in_turn in zip(*made):
         assert at_once.dtype == in_turn.dtype and at_once.shape == (8, 4, 6)
@@ -473,7 +472,7 @@ def test_the_expected_picture_is_the_mean_of_many_draws():
         model.decoder.out.bias.view(9, -1)[3:6] -= 3  # narrow, so that black and white cut nothing off
     drawn = model.decode_sample(z.expand(4000, -1), torch.Generator().manual_seed(0)).float()
     error = drawn.std(0) / math.sqrt(4000)
-    assert ((model.expected(z)[0] - drawn.mean(0)).abs() < 4.5 * error + 0.02).all()
+    assert ((model.decode_mean(z)[0] - drawn.mean(0)).abs() < 4.5 * error + 0.02).all()
 
 
 # Building a model, fitting it, keeping it.
@@ -482,10 +481,10 @@ def test_a_raster_decoder_tells_the_commonest_levels_of_ink_apart():
     """A pixel's neighbour at 252 or at 253 is a 255th apart, and yet another thing to the pixels after it."""
     model = GaussianVAE(shape=(2, 2), hidden=(8,), decoder="raster", width=8, components=1).eval()
     pixels = torch.tensor([0] * 50 + [7] * 9 + [252] * 8 + [30] * 7 + [253] * 6 + [100] * 5)
-    model.start_at(pixels)
+    model.initialise_from_data(pixels)
     assert model.decoder.levels.tolist() == [7, 30, 252, 253]
     pair = torch.tensor([[[level, 0], [0, 0]] for level in (252, 253, 100, 101)])
-    known = model.decoder.known_of_pixels(model.values(pair))
+    known = model.decoder.cached_context(model.values(pair))
     apart = (known[:, None] - known[None]).abs().amax((2, 3, 4))
     assert apart[0, 1] > 5 * apart[2, 3] > 0
     restored = GaussianVAE(**model.config)
@@ -497,7 +496,8 @@ def test_a_raster_decoder_tells_the_commonest_levels_of_ink_apart():
 def test_no_surprise_costs_more_than_the_least_deviation_allows(components):
     model = make(shape=(1, 1), components=components, strength=300.0, least_deviation=2.0)
     with torch.no_grad():
-        _, log_deviation, _ = model.distribution(said_of(model, pictures()[:, :1, :1], 9 * torch.randn(20, 2)))
+        outputs = outputs_of(model, pictures()[:, :1, :1], 9 * torch.randn(20, 2))
+        _, log_deviation, _ = model.mixture.distribution(outputs)
         worst = model.log_likelihood(pictures()[:, :1, :1], torch.zeros(20, 2)).min()
     assert log_deviation.min() >= math.log(2.0) - 1e-6 and worst > -0.5 * ((255 + MEAN_BEYOND) / 2) ** 2 - 10
     for wrong in (0.0, 0.1, 200.0):
@@ -514,13 +514,13 @@ def test_the_components_begin_where_the_levels_are(decoder, components):
                           + source.integers(0, 50, (3000, 2, 2)) * (source.random((3000, 2, 2)) < 0.05)).clamp(max=255)
     model = GaussianVAE(shape=(2, 2), hidden=(8,), decoder=decoder, width=8, components=components).eval()
     before = {name: weights.clone() for name, weights in model.state_dict().items()}
-    model.start_at(pixels)
+    model.initialise_from_data(pixels)
     changed = {name for name, weights in model.state_dict().items() if not torch.equal(weights, before[name])}
     assert changed == {"decoder.out.bias", *(["decoder.levels"] if decoder == "raster" else [])}
     assert torch.isfinite(model.decoder.out.bias).all()
     with torch.no_grad():
         model.decoder.out.weight.zero_()
-        mean, log_deviation, log_weight = model.distribution(said_of(model, pixels[:1], torch.zeros(1, 2)))
+        mean, log_deviation, log_weight = model.mixture.distribution(outputs_of(model, pixels[:1], torch.zeros(1, 2)))
         each = discretised_normal_log_likelihood(LEVELS.float(), *(part[0, 0, 0].expand(256, -1)
                                                                    for part in (mean, log_deviation)))
         mass = (each + log_weight[0, 0, 0]).exp().sum(-1)
@@ -535,8 +535,9 @@ def test_the_components_begin_where_the_levels_are(decoder, components):
 
 @pytest.mark.parametrize("name, value", [
     ("latent", 0), ("latent", 2.5), ("hidden", (0,)), ("hidden", (8, -1)), ("decoder", "causal"), ("decoder", None),
-    ("width", 0), ("told_levels", -1), ("told_levels", 256), ("told_levels", 1.5), ("blocks", 0), ("components", 0),
-    ("components", 1.5), ("likelihood", "density"), ("likelihood", None), ("activation", "Wave"), ("shape", (0, 4)),
+    ("width", 0), ("indicator_levels", -1), ("indicator_levels", 256), ("indicator_levels", 1.5), ("blocks", 0),
+    ("components", 0), ("components", 1.5), ("likelihood", "density"), ("likelihood", None), ("activation", "Wave"),
+    ("shape", (0, 4)),
     ("shape", (3, 4)), ("shape", (2, 5)), ("shape", (4,)), ("shape", (2, 2, 2))])
 def test_a_config_that_makes_no_model_is_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
@@ -603,6 +604,6 @@ def test_weights_in_sixteen_bits_say_nearly_the_same(tmp_path):
 
 def test_a_raster_decoder_is_refused_where_its_squares_do_not_fit():
     with pytest.raises(ValueError, match="shape: expected .* both even, found .5, 4."):
-        RasterDecoder((5, 4), 2, 8, 1)
+        PixelDecoder((5, 4), 2, 8, 1)
     with pytest.raises(ValueError, match="shape: expected .* both even"):
         BernoulliVAE(shape=(3, 4), hidden=(8,), decoder="raster", width=8)

@@ -37,7 +37,7 @@ def make(latent=2, dtype=torch.float64, strength=3.0, **config):
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter *= strength
-    model.cells = lambda x: (x > 0).flatten(1).to(dtype)  # the model's own cells are always float32
+    model.binarise = lambda x: (x > 0).flatten(1).to(dtype)  # the model's own hits are always float32
     return model.eval()
 
 
@@ -125,9 +125,10 @@ def test_half_of_the_styles_of_a_training_step_are_left_out_and_none_otherwise()
     torch.manual_seed(0)
     style = torch.arange(10_000) % 2
     kept = model.drop_condition(style=style)["style"]
-    assert (kept == -1).float().mean() == pytest.approx(0.5, abs=0.02) and torch.equal(kept[kept >= 0], style[kept >= 0])
+    assert (kept == -1).float().mean() == pytest.approx(0.5, abs=0.02)
+    assert torch.equal(kept[kept >= 0], style[kept >= 0])
     assert model.drop_condition()["style"] is None
-    assert model.eval().drop_condition(style=style, begins=3) == {"style": style, "begins": 3}
+    assert model.eval().drop_condition(style=style, offset=3) == {"style": style, "offset": 3}
 
 
 # The bounds, against log p(x) by dense quadrature over z.
@@ -306,8 +307,8 @@ def test_no_bar_comes_out_empty_unless_nothing_is_likelier_than_not(decoder):
 
 
 def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
-    model = BernoulliVAE(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2)
-    hits, struck = model.parts()
+    model = BernoulliVAE(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=2)
+    hits, struck = model.parameter_groups()
     assert sorted(map(id, hits + struck)) == sorted(map(id, model.parameters()))
     x, z = random_bars((2, 8), 5, 0.5), torch.randn(5, 2)
     model.log_likelihood(x, z).sum().backward()
@@ -315,7 +316,7 @@ def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
     model.zero_grad()
     model.auxiliary_log_likelihood(x, z).sum().backward()
     assert all(weights.grad is None for weights in hits) and any(weights.grad is not None for weights in struck)
-    assert len(BernoulliVAE(shape=(2, 8), hidden=(8,)).parts()) == 1
+    assert len(BernoulliVAE(shape=(2, 8), hidden=(8,)).parameter_groups()) == 1
 
 
 # Drawing bars.
@@ -515,19 +516,20 @@ def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_o
 
 def test_where_a_bar_begins_is_told_to_encoder_and_decoder_and_the_first_place_is_what_nobody_says():
     torch.manual_seed(0)
-    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, touch=2, begins=4).eval()
+    model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=2,
+                         offsets=4).eval()
     x, z, begins = random_bars((2, 16), 4, 0.5), torch.randn(4, 2), torch.tensor([0, 1, 2, 3])
-    for speak in (lambda told: model.encode(x, begins=told)[0].sum(-1),
-                  lambda told: model.encode_touch(x, begins=told)[0].sum(-1),
-                  lambda told: model.log_likelihood(x, z, begins=told),
-                  lambda told: model.auxiliary_log_likelihood(x, z, begins=told)):
+    for speak in (lambda told: model.encode(x, offset=told)[0].sum(-1),
+                  lambda told: model.encode_velocities(x, offset=told)[0].sum(-1),
+                  lambda told: model.log_likelihood(x, z, offset=told),
+                  lambda told: model.auxiliary_log_likelihood(x, z, offset=told)):
         silent, told, first = speak(None), speak(begins), speak(torch.zeros(4, dtype=torch.long))
         assert torch.equal(silent, first) and torch.equal(told[0], silent[0])
         assert (told[1:] - silent[1:]).abs().min() > 1e-4
-    assert BernoulliVAE(**model.config).begins.weight.shape == model.begins.weight.shape
-    log_px, kl = model.elbo(x, torch.zeros(4, 2), begins=begins)
+    assert BernoulliVAE(**model.config).offsets.weight.shape == model.offsets.weight.shape
+    log_px, kl = model.elbo(x, torch.zeros(4, 2), offset=begins)
     (log_px - kl).sum().backward()
-    assert not model.begins.weight.grad[0].any() and model.begins.weight.grad[1:].any()
+    assert not model.offsets.weight.grad[0].any() and model.offsets.weight.grad[1:].any()
 
 
 def test_low_precision_is_for_training_alone_and_near_the_full_one():
@@ -590,12 +592,13 @@ def test_velocities_are_drawn_hit_by_hit_each_given_those_before(shape):
 
 def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck():
     torch.manual_seed(0)
-    model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, velocities=True, touch=3, styles=["a"]).eval()
+    model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=3,
+                         styles=["a"]).eval()
     bars, z = random_bars(), torch.zeros(3, 2)
     softer = torch.where(bars > 0, bars // 2 + 1, 0)
     with torch.no_grad():
-        touch = model.encode_touch(bars)[0]
-        assert touch.shape == (3, 3) and not torch.equal(touch, model.encode_touch(softer)[0])
+        touch = model.encode_velocities(bars)[0]
+        assert touch.shape == (3, 3) and not torch.equal(touch, model.encode_velocities(softer)[0])
         assert torch.equal(torch.stack(model.encode(bars)), torch.stack(model.encode(softer)))
         exact = model.auxiliary_log_likelihood(bars, z)
         assert not torch.equal(model.train().auxiliary_log_likelihood(bars, z), exact), "in training it is a draw"

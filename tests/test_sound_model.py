@@ -44,10 +44,10 @@ def make_model(transform, **sound):
     """An untrained model, all of whose spectrograms lie around that of a drum."""
     torch.manual_seed(0)
     shape = (len(transform.frequencies), int(transform.frames[0]))
-    model = ConvVAE(latent=3, shape=shape, widths=(8, 8), neck=4, embedding=4).eval()
+    model = ConvVAE(latent=3, shape=shape, widths=(8, 8), bottleneck=4, embedding=4).eval()
     level, _ = to_decibels(transform.forward(drum()[None]).abs())
     with torch.no_grad():
-        model.mean_picture.copy_((level[0] + 30) / 15)
+        model.mean_spectrogram.copy_((level[0] + 30) / 15)
     described = dict(settings=SETTINGS, samples=SAMPLES, floor_db=-60.0, relative=True, mean=-30.0, deviation=15.0,
                      levels=[-10.0 - row for row in range(8)])
     return model, {**described, **sound}

@@ -504,7 +504,7 @@ def test_several_samples_and_free_bits_exclude_each_other(tmp_path):
 
 def test_the_importance_weighted_objective_of_one_sample_is_the_elbo_in_expectation():
     model = small_model(latent=1, dropout=0.0).double()
-    model.cells = lambda x: (x > 0).flatten(1).double()
+    model.binarise = lambda x: (x > 0).flatten(1).double()
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)  # exact means over eps ~ N(0, 1)
     weights = torch.tensor(weights / weights.sum())
     elbo, weighted = [], []
