@@ -7,10 +7,10 @@
     python evaluate.py runs/audio                                # a model of sounds, on the machines kept from it
     python evaluate.py pretrained/sound_vae.pt --data my_samples
 
-Bounds are in nats an example: of bars on their hits, and given no style unless it says so. Active units are dimensions
-of the code whose mean varies by more than 0.01 over the examples (Burda et al. 2016, section 3.2). Bars are drawn at
-codes of random training bars ("clicks" on the map), each with noise of its own, and again all with one noise seed. AUC:
-how well a classifier tells real bars of unseen performances from others, 0.5 where it cannot, 1 where it always can.
+Bounds are in nats an example: of bars on their hits, without the style unless a line names it. Active units are
+dimensions of the code whose mean varies by more than 0.01 over the examples (Burda et al. 2016, section 3.2). Bars are
+drawn at codes of random training bars, each with noise of its own, and again all with one noise seed. AUC: how well a
+classifier separates real bars of unseen performances from others, 0.5 where it cannot, 1 where it always can.
 """
 
 from pathlib import Path

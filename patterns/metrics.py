@@ -1,7 +1,7 @@
 """How good a model of drum bars is: how its bars compare with real ones, and whether it keeps its constraints.
 
     numbers = evaluate_bars(options, load_checkpoint(path), model, learning.bounds.bounds)      # as evaluate.py does
-    classifier_auc(real, names, drawn)         # 0.5: a classifier cannot tell drawn bars from real ones
+    classifier_auc(real, names, drawn)         # 0.5: a classifier cannot separate drawn bars from real ones
 
 Bars are arrays (n, 8, 64) of velocities 0 to 127, where 0 is no hit; measures are plain numbers.
 """
@@ -61,7 +61,7 @@ def hamming(first, second):
 
 
 def classifier_auc(real, real_groups, other, other_groups=None, velocities=False, folds=5, seed=0):
-    """How well a gradient-boosted classifier tells real bars from others: the area under its ROC curve, 0.5 to 1.
+    """How well a gradient-boosted classifier separates real bars from others: the area under its ROC curve, 0.5 to 1.
 
     The mean over the folds of a cross-validation whose classifiers have seen none of a fold's groups: bars of one
     performance stay in one fold; bars without groups are each their own. None with fewer than 40 bars or two groups.
@@ -182,7 +182,7 @@ def click_milliseconds(model, z):
     return float(np.median(times))
 
 
-def take(part, index):
+def subset(part, index):
     """Some of (bars, names, styles), arrays of n."""
     return tuple(column[index] for column in part)
 
@@ -199,7 +199,7 @@ def load_real_bars(options, content):
         raise ValueError(f"--split {options.split}: {data} has {', '.join(splits)}")
     real = splits[options.split]
     if options.limit:
-        real = take(real, np.random.default_rng(options.seed).permutation(len(real[0]))[:options.limit])
+        real = subset(real, np.random.default_rng(options.seed).permutation(len(real[0]))[:options.limit])
     return real, splits["train"], data
 
 
@@ -215,8 +215,8 @@ def compare_to_real(model, real, train, options, style=None):
     order = np.random.default_rng(options.seed).permutation(len(train[0]))
     most = max(len(real[0]), 1000)
     if style is not None:
-        real, order = take(real, real[2] == style), order[train[2][order] == style]
-    other, other_names, _ = take(train, order[:most])
+        real, order = subset(real, real[2] == style), order[train[2][order] == style]
+    other, other_names, _ = subset(train, order[:most])
     numbers = {"real_bars": len(real[0]), **sample_statistics(draws, train[0], real[0])}
     if not options.no_classifier:
         auc = functools.partial(classifier_auc, *real[:2], seed=options.seed)
