@@ -48,13 +48,12 @@ MIDI_SUFFIXES = (".mid", ".midi")
 NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")  # what notation.py reads
 
 
-def read_bars(path, channel=None, bars="all"):
+def read_bars(path, channel=None):
     """Read the 4/4 bars of a drum part.
 
     Arguments:
         path: a Standard MIDI file of type 0 or 1, or a drum part in MusicXML, ABC or Humdrum.
         channel: the MIDI channel to read, 1 to 16; None finds the drums (see `_drum_hits`).
-        bars: "all", or "first" for the first one only.
     Returns:
         uint8, (bars, 8, 64): velocities 1 to 127, 0 where nothing is struck. A hit goes to the nearest step, which
         may be the first of the next bar; of two in one cell the louder stays. A silent bar counts where a hit
@@ -62,16 +61,16 @@ def read_bars(path, channel=None, bars="all"):
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it gives no bar.
     """
-    return _read(path, channel, bars)[0]
+    return _read(path, channel)[0]
 
 
-def read_with_facts(path, channel=None, bars="all"):
+def read_with_facts(path, channel=None):
     """As `read_bars`, with facts for the data report: (bars, facts).
 
     facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a Counter of pitches;
     "left_out", a Counter of why bars were left out; "bpm" at the first bar.
     """
-    matrices, ticks, pitches, offsets, left_out, first_tick, tempos = _read(path, channel, bars)
+    matrices, ticks, pitches, offsets, left_out, first_tick, tempos = _read(path, channel)
     tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is the default of MIDI
     quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
                                     for when in (ticks, first_tick))
@@ -80,17 +79,14 @@ def read_with_facts(path, channel=None, bars="all"):
                       "bpm": float(60_000 / first_quarter_ms)}
 
 
-def _read(path, channel, bars):
+def _read(path, channel):
     """Read any file for `read_with_facts`; errors name the file."""
-    if bars not in ("all", "first"):
-        raise ValueError(f"bars: expected 'all' or 'first', found {bars!r}")
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
     try:
         reader = notation if str(path).lower().endswith(NOTATION_SUFFIXES) else midi_file
         parts, end, ticks_per_quarter, meters, tempos = reader.read_parts(path)
-        hits = _drum_hits(parts, channel)
-        return *_bars_of_hits(hits, end, ticks_per_quarter, meters, bars == "first"), tempos
+        return *_bars_of_hits(_drum_hits(parts, channel), end, ticks_per_quarter, meters), tempos
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
     except OSError as error:
@@ -137,7 +133,7 @@ def _uses_drums(hits):
     return bool(kick and (snare or hat) and together and common >= 0.6 or kick and snare and hat and common == 1)
 
 
-def _bars_of_hits(hits, end, ticks_per_quarter, meters, first_only=False):
+def _bars_of_hits(hits, end, ticks_per_quarter, meters):
     """Place hits, int (3, n) of ticks, pitches and velocities, on the steps of 4/4 bars.
 
     A bar begins at tick 0 and at each change of meter. Bars in another meter are left out, and so is a 4/4 bar that
@@ -164,7 +160,6 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters, first_only=False):
         else:
             bars = (stop - start) // bar_ticks
             left_out["4/4, cut short by a change of meter"] += bool((stop - start) % bar_ticks)
-        bars = min(bars, 1 - count) if first_only else bars
         inside, step = inside[step < bars * STEPS_PER_BAR], step[step < bars * STEPS_PER_BAR]
         if bars and first_tick is None:
             first_tick = start
@@ -256,14 +251,14 @@ def load_patterns(source, minimum_hits=0):
     return np.concatenate(bars), names
 
 
-def convert_folder(source, target, channel=None, bars="all", progress=False):
+def convert_folder(source, target, channel=None, progress=False):
     """Convert every MIDI file and score of a folder (or one file) to a matrix in `target`, in the same tree.
 
     Of two files that would get one name, as a.mid and a.MID, both keep their suffix: a.mid.npy and a.MID.npy. A file
     that cannot be used, or in whose 4/4 bars nothing is struck, is left out and named in the report.
 
     Arguments:
-        channel, bars: as in `read_bars`.
+        channel: as in `read_bars`.
         progress: show a progress bar on stderr, if that is a terminal.
     Returns:
         a dict: counts of "files" read, "converted", "bars" kept, "silent_bars" among them, "hits"; "skipped" {file:
@@ -282,7 +277,7 @@ def convert_folder(source, target, channel=None, bars="all", progress=False):
     for file in tqdm(files, desc="convert", unit="file", disable=None if progress else True):
         name = file.relative_to(root)
         try:
-            matrices, facts = read_with_facts(file, channel, bars)
+            matrices, facts = read_with_facts(file, channel)
             if not matrices.any():
                 raise ValueError(f"{file}: empty (nothing is struck in its 4/4 bars)")
         except (ValueError, OSError) as error:
@@ -340,16 +335,15 @@ def print_report(report):
           f"{report['largest_ms']:.2f} ms at most")
 
 
-def show_file(path, channel=None, bars="all", plot=None, staff=None):
+def show_file(path, channel=None, plot=None, staff=None):
     """Show a file's bars as text, and in a window or in the files `plot` (a picture) and `staff` (a score).
 
     Returns a dict: "bars" uint8 (n, 8, 64), "bpm" at the first of them, and the facts of `read_with_facts`.
     """
     if path.suffix.lower() == ".npy":
         matrices, facts = load_matrix(path), {"bpm": 120.0}
-        matrices = matrices[:1] if bars == "first" else matrices
     else:
-        matrices, facts = read_with_facts(path, channel, bars)
+        matrices, facts = read_with_facts(path, channel)
     for index, bar in enumerate(matrices[:TEXT_BARS], start=1):
         print(f"{path.name}, bar {index} of {len(matrices)}\n{as_text(bar)}\n")
     if len(matrices) > TEXT_BARS:
@@ -372,7 +366,6 @@ def main(argv=None):
                         help="a MIDI file, drum part in MusicXML, ABC or Humdrum, or matrix to show; or a folder")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER",
                         help="where matrices go (only Dataset_Drum_Groove_Midi has a default: ..._Pattern beside it)")
-    parser.add_argument("--bars", choices=("all", "first"), default="all", help="all bars (default), or the first only")
     parser.add_argument("--channel", type=number(int, 1, 16), metavar="N",
                         help="the channel of the drums, 1 to 16 (default: 10, else the tracks that name or use drums)")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a file's bars into a picture, not a window")
@@ -384,9 +377,9 @@ def main(argv=None):
     if options.source.is_dir() and not output:
         parser.error(f"{options.source}: expected -o FOLDER, where the matrices of a folder go")
     if not output:
-        return show_file(options.source, options.channel, options.bars, options.plot, options.notation)
+        return show_file(options.source, options.channel, options.plot, options.notation)
     options.source.stat()  # a missing file is an error, not a file left out
-    report = convert_folder(options.source, output, options.channel, options.bars, progress=True)
+    report = convert_folder(options.source, output, options.channel, progress=True)
     print_report(report)
     if not report["converted"]:
         print(f"{options.source}: no file with a drum bar in 4/4", file=sys.stderr)

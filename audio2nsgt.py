@@ -289,24 +289,27 @@ def load_transforms(folder):
     return coefficients, [name.removesuffix(".npy") for name in names], index["settings"]
 
 
+def draw_magnitude(axis, magnitude, centres, seconds, top=None):
+    """Draw magnitudes (bands, frames) in dB re `top`, their maximum if None; centres: of the bands, in Hz."""
+    level = 20 * np.log10(np.maximum(magnitude / max(top or magnitude.max(), 1e-30), 1e-5))
+    times = np.linspace(0, seconds, magnitude.shape[1])
+    image = axis.pcolormesh(times, centres[1:], level[1:], cmap="magma", vmin=-100, vmax=0, rasterized=True)
+    axis.set(ylabel="frequency (Hz)")
+    axis.figure.colorbar(image, ax=axis, label="dB re maximum")
+
+
 def plot_sound(path, settings, figure_path):
     """Draw a sound into a file: its waveform, and its coefficients in dB."""
     samples = load_sound(path, settings)
     transform, _ = _transform(tuple(settings.items()), len(samples))
-    magnitude = transform.forward(samples).abs().numpy()
-    level = 20 * np.log10(np.maximum(magnitude / max(magnitude.max(), 1e-30), 1e-5))
+    magnitude, seconds = transform.forward(samples).abs().numpy(), len(samples) / settings["rate"]
     figure = Figure(figsize=(9, 7), layout="constrained")
     wave, bands = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.5))
     wave.plot(np.arange(len(samples)) / settings["rate"], samples, linewidth=0.6)
     wave.set(ylabel="amplitude", title=Path(path).name)
-    # each band is drawn up to midway to its neighbours; 0 Hz has no place on a log axis
-    centres = transform.frequencies
-    edges = np.concatenate(([centres[1] ** 2 / centres[2]], np.sqrt(centres[1:-1] * centres[2:]), centres[-1:]))
-    frames = np.linspace(0, len(samples) / settings["rate"], magnitude.shape[1] + 1)
-    image = bands.pcolormesh(frames, edges, level[1:], cmap="magma", rasterized=True)
-    bands.set(yscale="linear" if settings["scale"] == "mel" else "log", ylabel="frequency (Hz)", xlabel="time (s)",
-              title=f"{len(centres)} bands x {magnitude.shape[1]} frames, {settings['scale']} scale")
-    figure.colorbar(image, ax=bands, label="magnitude (dB re maximum)")
+    draw_magnitude(bands, magnitude, transform.frequencies, seconds)
+    bands.set(yscale="linear" if settings["scale"] == "mel" else "log", xlabel="time (s)",
+              title=f"{magnitude.shape[0]} bands x {magnitude.shape[1]} frames, {settings['scale']} scale")
     with replacing(figure_path) as temporary:
         figure.savefig(temporary, dpi=130)
 

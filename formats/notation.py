@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 from music21 import (clef, converter, duration, harmony, instrument, metadata, meter, musicxml, note, percussion,
-                     stream, tempo)
+                     pitch, stream, tempo)
 
 from command_line import one_line, replacing
 
 TICKS_PER_QUARTER = 10_080  # divides by 64, 3, 5 and 7: every note value and common tuplet is whole
 STEPS_PER_QUARTER = 16
-WRITTEN_SUFFIXES = (".musicxml", ".mxl", ".xml")
+WRITTEN_SUFFIXES = (".musicxml", ".xml")
 # An instrument's line or space (in treble clef), notehead, and name on the staff; the kick is the lower voice.
 STAFF = (
     ("F4", "normal", "Bass Drum"),
@@ -93,12 +93,10 @@ def _with_pitches(xml):
         drum, unpitched = element.find("instrument"), element.find("unpitched")
         if unpitched is None or drum is None or drum.get("id") not in pitch_of:
             continue
-        octave, step = divmod(pitch_of[drum.get("id")], 12)
+        sounding = pitch.Pitch(midi=pitch_of[drum.get("id")])
         unpitched.tag = "pitch"
         unpitched[:] = []
-        name, alter = (("C", 0), ("C", 1), ("D", 0), ("D", 1), ("E", 0), ("F", 0), ("F", 1), ("G", 0), ("G", 1),
-                       ("A", 0), ("A", 1), ("B", 0))[step]
-        for tag, value in (("step", name), ("alter", alter), ("octave", octave - 1)):
+        for tag, value in (("step", sounding.step), ("alter", round(sounding.alter)), ("octave", sounding.octave)):
             ElementTree.SubElement(unpitched, tag).text = str(value)
     return ElementTree.tostring(tree, encoding="unicode")
 
@@ -121,8 +119,8 @@ def _read_part(part):
             unpitched |= not pitched
             volume = sound.volume if sound.volume.velocity is not None else event.volume
             velocity = volume.velocity if volume.velocity is not None else round(127 * event.volume.realized)
-            pitch = sound.pitch.midi if pitched else _drum_pitch(sound)
-            hits.append((_ticks(event.offset), min(max(pitch, 0), 127), min(max(velocity, 1), 127)))
+            number = sound.pitch.midi if pitched else _drum_pitch(sound)
+            hits.append((_ticks(event.offset), min(max(number, 0), 127), min(max(velocity, 1), 127)))
     player = part.getInstrument(returnDefault=False)
     unpitched |= isinstance(player, instrument.UnpitchedPercussion)
     channel = 10 if unpitched else ((player and player.midiChannel) or 0) + 1
@@ -132,8 +130,8 @@ def _read_part(part):
 
 def _drum_pitch(sound):
     """The General MIDI pitch of an unpitched note: of its instrument, else of its place on the staff."""
-    pitch = getattr(sound.storedInstrument, "percMapPitch", None)
-    return pitch if pitch is not None else PITCH_AT.get(f"{sound.displayStep}{sound.displayOctave}", 0)
+    number = getattr(sound.storedInstrument, "percMapPitch", None)
+    return number if number is not None else PITCH_AT.get(f"{sound.displayStep}{sound.displayOctave}", 0)
 
 
 def _meters(part):
@@ -161,7 +159,7 @@ def write_staff(bars, path, pitches, bpm=120, title=None):
 
     Arguments:
         bars: uint8 (n, 8, 64), velocities 0 to 127.
-        path: a MusicXML file (.musicxml or .xml), or a compressed one (.mxl); whole or not at all.
+        path: a MusicXML file (.musicxml or .xml), written whole or not at all.
         pitches: the General MIDI pitch of each row.
         bpm: quarter notes a minute.
         title: of the score; the file's name where it is None.
@@ -192,17 +190,7 @@ def write_staff(bars, path, pitches, bpm=120, title=None):
         xml = musicxml.m21ToXml.GeneralObjectExporter(score).parse()
     xml = _with_sounds(xml, bars, pitches)
     with replacing(path) as temporary:
-        if path.suffix.lower() != ".mxl":
-            temporary.write_bytes(xml)
-            return
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("META-INF/container.xml", CONTAINER)
-            archive.writestr("score.musicxml", xml)
-
-
-CONTAINER = """<?xml version="1.0" encoding="UTF-8"?>
-<container><rootfiles><rootfile full-path="score.musicxml"/></rootfiles></container>
-"""
+        temporary.write_bytes(xml)
 
 
 def _with_sounds(xml, bars, pitches):
@@ -212,13 +200,13 @@ def _with_sounds(xml, bars, pitches):
     score_part.set("id", "P1")
     part.set("id", "P1")
     for element in ("score-instrument", "midi-instrument"):
-        for (_, _, name), pitch in zip(STAFF, pitches):
-            drum = ElementTree.SubElement(score_part, element, id=f"P1-I{pitch}")
+        for (_, _, name), number in zip(STAFF, pitches):
+            drum = ElementTree.SubElement(score_part, element, id=f"P1-I{number}")
             if element == "score-instrument":
                 ElementTree.SubElement(drum, "instrument-name").text = name
             else:
                 ElementTree.SubElement(drum, "midi-channel").text = "10"
-                ElementTree.SubElement(drum, "midi-unpitched").text = str(pitch + 1)  # MusicXML counts from 1
+                ElementTree.SubElement(drum, "midi-unpitched").text = str(number + 1)  # MusicXML counts from 1
     row_of = {(place, notehead): row for row, (place, notehead, _) in enumerate(STAFF)}
     divisions = int(part.findtext("measure/attributes/divisions"))
     for bar, measure in zip(bars, part.findall("measure")):

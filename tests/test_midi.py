@@ -441,15 +441,6 @@ def test_two_files_of_one_stem_both_stay(tmp_path):
     assert struck(np.load(tmp_path / "out" / "a.MID.npy")) == {(0, 1, 0): 80}
 
 
-def test_first_bars_only(tmp_path):
-    (tmp_path / "in").mkdir()
-    drum_file(tmp_path / "in" / "a.mid", [(0, KICK, 90), (1920, 100, 90), (3840 + 7, KICK, 80)])
-    report = midi.main([str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--bars", "first"])
-    assert struck(np.load(tmp_path / "out" / "a.npy")) == {(0, 0, 0): 90}
-    assert np.load(tmp_path / "out" / "a.npy").shape == (1, 8, 64)
-    assert (report["bars"], report["hits"], report["largest_ms"], report["unmapped"]) == (1, 1, 0, {})
-
-
 def test_a_folder_in_which_nothing_is_usable_ends_with_status_1(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     assert midi.main([str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 1
