@@ -24,7 +24,7 @@ import torch
 import models
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import save_audio
+from formats.audio import fit_length, load_audio, save_audio
 from learning import run_folder, training
 from learning.bounds import encode_all
 from learning.figures import draw_curves, draw_latent, draw_spectrograms
@@ -32,7 +32,7 @@ from learning.training import add_arguments, fit_options
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
 from sounds.codes import attach_transform, encode, load_sound_model, random_codes
-from sounds.dataset import read_one_shots, split_by_machine
+from sounds.dataset import split_by_machine
 from sounds.spectrograms import (FLOOR_DB, denormalise, load_spectrograms, make_augmentation, mean_and_deviation,
                                  to_tensors)
 from sounds.synthesis import synthesise
@@ -192,10 +192,9 @@ def write_examples(model, paths, labels, folder, each=4, seed=0):
     """
     order = sorted(range(len(labels)), key=lambda i: (labels[:i].count(labels[i]), labels[i]))[:8]
     rate = model.sound["rate"]
-    originals, kept, _ = read_one_shots([paths[i] for i in order], rate, model.sound["settings"]["seconds"])
-    for original, place in zip(originals, kept):
-        row = labels[order[place]]
+    for place, (path, row) in enumerate((paths[i], labels[i]) for i in order):
         name = f"{place + 1}_{INSTRUMENTS[row]}"
+        original = fit_length(load_audio(path, rate)[0], model.sound["samples"])
         code, _ = encode(model, original, row)
         save_audio(folder / f"{name}_original.wav", original, rate, subtype="FLOAT")
         save_audio(folder / f"{name}_reconstruction.wav",

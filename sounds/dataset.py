@@ -1,7 +1,7 @@
 """A folder of drum sounds as a data set: which files there are, of which class and machine, and their samples.
 
-    sounds, labels, names, left_out = load_one_shots("dataset_audio", sample_rate=22050, seconds=0.5)
-    sides = split_by_machine(names)       # indices: {"train": ..., "validation": ..., "test": ...}
+    sounds, labels, paths, left_out = load_one_shots("dataset_audio", sample_rate=22050, seconds=0.5)
+    sides = split_by_machine([path.stem for path in paths])     # {"train": indices, "validation": ..., "test": ...}
 
 A class is a subfolder named after a row of the activation matrix, or by one of the usual names in CLASS_NAMES ("BD",
 "Snare Drums", "closed hats", "01 kicks"); folders within it belong to it. What is not understood or cannot be read is
@@ -81,38 +81,24 @@ def find_one_shots(folder):
 def load_one_shots(folder, sample_rate, seconds):
     """The sounds of a folder, mono at `sample_rate` and all `seconds` long.
 
-    Returns (sounds, labels, names, left_out): float32 (n, samples), peaks as they are; uint8 (n,), the rows; the paths
-    below the folder, without suffix; and one line for each file that is not in it. Raises what `find_one_shots` does,
-    and ValueError where no file can be read.
+    Returns (sounds, labels, paths, left_out): float32 (n, samples), peaks as they are; uint8 (n,), the rows; the files;
+    and one line for each file that is not in it. Raises what `find_one_shots` does, and ValueError where no file can
+    be read.
     """
-    folder = Path(folder)
     paths, rows, left_out = find_one_shots(folder)
-    sounds, kept, failed = read_one_shots(paths, sample_rate, seconds)
-    left_out += failed
-    if not kept:
-        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
-    return sounds, np.array(rows, np.uint8)[kept], [name_below(folder, paths[i]) for i in kept], left_out
-
-
-def read_one_shots(paths, sample_rate, seconds):
-    """Sound files, mono at `sample_rate`, all `seconds` long: (float32 (n, samples), indices of those that could be
-    read, a line with the reason for each other one)."""
     length = round(sample_rate * seconds)
     if not length >= 1:
         raise ValueError(f"seconds: expected at least one sample at {sample_rate} Hz, found {seconds}")
-    sounds, kept, failed = np.empty((len(paths), length), np.float32), [], []
+    sounds, kept = np.empty((len(paths), length), np.float32), []
     for i, path in enumerate(paths):
         try:
             sounds[len(kept)] = fit_length(load_audio(path, sample_rate)[0], length)
             kept.append(i)
         except (ValueError, OSError) as error:
-            failed.append(str(error))
-    return sounds[:len(kept)], kept, failed
-
-
-def name_below(folder, path):
-    """A file's path below a folder, without suffix: "Kick/RolandTR808_bd_00"."""
-    return path.relative_to(folder).with_suffix("").as_posix()
+            left_out.append(str(error))
+    if not kept:
+        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
+    return sounds[:len(kept)], np.array(rows, np.uint8)[kept], [paths[i] for i in kept], left_out
 
 
 def machine_of(name):

@@ -23,10 +23,8 @@ CEILING = 0.95  # the peak of a loop that would be louder: -0.4 dB
 def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     """Read the eight one-shots of a folder: eight float32 arrays, mono at `sample_rate`, in the order of the rows.
 
-    Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif), in any format, rate and number of
-    channels that libsndfile reads. One gain for the whole kit makes room for hits that add: it brings the root of the
-    sum of the squared peaks to CEILING, where that is above. The balance stays, and few patterns need a gain of their
-    own. Raises ValueError, or OSError, naming the folder or the file.
+    Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif). One gain for the whole kit, see
+    with_headroom, makes room for hits that add. Raises ValueError or OSError, naming the folder or the file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -37,15 +35,14 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     for path in sorted(folder.iterdir()):
         if path.stem.lower() in found and path.suffix.lower() in SUFFIXES and path.is_file():
             found[path.stem.lower()].append(path)
-    missing = [name for name in INSTRUMENTS if not found[name.lower()]]
-    if missing:
+    if missing := [name for name in INSTRUMENTS if not found[name.lower()]]:
         raise ValueError(f"{folder}: expected a sound for each of {', '.join(INSTRUMENTS)}, "
                          f"found none for {', '.join(missing)}")
-    for name in INSTRUMENTS:
-        if len(found[name.lower()]) > 1:
-            names = ", ".join(path.name for path in found[name.lower()])
-            raise ValueError(f"{folder}: expected one sound for {name}, found {names}")
-    return with_headroom([load_audio(found[name.lower()][0], sample_rate)[0] for name in INSTRUMENTS])
+    for name, paths in zip(INSTRUMENTS, found.values()):
+        if len(paths) > 1:
+            raise ValueError(f"{folder}: expected one sound for {name}, found "
+                             f"{', '.join(path.name for path in paths)}")
+    return with_headroom([load_audio(path, sample_rate)[0] for path, in found.values()])
 
 
 def with_headroom(kit):
@@ -68,10 +65,7 @@ def check_rate(sample_rate):
 
 
 def generate_kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
-    """Eight sounds by seed, one a row, as load_kit gives them: float32 arrays at `sample_rate`.
-
-    What lies above half of the model's own rate stays silent.
-    """
+    """Eight sounds by seed, one a row, as load_kit gives them; silent above half of the model's own rate."""
     rows = torch.arange(len(INSTRUMENTS))
     made = synthesise(model, random_codes(model, len(rows), seed), rows, seed, quality=quality)
     return with_headroom([resample(sound, model.sound["rate"], sample_rate) for sound in made])

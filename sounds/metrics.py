@@ -170,13 +170,13 @@ def reconstructed(model, x, labels):
 
 
 @torch.no_grad()
-def not_finite(model, count, scale, seed=0, classes=8):
+def not_finite(model, count, scale, seed=0):
     """How many of `count` spectrograms hold a value that is not finite, at codes `scale` times as far out as the
-    prior's; the classes take turns."""
+    prior's, of each class in turn."""
     generator = torch.Generator().manual_seed(seed)
     bad, device = 0, next(model.parameters(), torch.empty(0)).device
     for start in range(0, count, 64):
-        label = torch.arange(start, min(start + 64, count)) % classes
+        label = torch.arange(start, min(start + 64, count)) % model.classes
         codes = scale * torch.randn(len(label), model.latent, generator=generator)
         decoded = model.decode_base(codes.to(device), label=label.to(device)).cpu()
         bad += int((~torch.isfinite(decoded)).flatten(1).any(1).sum())
@@ -212,7 +212,7 @@ def measure(model, train, test, make, codes_report, seed=0, draws=10_000, each=1
             "pairwise_db": {"generated": [mean_pairwise(made[asked == row]) for row in range(model.classes)],
                             "real": [mean_pairwise(unseen[test_labels == row]) for row in range(model.classes)]},
             "nearer_than_real": share_nearer(alike, unseen, seen), "draws": draws,
-            "not_finite": {str(scale): not_finite(model, draws, scale, seed, model.classes) for scale in (1, 3)}}
+            "not_finite": {str(scale): not_finite(model, draws, scale, seed) for scale in (1, 3)}}
 
 
 def distances_db(model, train, test, labels):
@@ -236,22 +236,20 @@ def report(result):
         return ", ".join(f"{name} {form.format(value)}" for name, value in zip(INSTRUMENTS, values)
                          if value is not None)
 
-    codes, components, latent = result["codes"], result["components_db"], result["codes"]["latent"]
-    ours, theirs = result["distance_db"], components[latent]
+    def by_count(values):
+        return ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
+                         for count, value in values.items())
+
+    codes, components, linear = result["codes"], result["components_db"], result["linear_components_db"]
+    ours, latent, kl = result["distance_db"], codes["latent"], codes["kl_by_dimension"]
     yield (f"{result['sounds']['unseen']} sounds of unseen machines, {result['sounds']['train']} of training machines; "
            f"{result['data']}")
-    yield (f"log-spectral distance of reconstructions: {ours:.2f} dB, {1 - ours / theirs:.0%} below the "
-           f"{theirs:.2f} dB of {latent} principal components, "
-           f"{1 - ours / result['linear_components_db'][latent]:.0%} below those of magnitudes; "
-           + by_class(result["distance_db_by_class"]))
-    yield ("for comparison: " + ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
-                                          for count, value in components.items())
-           + "; of magnitudes in place of decibels "
-           + ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
-                       for count, value in result["linear_components_db"].items())
-           + f"; nearest training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
+    yield (f"log-spectral distance of reconstructions: {ours:.2f} dB, {1 - ours / components[latent]:.0%} below the "
+           f"{components[latent]:.2f} dB of {latent} principal components, {1 - ours / linear[latent]:.0%} below those "
+           f"of magnitudes; {by_class(result['distance_db_by_class'])}")
+    yield (f"for comparison: {by_count(components)}; of magnitudes in place of decibels {by_count(linear)}; nearest "
+           f"training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
            + ", ".join(f"{counts} {value:.2f} dB" for counts, value in result["cosines_db"].items()))
-    kl = codes["kl_by_dimension"]
     yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats; by dimension from "
            f"{kl[0]:.2f} through {kl[len(kl) // 2]:.2f} to {kl[-1]:.2f}, {sum(value < 0.01 for value in kl)} of them "
            "below 0.01")
@@ -260,14 +258,14 @@ def report(result):
         yield (f"{title}: {found['all']:.1%} of all, {found['mean']:.1%} mean of classes; "
                + by_class(found["by_class"], "{:.0%}"))
     yield f"nearest neighbour on unseen real sounds: {result['nearest_accuracy_real']:.1%}"
-    frechet = result["frechet"]
-    yield (f"Frechet distance to unseen real sounds: generated {frechet['generated']:.2f}, training sounds "
-           f"{frechet['real']:.2f}: {frechet['generated'] / frechet['real']:.2f} times")
-    yield f"pairs of a class apart, dB, generated: {by_class(result['pairwise_db']['generated'])}"
-    yield f"pairs of a class apart, dB, real: {by_class(result['pairwise_db']['real'])}"
+    made, real = result["frechet"]["generated"], result["frechet"]["real"]
+    yield (f"Frechet distance to unseen real sounds: generated {made:.2f}, training sounds {real:.2f}: "
+           f"{made / real:.2f} times")
+    for name in ("generated", "real"):
+        yield f"pairs of a class apart, dB, {name}: {by_class(result['pairwise_db'][name])}"
     yield f"nearer to a training sound than an unseen real sound is: {result['nearer_than_real']:.1%}"
-    yield (f"not finite of {result['draws']} samples: " +
-           ", ".join(f"{count} at scale {scale}" for scale, count in result["not_finite"].items()))
+    yield f"not finite of {result['draws']} samples: " + ", ".join(
+        f"{count} at scale {scale}" for scale, count in result["not_finite"].items())
 
 
 def evaluate_sounds(arguments, content, model, codes_report):

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from audio2nsgt import INDEX, SETTINGS, load_transforms, make_transform
 from command_line import ROOT, replacing, write_json
 from formats.activation_matrix import INSTRUMENTS
-from sounds.dataset import class_from_name, duration_of, find_one_shots, level_db, name_below, read_one_shots
+from sounds.dataset import class_from_name, duration_of, find_one_shots, level_db, load_one_shots
 
 CACHE = ROOT / "data" / "spectrograms"
 FLOOR_DB = -60.0
@@ -72,46 +72,38 @@ def load_spectrograms(folder, settings=None, floor_db=FLOOR_DB, cache=CACHE):
     if (folder / INDEX).is_file():
         return load_npy_spectrograms(folder, floor_db)
     settings = {**DEFAULTS, **(settings or {})}
-    paths, rows, strangers = find_one_shots(folder)
-    path = cache_path(folder, paths, {**{name: settings[name] for name in SETTINGS}, "floor_db": floor_db}, cache)
-    if not (path.is_file() and path.with_suffix(".json").is_file()):
-        fill_cache(path, folder, paths, settings, floor_db)
-    found = json.loads(path.with_suffix(".json").read_text())
-    paths = [paths[i] for i in found["kept"]]
-    return {"spectrograms": np.load(path, mmap_mode="r"), "labels": np.array(rows, np.uint8)[found["kept"]],
-            "names": [name_below(folder, path) for path in paths], "paths": paths, "levels": np.array(found["levels"]),
-            "durations": np.array(found["durations"]), "settings": settings, "samples": found["samples"],
-            "left_out": strangers + found["left_out"]}
-
-
-def cache_path(folder, paths, settings, cache):
-    """Where the spectrograms of a folder's sound files are kept: its name changes with the files and the settings."""
+    paths, _, strangers = find_one_shots(folder)
     stamps = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
-    names = [hashlib.sha256(json.dumps(part).encode()).hexdigest()[:16]
-             for part in (str(folder.resolve()), [stamps, settings])]
-    return Path(cache) / f"{'_'.join(names)}.npy"
-
-
-def fill_cache(path, folder, paths, settings, floor_db):
-    """Compute the spectrograms of sound files into `path` (.npy), and what else load_spectrograms gives into a .json
-    beside it; remove what was kept of the folder before. Raises ValueError where no file holds a sound."""
-    sounds, kept, left_out = read_one_shots(paths, settings["rate"], settings["seconds"])
-    silent = ~(np.abs(sounds).max(1) > 0)
-    left_out += [f"{paths[i]}: expected a sound, found silence" for i, quiet in zip(kept, silent) if quiet]
-    sounds, kept = sounds[~silent], [i for i, quiet in zip(kept, silent) if not quiet]
-    if not kept:
-        raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
-    with replacing(path) as temporary:
-        np.save(temporary, spectrograms_of(sounds, settings, floor_db))
-    rate = settings["rate"]
-    write_json(path.with_suffix(".json"), {
-        "kept": kept, "left_out": left_out, "samples": sounds.shape[1],
-        "levels": [level_db(sound, rate) for sound in sounds],
-        "durations": [duration_of(sound, rate) for sound in sounds]})
-    for old in path.parent.glob(path.stem.split("_")[0] + "_*"):
-        if old.stem != path.stem:
+    own, state = (hashlib.sha256(json.dumps(part).encode()).hexdigest()[:16] for part in (
+        str(folder.resolve()), [stamps, strangers, {name: settings[name] for name in SETTINGS}, floor_db]))
+    array, rest = (Path(cache) / f"{own}_{state}{suffix}" for suffix in (".npy", ".json"))
+    if not (array.is_file() and rest.is_file()):
+        fill_cache(array, rest, folder, settings, floor_db)
+        for old in {*array.parent.glob(f"{own}_*")} - {array, rest}:
             with contextlib.suppress(OSError):  # another process may use it
                 old.unlink()
+    found = json.loads(rest.read_text())
+    files = found.pop("files")
+    return {**found, "spectrograms": np.load(array, mmap_mode="r"), "labels": np.array(found["labels"], np.uint8),
+            "names": [Path(file).with_suffix("").as_posix() for file in files],
+            "paths": [folder / file for file in files], "levels": np.array(found["levels"]),
+            "durations": np.array(found["durations"]), "settings": settings}
+
+
+def fill_cache(array, rest, folder, settings, floor_db):
+    """Write the spectrograms of a folder's sounds into `array` (.npy), and what else is known of them into `rest`."""
+    sounds, labels, paths, left_out = load_one_shots(folder, settings["rate"], settings["seconds"])
+    loud = np.abs(sounds).max(1) > 0
+    left_out += [f"{path}: expected a sound, found silence" for path, is_loud in zip(paths, loud) if not is_loud]
+    if not loud.any():
+        raise ValueError(f"{folder}: expected sounds, found silence")
+    sounds, rate = sounds[loud], settings["rate"]
+    with replacing(array) as temporary:
+        np.save(temporary, spectrograms_of(sounds, settings, floor_db))
+    write_json(rest, {
+        "files": [path.relative_to(folder).as_posix() for path, is_loud in zip(paths, loud) if is_loud],
+        "labels": labels[loud].tolist(), "levels": [level_db(sound, rate) for sound in sounds],
+        "durations": [duration_of(sound, rate) for sound in sounds], "samples": sounds.shape[1], "left_out": left_out})
 
 
 def load_npy_spectrograms(folder, floor_db=FLOOR_DB):
@@ -121,11 +113,11 @@ def load_npy_spectrograms(folder, floor_db=FLOOR_DB):
             for name in names]
     shapes = [array.shape for array in arrays]
     common = max(set(shapes), key=lambda shape: (shapes.count(shape), shape))
-    left_out = [f"{folder / name}.npy: no folder around it is named after a class ({', '.join(INSTRUMENTS)})"
-                for name, row in zip(names, rows) if row is None]
-    left_out += [f"{folder / name}.npy: expected {common[0]} frames x {common[1]} bands as most have, found "
-                 f"{shape[0]} x {shape[1]}; audio2nsgt.py --seconds makes all sounds of one length"
-                 for name, shape, row in zip(names, shapes, rows) if shape != common and row is not None]
+    left_out = [f"{folder / name}.npy: " + (
+        f"no folder around it is named after a class ({', '.join(INSTRUMENTS)})" if row is None else
+        f"expected {common[0]} frames x {common[1]} bands as most have, found {shape[0]} x {shape[1]}; "
+        f"audio2nsgt.py --seconds makes all sounds of one length")
+        for name, shape, row in zip(names, shapes, rows) if row is None or shape != common]
     kept = [i for i, row in enumerate(rows) if row is not None and shapes[i] == common]
     if not kept:
         raise ValueError(f"{folder}: expected transforms in subfolders named after classes, found none: {left_out[0]}")

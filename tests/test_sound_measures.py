@@ -23,7 +23,7 @@ def spectrograms(count=12, seed=0):
 
 
 def classes_one_can_tell(count, seed=0):
-    """Spectrograms of two classes, loud below or above, by turns: (count, *PIXELS), (count,)."""
+    """Spectrograms of two classes, loud below or above, one after the other: (count, *PIXELS), (count,)."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 2
     made = -50 + 3 * torch.randn(count, *PIXELS, generator=generator)
