@@ -87,7 +87,7 @@ def around(model, rows, n, seed, centre=None, spread=1.0):
 
 
 def between(model, files, rows, steps):
-    """`steps` sounds from one file to the other, with one noise for all; rows None: the classes the model finds."""
+    """`steps` sounds from one file to the other, with one noise for all; row None: the class the model finds."""
     (start, first), (end, last) = (encode_file(model, file, row) for file, row in zip(files, rows))
     share = torch.linspace(0, 1, steps)[:, None]
     weights = (1 - share) * class_weights(first, 1) + share * class_weights(last, 1)  # (steps, 8)
@@ -98,7 +98,11 @@ def between(model, files, rows, steps):
 def plan(model, arguments):
     """The sounds that the command line asks for: a Batch. Raises ValueError, naming the option."""
     rows, spread = arguments.classes, arguments.spread
+    if spread is not None and not (arguments.like or arguments.at):
+        raise ValueError("--spread: expected --like or --at beside it, found neither")
     if arguments.between:
+        if arguments.n:
+            raise ValueError("--n: expected --steps to say how many sounds --between makes")
         if len(rows) > 2:
             raise ValueError(f"--class: expected one or two for --between, found {len(rows)}")
         rows = (rows[0], rows[-1]) if rows else [class_of_file(file) for file in arguments.between]

@@ -460,8 +460,10 @@ def test_a_missing_or_silent_sound_is_named(run, tmp_path):
     for name, words in (("none.wav", "none.wav"), ("silent.wav", "found silence")):
         with pytest.raises((ValueError, OSError), match=words):
             generate(run, tmp_path / "out", "--like", tmp_path / name)
-    with pytest.raises(ValueError, match="--class: expected one or two for --between, found 3"):
-        generate(run, tmp_path / "out", "--between", "a.wav", "b.wav", "--class", "sd", "bd", "hh")
+    for options, words in ((["--class", "sd", "bd", "hh"], "--class: expected one or two for --between, found 3"),
+                           (["--n", 2], "--n: expected --steps"), (["--spread", 0.2], "--spread: expected --like")):
+        with pytest.raises(ValueError, match=words):
+            generate(run, tmp_path / "out", "--between", "a.wav", "b.wav", *options)
     with pytest.raises(ValueError, match="--at: expected at most 3 numbers, found 4"):
         generate(run, tmp_path / "out", "--at", 1, 2, 3, 4)
     assert not (tmp_path / "out").exists()
