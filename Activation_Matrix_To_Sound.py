@@ -139,7 +139,7 @@ def open_window(options):
         timer = figure.canvas.new_timer(1000 // (WEB_FRAMES_PER_SECOND if web else FRAMES_PER_SECOND))
         timer.add_callback(window.tick)
         if web:
-            browser.serve(figure, "Drum map", options.port or 0, started=timer.start, left=editor.stop)
+            browser.serve(figure, "Drum map", options.port or 0, on_start=timer.start, on_close=editor.stop)
         else:
             timer.start()
             pyplot.show()

@@ -2,14 +2,14 @@
 
     pyplot.switch_backend("webagg")
     figure = pyplot.figure()
-    serve(figure, "My figure", port=0, started=timer.start, left=stop)      # prints the address; until stop()
+    serve(figure, "My figure", port=0, on_start=timer.start, on_close=stop)      # prints the address; until stop()
 """
 
 from matplotlib.colors import to_hex
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>TITLE</title><script src="/js/mpl.js"></script><style>
-  body {margin: 0; min-height: 100vh; display: grid; place-items: center; background: GROUND; color: gray;
+  body {margin: 0; min-height: 100vh; display: grid; place-items: center; background: BACKGROUND; color: gray;
         font-family: sans-serif}
   .ui-dialog-titlebar, .mpl-toolbar {display: none}
   #figure div {border: 0 !important; resize: none !important}
@@ -22,15 +22,15 @@ PAGE = """<!DOCTYPE html>
 </script></body></html>"""
 
 
-def serve(figure, title, port, started, left):
+def serve(figure, title, port, on_start, on_close):
     """Serve a figure of the WebAgg backend at 127.0.0.1 until `stop`.
 
     Args:
         title: of the page.
         figure: made by pyplot under the backend "webagg".
         port: 0 for any that is free.
-        started: called once the event loop runs: the place to start timers.
-        left: called when the last page that shows the figure is closed.
+        on_start: called once the event loop runs: the place to start timers.
+        on_close: called when the last page that shows the figure is closed.
 
     Raises:
         OSError: the port is taken or not allowed.
@@ -43,16 +43,17 @@ def serve(figure, title, port, started, left):
 
     class Page(RequestHandler):
         def get(self):
-            ground = to_hex(figure.get_facecolor())
-            self.write(PAGE.replace("TITLE", title).replace("NUMBER", str(figure.number)).replace("GROUND", ground))
+            colour = to_hex(figure.get_facecolor())
+            self.write(PAGE.replace("TITLE", title).replace("NUMBER", str(figure.number)).replace("BACKGROUND", colour))
 
     figure.canvas.handle_dblclick = lambda event: None  # the page sends it besides the two presses it is made of
-    manager, forget = figure.canvas.manager, figure.canvas.manager.remove_web_socket
+    manager = figure.canvas.manager
+    remove_of_matplotlib = manager.remove_web_socket
 
     def remove_web_socket(socket):
-        forget(socket)
+        remove_of_matplotlib(socket)
         if not manager.web_sockets:
-            left()
+            on_close()
 
     manager.remove_web_socket = remove_web_socket
     application = WebAggApplication()
@@ -65,7 +66,7 @@ def serve(figure, title, port, started, left):
     server.add_sockets(sockets)
     print(f"Open http://127.0.0.1:{sockets[0].getsockname()[1]}/ in a browser of this machine; Ctrl-C here ends it.",
           flush=True)
-    IOLoop.current().add_callback(started)
+    IOLoop.current().add_callback(on_start)
     IOLoop.current().start()
     server.stop()
 

@@ -19,8 +19,9 @@ from instrument.widgets import (ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT, WAR
 # Boxes: left, bottom, width, height, in fractions of the figure.
 MAP, GRID = (0.03, 0.165, 0.395, 0.735), (0.508, 0.475, 0.405, 0.375)
 STRIP = (0.755, 0.892, 0.222, 0.031)
+SIZE, DPI = (1300, 700), 100  # pixels of the window for which texts and lines have their sizes, in points
 MESSAGE_COLOURS = {"info": TEXT, "warning": WARNING}
-HINT = "Drag on the map to morph; click a cell to change it, a name to lock its row, a style to ask for it."
+HINT = "Drag on the map to morph; click a cell to change it, a name to lock it, a style to ask for it."
 HELP = """\
 click, drag      on the map: hear that point, morph
 click            on the bar: put a hit in, take it out
@@ -60,6 +61,8 @@ class View:
         self.captured = False
         self.shown_step = None  # where the playhead is painted
         figure.set_facecolor(BACKGROUND)
+        self.fit_size()
+        self.canvas.mpl_connect("resize_event", lambda event: self.fit_size())
         self.panel.text(0.03, 0.945, "Drum map", size=17, fontweight="bold")
         self.make_map()
         self.make_legend()
@@ -76,6 +79,13 @@ class View:
         for artist in (self.playhead, self.help, *(artist for region in self.panel.regions
                                                    for artist in region.artists)):
             artist.set_animated(True)
+
+    def fit_size(self):
+        """Scale texts and lines with the figure, so that none overlap at any size."""
+        size = self.figure.bbox.size  # (width, height) in pixels
+        dpi = DPI * min(size / SIZE)
+        self.figure._set_dpi(dpi, forward=False)  # the public setter would resize the window, too
+        self.figure.set_size_inches(size / dpi, forward=False)
 
     # The map
 
@@ -181,8 +191,8 @@ class View:
         cells = editor.nearest()[1]
         if editor.audition_source == "nearest":
             rank = ("", "second ", "third ")[editor.rank]
-            return f"the {rank}nearest played bar, {cells[editor.rank]} cells from yours"
-        return f"novelty {cells[0]}: cells unlike the nearest played bar" if cells[0] else "novelty 0: as it was played"
+            return f"the {rank}nearest played bar, {cells[editor.rank]} cells away"
+        return f"novelty {cells[0]}: cells from the nearest played bar" if cells[0] else "novelty 0: as it was played"
 
     def make_bar_numbers(self):
         """The numbers of a pattern's bars, to choose one."""
@@ -281,7 +291,7 @@ class View:
         self.panel.changing_text(0.508, 0.064, (0.503, 0.047, 0.497, 0.035), look=lambda: (
             shorten(editor.message, 84), MESSAGE_COLOURS[editor.message_kind]))
         self.panel.changing_text(0.508, 0.028, (0.503, 0.012, 0.497, 0.033), size=9.5, look=lambda: (
-            f"{shorten(editor.sound_error.capitalize(), 60)}. Bars still show, and save as WAV.", WARNING)
+            f"{shorten(editor.sound_error.capitalize(), 56)}. Bars still show, and save as WAV.", WARNING)
             if editor.sound_error else (HINT, QUIET))
 
     def toggle_help(self):

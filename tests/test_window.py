@@ -1,5 +1,6 @@
 """The window without a screen (an Agg canvas, a player that only remembers), and its twin on the command line."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -11,9 +12,10 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.backend_bases import MouseEvent
+from matplotlib.backend_bases import MouseEvent, ResizeEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from sklearn.decomposition import PCA
 from tiny_map import write_tiny_map
 
@@ -103,8 +105,8 @@ class SilentPlayer:
         return None if self.bars is None else (self.bar, self.step)
 
 
-def make_window(model, folder, player=None, **options):
-    figure = Figure(figsize=(13, 7), dpi=100)
+def make_window(model, folder, player=None, size=(1300, 700), **options):
+    figure = Figure(figsize=np.divide(size, 100), dpi=100)
     FigureCanvasAgg(figure)
     kit = [np.full(100, 0.1, np.float32)] * 8
     hands = {name: options.pop(name) for name in ("leave", "choose_file", "paste") if name in options}
@@ -855,6 +857,52 @@ def test_what_changes_behind_the_help_leaves_it_as_it_is(window):
     painted = pixels(window)
     window.canvas.draw()
     assert window.view.help.get_visible() and np.array_equal(painted, pixels(window))
+
+
+def visible_texts(window):
+    """{text: its box in pixels} of all that the window shows."""
+    found = window.figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip())
+    hidden = [text for axes in window.figure.axes if not axes.get_visible() for text in axes.findobj(Text)]
+    return {text: text.get_window_extent() for text in found
+            if text.get_visible() and text not in hidden and text is not window.view.help}
+
+
+@pytest.mark.parametrize("size", [(1300, 700), (900, 500), (1920, 1080)], ids=str)
+def test_no_text_overlaps_another_or_leaves_its_place(model, tmp_path, size):
+    np.save(tmp_path / "own.npy", np.full((16, 8, 64), 127, np.uint8))
+    window = make_window(model, tmp_path / ("folder" * 20), size=size)
+    editor = window.editor
+
+    def lose_sound():
+        editor.stop()
+        editor.player.reason = "no sound: " + "reason " * 20
+        window.on_key(" ")
+
+    while len(editor.hit_density.left):
+        window.tick()
+    for change in (lambda: click(window, window.view.map, *[-0.9 * editor.plane.reach] * 2), editor.audition_nearest,
+                   editor.audition_next_nearest, editor.audition_next_nearest,
+                   lambda: editor.open_file(tmp_path / "own.npy"), editor.save, lose_sound):
+        change()
+        window.tick()
+        texts = visible_texts(window)
+        assert len(texts) > 60
+        for (one, box), (other, other_box) in itertools.combinations(texts.items(), 2):
+            assert not box.padded(-1).overlaps(other_box.padded(-1)), (one, other)
+        for region in window.view.panel.regions:
+            for text in set(region.artists) & set(texts):
+                inner, outer = texts[text], region.pixel_box(window.figure)
+                assert outer.x0 <= inner.x0 and inner.x1 <= outer.x1, text
+        assert all(box.x0 >= 0 and box.x1 <= size[0] for box in texts.values())
+
+
+def test_a_window_that_is_resized_looks_like_one_of_that_size(model, tmp_path):
+    windows = [make_window(model, tmp_path, size=size) for size in ((900, 500), (1300, 700))]
+    windows[1].figure.set_size_inches(np.divide((900, 500), windows[1].figure.dpi))
+    ResizeEvent("resize_event", windows[1].canvas)._process()
+    for window in windows:
+        window.canvas.draw()
+    assert np.array_equal(*map(pixels, windows))
 
 
 def test_the_playhead_shows_where_the_sound_is(window):
