@@ -58,10 +58,8 @@ def check_map(content, latent):
         raise ValueError(f"map: expected packed bars of its {len(codes)} codes, found {tuple(content['bars'].shape)}")
     if codes.shape != (len(labels), latent) or not torch.isfinite(codes).all():
         raise ValueError(f"map: expected {len(labels)} finite codes of {latent} numbers, found {tuple(codes.shape)}")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("map: expected the labels' names, found something else")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
-        raise ValueError(f"map: expected labels from 0 to {len(names) - 1}, found {labels.min()} to {labels.max()}")
+    if not all(isinstance(name, str) for name in names) or not set(labels.tolist()) <= set(range(len(names))):
+        raise ValueError(f"map: expected labels from 0 to {len(names) - 1}, and their names")
 
 
 def random_code(model, seed, index, style=None):
@@ -85,9 +83,7 @@ def random_code(model, seed, index, style=None):
 class TrainingBars:
     """The bars that a model was trained on, each once; empty for a model that carries none.
 
-    Attributes:
-        rows: where each stands in the model's map, int (n,).
-        packed: their hits, uint8 (n, 64), see `pack_hits`.
+    rows (n,): where each stands in the model's map. packed: their hits, uint8 (n, 64), see `pack_hits`.
     """
 
     def __init__(self, model):
@@ -132,12 +128,8 @@ class LatentPlane:
     """The part of the latent space that the map shows: a plane through it.
 
     The space itself where it has two dimensions; else the plane of the first two principal components of the training
-    bars' codes (of the first two axes, for a model that carries no codes).
-
-    Attributes:
-        points: the training bars on the map, float (bars, 2).
-        labels, names: the style of each training bar, int (bars,), and the styles' names.
-        reach: the map shows [-reach, reach] on both axes.
+    bars' codes (of the first two axes, for a model that carries no codes). It is shown over [-reach, reach] on both
+    axes. points (bars, 2): the training bars in it; labels (bars,) of names: their styles.
     """
 
     def __init__(self, model):
@@ -171,10 +163,8 @@ class HitDensity:
 
         while not density.compute_next(model): pass
 
-    Attributes:
-        coverage: do training bars lie near a cell? 0 no to 1 yes: float (cells, cells), rows from y = -reach up.
-        hits: of the bar that is drawn there, smoothed at the end; nan where none is drawn: float (cells, cells).
-        left: cells still to be drawn, int (n, 2).
+    coverage: do training bars lie near a cell? 0 no to 1 yes: float (cells, cells), rows from y = -reach up. hits: of
+    the bar that is drawn there, smoothed at the end, nan where none is drawn. left (n, 2): cells still to be drawn.
     """
 
     def __init__(self, plane):
@@ -233,8 +223,7 @@ def describe_bar(bar, code, plane, training_bars):
     """Where a bar (8, 64) at a code lies among those of the training: a dictionary.
 
     point: (x, y). near: the commonest style there, or None. hits: their number. nearest: the training bars nearest in
-    hits, [(style, cells that differ, (x, y))]. novelty: the cells of the first of these, index: which of the
-    training bars that is, both None without training bars.
+    hits, [(style, cells that differ, (x, y))]. novelty, index: cells and number of the first of these, or None.
     """
     point = tuple(plane.from_codes(code).tolist())
     indices, cells = training_bars.nearest(bar, NEAREST)

@@ -47,12 +47,10 @@ def style_index(model, name):
     """The model's number of a style, by its name in any case; None for "any". ValueError that lists those it has."""
     if name is None or name.lower() == "any":
         return None
-    if not model.styles:
-        raise ValueError(f"style: expected any, since the model was trained without styles, found {name!r}")
-    found = [index for index, style in enumerate(model.styles) if style.lower() == name.lower()]
-    if not found:
-        raise ValueError(f"style: expected any, {', '.join(model.styles)}; found {name!r}")
-    return found[0]
+    styles = [style.lower() for style in model.styles]
+    if name.lower() not in styles:
+        raise ValueError(f"style: expected {', '.join(['any', *model.styles])}; found {name!r}")
+    return styles.index(name.lower())
 
 
 def encode(model, bars, style=None):
@@ -119,8 +117,7 @@ def redraw_empty(decoder, condition, noise, new_noise):
 def humanise(model, bars, codes=None, style=None, seed=0, temperature=1.0, velocity_latent=None):
     """The same hits with velocities of the model's, as a drummer would strike them: bars -> uint8, (n, 8, 64) each.
 
-    codes (n, latent) and velocity_latent (n, its dimensions) condition them; None for the bars' own codes, and for a
-    velocity latent that is drawn.
+    Conditioned on codes (n, latent), None for the bars' own, and on velocity_latent, None to draw one.
     """
     x = torch.as_tensor(np.asarray(bars))
     if x.ndim != 1 + len(model.shape) or x.shape[1:] != model.shape:
