@@ -25,10 +25,11 @@ import models
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import fit_length, load_audio, save_audio
-from learning import run_folder, training
 from learning.bounds import encode_all
 from learning.figures import draw_curves, draw_latent, draw_spectrograms
-from learning.training import add_arguments, fit_options
+from learning.run_folder import choose_run_folder
+from learning.training import (Examples, add_arguments, describe_best, describe_run, fit, read_settings, start_process,
+                               stop_process)
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
 from sounds.codes import attach_transform, encode, load_sound_model, random_codes
@@ -60,8 +61,6 @@ def make_parser():
     group.add_argument("--augment", type=number(float, 0, 4), default=1.0, metavar="A",
                        help="how far pitch (half an octave at 1), length and tone of sounds are varied (default 1)")
     group.add_argument("--start-from", type=Path, metavar="CHECKPOINT", help="go on from a trained model's weights")
-    group.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
-                       help="of convolutions in training (default auto: bfloat16 where the processor has it)")
     add_arguments(parser, epochs=40, batch_size=16, learning_rate=1e-3, beta=4.0)
     return parser
 
@@ -97,7 +96,6 @@ def make_model(arguments, x, start=None):
         model.load_state_dict(start.state_dict())
     elif not arguments.resume:
         model.initialise_from_data(x)
-    model.low_precision = training.low_precision(arguments.precision)
     return model
 
 
@@ -106,6 +104,7 @@ def main(argv=None):
     arguments = make_parser().parse_args(argv)
     arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
     arguments.also = [str(Path(path).resolve()) for path in arguments.also]
+    settings = read_settings(arguments, "augment")
     start = load_sound_model(arguments.start_from) if arguments.start_from else None
     data, sides, others = load_data(arguments)
     mean, deviation = (start.sound["mean"], start.sound["deviation"]) if start else \
@@ -117,27 +116,22 @@ def main(argv=None):
     del others, data["spectrograms"]
 
     model = make_model(arguments, x, start)
-    folder = arguments.run or (ROOT / "runs" / "audio" if arguments.resume else run_folder.new_run_folder("audio"))
-    first = training.start_processes(training.choose_device(arguments.device))[0] == 0
+    folder = choose_run_folder(arguments.run, "audio", arguments.resume)
+    first = start_process(arguments.device).first
     if first:
         print(f"{len(x)} sounds to train, {len(validation)} to validate, {len(sides['test'])} kept for the test; "
-              f"spectrograms of {x.shape[1]} x {x.shape[2]}; "
-              f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
-    history = training.fit(
-        model, x, validation, folder, train_condition={"label": labels},
-        validation_condition={"label": validation_labels},
-        prepare=make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), unit="sounds",
-        keep={"sound": sound}, **fit_options(arguments))
+              f"spectrograms of {x.shape[1]} x {x.shape[2]}; {describe_run(model, folder)}", flush=True)
+    history = fit(model, Examples(x, {"label": labels}), Examples(validation, {"label": validation_labels}), folder,
+                  settings, make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), {"sound": sound},
+                  "sounds")
     if first:
         own = len(sides["train"])  # not those of --also
         finish(folder, {"train": x[:own], "validation": validation},
                {"train": labels[:own], "validation": validation_labels}, data, sides)
         draw_curves(history, folder / "curves.png", unit="sound")
-        best = max(history, key=lambda record: record["validation_elbo"])
-        print(f"best validation bound {best['validation_elbo']:.0f} nats a sound (KL {best['validation_kl']:.1f}) in "
-              f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training\n"
+        print(f"{describe_best(history, arguments.free_bits, 'sound')}\n"
               f"its numbers:  python evaluate.py {shlex.quote(str(folder))}")
-    training.stop_processes()
+    stop_process()
     return {"run": folder, "history": history}
 
 

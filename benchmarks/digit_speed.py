@@ -7,9 +7,8 @@ Both are the network 784-400-20-400-784 with ReLU, batches of 128. The example, 
 pixels as they are, binary cross entropy and KL summed, Adam. It takes its digits from a DataLoader, one at a time, as
 its users do; and, which is harder to beat, from a tensor in memory. It neither validates nor saves here.
 
-Ours is training.fit as it is by default, pixels re-binarised at each use: its loop, and the whole call, in which it
-also checks its data, validates on 1,000 digits, codes all digits for the map and writes its run folder. Figures are
-left out. All take turns, one epoch each; the median of the rounds counts, and of the ratios within a round.
+Ours is learning.training.fit as it is by default, pixels drawn anew at each use: its loop, and the whole call, in which
+it also checks its data, validates on 1,000 digits and writes its run folder. Figures are left out. All take turns, one epoch each; the median of the rounds counts, and of the ratios within a round.
 """
 
 import statistics
@@ -21,8 +20,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
-from learning import training
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
 from learning.mnist import SIDE, binarised, load_digits
+from learning.training import Examples, TrainingSettings, fit
 from models import BernoulliVAE
 
 PIXELS, HIDDEN, LATENT, BATCH = 28 * 28, 400, 20, 128
@@ -30,10 +34,6 @@ PIXELS, HIDDEN, LATENT, BATCH = 28 * 28, 400, 20, 128
 
 def example_epochs(batches):
     """The example on what `batches()` gives, float tensors (B, 784) of 0..1; yields the seconds of each epoch."""
-    import torch
-    import torch.nn as nn
-    import torch.nn.functional as F
-
     encoder = nn.Sequential(nn.Linear(PIXELS, HIDDEN), nn.ReLU())
     mean_layer, log_variance_layer = nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
     decoder = nn.Sequential(nn.Linear(LATENT, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, PIXELS), nn.Sigmoid())
@@ -56,8 +56,6 @@ def example_epochs(batches):
 
 def loaded(pixels):
     """A function that gives the shuffled batches of an epoch, from a DataLoader over single digits."""
-    import torch
-
     class Digits(torch.utils.data.Dataset):
         """Each digit by its number, made a float tensor of 0..1 when it is asked for."""
 
@@ -73,24 +71,20 @@ def loaded(pixels):
 
 def in_memory(pixels):
     """A function that gives the shuffled batches of an epoch, rows of one float tensor."""
-    import torch
-
     digits = pixels.view(-1, PIXELS).float() / 255
     return lambda: (digits[chosen] for chosen in torch.randperm(len(digits)).split(BATCH))
 
 
-def our_epochs(pixels, labels, validation):
-    """training.fit for one epoch, again and again in new run folders; yields (seconds of its loop, of the call)."""
-    import torch
-
+def our_epochs(pixels, validation):
+    """fit for one epoch, again and again in new run folders; yields (seconds of its loop, of the call)."""
     while True:
         model = BernoulliVAE(shape=(SIDE, SIDE), latent=LATENT, hidden=(HIDDEN,), activation="ReLU",
                              decoder="independent")
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
-            history = training.fit(model, pixels, binarised(validation, torch.Generator().manual_seed(0)),
-                                   Path(folder) / "run", epochs=1, batch_size=BATCH, device="cpu", prepare=binarised,
-                                   labels=labels, label_names=[str(digit) for digit in range(10)], unit="digits")
+            history = fit(model, Examples(pixels), Examples(binarised(validation, torch.Generator().manual_seed(0))),
+                          Path(folder) / "run", TrainingSettings(epochs=1, batch_size=BATCH, device="cpu"), binarised,
+                          unit="digits")
             yield history[0]["seconds"], time.perf_counter() - start
 
 
@@ -101,24 +95,22 @@ def main(argv=None):
     parser.add_argument("--threads", type=number(int, 1), help="of torch (default: as torch chooses)")
     options = parser.parse_args(argv)
 
-    import torch
-
     if options.threads:
         torch.set_num_threads(options.threads)
     splits = load_digits()
-    (pixels, labels), (validation, _) = (map(torch.as_tensor, splits[side]) for side in ("train", "validation"))
+    pixels, validation = (torch.as_tensor(splits[side][0]) for side in ("train", "validation"))
     count = options.digits or len(pixels)
     if count > len(pixels):
         raise ValueError(f"--digits {count}: expected at most the {len(pixels)} digits to train on")
-    pixels, labels = pixels[:count], labels[:count]
+    pixels = pixels[:count]
     ways = {"the example, DataLoader": example_epochs(loaded(pixels)),
             "the example, in memory": example_epochs(in_memory(pixels)),
-            "training.fit": our_epochs(pixels, labels, validation)}
-    loop, call = "training.fit, its loop", "training.fit, whole call"
+            "fit": our_epochs(pixels, validation)}
+    loop, call = "fit, its loop", "fit, whole call"
     rounds = []
     for _ in range(options.rounds + 1):
         times = {name: next(epochs) for name, epochs in ways.items()}
-        times[loop], times[call] = times.pop("training.fit")
+        times[loop], times[call] = times.pop("fit")
         rounds.append(times)
     rounds = rounds[1:]  # the first pays for what a process sets up once
     loader, memory = list(ways)[:2]

@@ -4,7 +4,7 @@
     python benchmarks/epoch_speed.py --data groove --rounds 3  # on the Groove MIDI Dataset
 
 The network is that of 2019, 512-800-2 with ReLU. Its loop: batches of 8 that a DataLoader puts together from single
-bars, Adam, KL times 4. Ours is training.fit, with the batch size that train_bernoulli.py has by default and with a
+bars, Adam, KL times 4. Ours is learning.training.fit, with the batch size that train_bernoulli.py has by default and with a
 larger one. An epoch is one pass over the training bars, without validation and saving; all take turns, and the median
 of each counts.
 """
@@ -17,21 +17,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from command_line import Parser, number, run
-from learning import training
-from learning.training import DEFAULTS
+from command_line import ROOT, Parser, number, run
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from learning.training import Examples, TrainingSettings, fit
 from models import BernoulliVAE
 from patterns.dataset import load_bars
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def epochs_2019(bars):
     """The network and the loop of 2019 on bars uint8 (n, 8, 64); yields the seconds of one epoch after another."""
-    import torch
-    import torch.nn as nn
-    import torch.nn.functional as F
-
     encoder = nn.Sequential(nn.Linear(512, 800), nn.ReLU(), nn.Linear(800, 2 * 2))
     decoder = nn.Sequential(nn.Linear(2, 800), nn.ReLU(), nn.Linear(800, 512), nn.Sigmoid())
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
@@ -53,15 +51,13 @@ def epochs_2019(bars):
 
 
 def our_epochs(bars, batch_size):
-    """training.fit on the same network and bars; yields the seconds of one epoch after another, each of a new run."""
-    import torch
-
+    """fit on the same network and bars; yields the seconds of one epoch after another, each of a new run."""
     bars = torch.as_tensor(bars)
     while True:
         model = BernoulliVAE(latent=2, hidden=(800,), activation="ReLU")
         with tempfile.TemporaryDirectory() as folder:
-            history = training.fit(model, bars, bars[:1], Path(folder) / "run", epochs=1, batch_size=batch_size,
-                                   device="cpu", unit="bars")
+            history = fit(model, Examples(bars), Examples(bars[:1]), Path(folder) / "run",
+                          TrainingSettings(epochs=1, batch_size=batch_size, device="cpu"), unit="bars")
         yield history[0]["seconds"]
 
 
@@ -69,17 +65,15 @@ def main(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("--data", default=str(ROOT / "Dataset_Drum_Groove_Pattern"),
                         help="groove, or a folder of matrices or MIDI (default: Dataset_Drum_Groove_Pattern)")
-    parser.add_argument("--batch-sizes", type=number(int, 1), nargs="+", default=[DEFAULTS["batch_size"], 512],
-                        help=f"of ours (default: {DEFAULTS['batch_size']} 512)")
+    parser.add_argument("--batch-sizes", type=number(int, 1), nargs="+", default=[TrainingSettings.batch_size, 512],
+                        help=f"of ours (default: {TrainingSettings.batch_size} 512)")
     parser.add_argument("--rounds", type=number(int, 1), default=5, help="of which the median counts (default: 5)")
     options = parser.parse_args(argv)
-
-    import torch
 
     bars = load_bars(options.data)["train"][0]
     ways = {"the 2019 loop, batch 8": epochs_2019(bars)}
     for batch_size in options.batch_sizes:
-        ways[f"training.fit, batch {batch_size}"] = our_epochs(bars, batch_size)
+        ways[f"fit, batch {batch_size}"] = our_epochs(bars, batch_size)
     for epochs in ways.values():
         next(epochs)  # not counted: the first epoch of a process pays for what is set up once
     rounds = [{name: next(epochs) for name, epochs in ways.items()} for _ in range(options.rounds)]

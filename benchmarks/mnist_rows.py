@@ -1,15 +1,15 @@
-"""Train and evaluate the rows of README's tables on MNIST, one after another: what is done already is not done again.
+"""Train and evaluate the rows of the tables on MNIST, one after another: what is done already is not done again.
 
-    python benchmarks/mnist_rows.py                      # what there is: names and commands
+    python benchmarks/mnist_rows.py                      # what there is: names and settings
     python benchmarks/mnist_rows.py proof default        # rows by name; a stopped one goes on where it was
     python benchmarks/mnist_rows.py aevb sweep --figure pictures/beta.png
     python benchmarks/mnist_rows.py parts                # what each part of the Gaussian model brings
 
-proof: the one-layer VAE of Burda, Grosse and Salakhutdinov (2016, table 1), 50-D code, two tanh layers of 200. default,
-gaussian: the defaults of train_bernoulli.py --data mnist and train_gaussian.py. aevb: Kingma and Welling (2014, figure
-2), 500 hidden units. sweep: the same over beta, for three epochs each. parts: train_gaussian.py for 10,000 digits, with
-one thing changed. The table has the bound on the 10,000 test digits, in nats a digit or bits a pixel, and the seconds
-of training.
+proof: the one-layer VAE of Burda, Grosse and Salakhutdinov (2016, table 1), 50-D code, two tanh layers of 200. default:
+a Bernoulli VAE with a raster decoder. gaussian: the defaults of train_gaussian.py. aevb: Kingma and Welling (2014,
+figure 2), 500 hidden units. sweep: the same over beta, for three epochs each. parts: train_gaussian.py for 10,000
+digits, with one thing changed. The table has the bound on the 10,000 test digits, in nats a digit or bits a pixel, and
+the seconds of training.
 """
 
 import json
@@ -18,32 +18,38 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from command_line import Parser, number, run
+from command_line import ROOT, Parser, number, run
+
+import torch
+
 import evaluate
-import train_bernoulli
 import train_gaussian
 from learning.figures import COLOURS, new_figure, save
+from learning.mnist import SIDE, fit_digits, load_digits
+from learning.training import TrainingSettings
+from models import BernoulliVAE
 
-ROOT = Path(__file__).resolve().parent.parent
-BERNOULLI, GAUSSIAN = "train_bernoulli.py --data mnist", "train_gaussian.py"
-PROOF = ("--latent 50 --hidden 200 200 --activation Tanh --decoder independent --batch-size 100 --learning-rate 1.5e-3 "
-         "--weight-decay 0 --free-bits 0 --epoch-size 59000 --epochs 1000 --warmup 200")
-AEVB = ("--hidden 500 --activation Tanh --decoder independent --batch-size 100 --learning-rate 2e-3 --weight-decay 0 "
-        "--free-bits 0 --epoch-size 59000")
+# A row is what is changed of these, model and settings together; pixels are drawn anew as 0 or 1 at each use.
+MODEL = dict(latent=32, hidden=(512, 256), decoder="raster", width=128, blocks=4, activation="SiLU")
+SETTINGS = dict(epochs=20, epoch_size=20_000, batch_size=16, learning_rate=2e-3, weight_decay=0.01, free_bits=10.0,
+                beta=1.0, warmup=0, samples=1, precision="auto", device="auto", seed=0)
+LARGE = dict(activation="Tanh", decoder="independent", batch_size=100, weight_decay=0.0, free_bits=0.0,
+             epoch_size=59_000)
+PROOF = dict(LARGE, latent=50, hidden=(200, 200), learning_rate=1.5e-3, epochs=1000, warmup=200)
+AEVB = dict(LARGE, hidden=(500,))
 AEVB_READ = {3: -133.5, 5: -119.0, 10: -103.0, 20: -99.5}  # nats, read off figure 2 of Kingma and Welling (2014)
 BETAS = (0, 0.5, 1, 2, 4)
 SHORT = "--epochs 1 --epoch-size 10000"
 
-ROWS = {  # name: (training, samples of the bound)
-    "proof": (f"{BERNOULLI} {PROOF}", 5000),
-    "default": (BERNOULLI, 5000),
-    "gaussian": (GAUSSIAN, 500),
-    **{f"aevb-{latent}": (f"{BERNOULLI} {AEVB} --latent {latent} --epochs 60", 1)
-       for latent in AEVB_READ},
-    **{f"sweep-{latent}-beta-{beta:g}": (f"{BERNOULLI} {AEVB} --latent {latent} --beta {beta:g} --epochs 3", 1)
+ROWS = {  # name: (what a Bernoulli VAE is trained with, or options of train_gaussian.py; samples of the bound)
+    "proof": (PROOF, 5000),
+    "default": ({}, 5000),
+    "gaussian": ("", 500),
+    **{f"aevb-{latent}": (dict(AEVB, latent=latent, epochs=60), 1) for latent in AEVB_READ},
+    **{f"sweep-{latent}-beta-{beta:g}": (dict(AEVB, latent=latent, beta=float(beta), epochs=3), 1)
        for latent in AEVB_READ for beta in BETAS},
-    **{f"parts-{name}": (f"{GAUSSIAN} {SHORT} {changed}".strip(), 50) for name, changed in {
-        "as-it-is": "", "no-level-told": "--told-levels 0", "adamw": "--optimizer adamw --learning-rate 2e-3",
+    **{f"parts-{name}": (f"{SHORT} {changed}".strip(), 50) for name, changed in {
+        "as-it-is": "", "no-indicators": "--indicator-levels 0", "adamw": "--optimizer adamw --learning-rate 2e-3",
         "rate-1e-3": "--learning-rate 1e-3", "batch-64": "--batch-size 64", "one-block": "--blocks 1",
         "latent-2": "--latent 2", "no-free-bits": "--free-bits 0", "one-component": "--components 1",
         "normal": "--likelihood normal", "independent": "--decoder independent --batch-size 16",
@@ -62,16 +68,27 @@ def make_parser():
     return parser
 
 
+def train_bernoulli_row(folder, resume=False, **changed):
+    """Train a Bernoulli VAE on MNIST into a run folder; changed: what differs from MODEL and SETTINGS."""
+    config = {name: changed.get(name, value) for name, value in MODEL.items()}
+    settings = {name: changed.get(name, value) for name, value in SETTINGS.items()}
+    torch.manual_seed(settings["seed"])
+    model = BernoulliVAE(shape=(SIDE, SIDE), **config)
+    return fit_digits(model, load_digits(), folder, TrainingSettings(
+        **settings, resume=resume, arguments={"data": "mnist", **config, **settings}))
+
+
 def do_row(name, folder, k, limit):
     """Train a row where it is not trained, evaluate it where it is not evaluated; returns its numbers."""
     training, samples = ROWS[name]
-    script, *options = training.split()
     done = folder / f"test-{k or samples}{f'-{limit}' if limit else ''}.json"
     if not done.exists():
         if not (folder / "samples.png").exists():  # the last but one thing that a training writes
-            resume = ["--resume"] if (folder / "checkpoint.pt").exists() else []
-            main = {"train_bernoulli.py": train_bernoulli.main, "train_gaussian.py": train_gaussian.main}[script]
-            main([*options, "--run-folder", str(folder), *resume])
+            resume = (folder / "checkpoint.pt").exists()
+            if isinstance(training, dict):
+                train_bernoulli_row(folder, resume, **training)
+            else:
+                train_gaussian.main([*training.split(), "--run-folder", str(folder), *["--resume"] * resume])
         evaluate.main([str(folder), "--split", "test", "--k", str(k or samples), "--json", str(done),
                        *(["--limit", str(limit)] if limit else [])])
     result = json.loads(done.read_text())
@@ -116,7 +133,9 @@ def main(argv=None):
     arguments = make_parser().parse_args(argv)
     if not arguments.rows:
         for name, (training, samples) in ROWS.items():
-            print(f"{name:32s} {training}   (k = {samples})")
+            words = f"train_gaussian.py {training}" if isinstance(training, str) else \
+                "Bernoulli VAE " + ", ".join(f"{key} {value}" for key, value in training.items())
+            print(f"{name:32s} {words}   (k = {samples})")
         return []
     for asked in arguments.rows:
         if not any(name.startswith(asked) for name in ROWS):

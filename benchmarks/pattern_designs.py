@@ -22,8 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from command_line import Parser, number, run
-from learning import training
 from learning.bounds import bounds, encode_all
+from learning.training import Examples, TrainingSettings, fit
 from models import BernoulliVAE
 from networks.causal import CausalDecoder
 from patterns.dataset import OFFSETS, load_bars
@@ -104,25 +104,22 @@ def train(make, loaded, splits, labels, free_bits, seconds, seed):
 
     between = with_shifted_bars(loaded, labels, "near")
 
-    def fit(bars, epochs, folder):
+    def trained(bars, epochs, folder):
         torch.manual_seed(seed)
         model = make()
-        condition, count = {"style": labels[:len(bars)]} if model.styles else {}, len(bars)
-        if model.offsets is not None:
-            bars, condition = between
+        examples = Examples(bars, {"style": labels[:len(bars)]} if model.styles else {})
         started = time.process_time()
-        training.fit(model, bars, splits["validation"][:256], folder, epochs=epochs, free_bits=free_bits, seed=seed,
-                     train_condition=condition, device="cpu", labels=labels[:count], label_names=[], unit="bars",
-                     epoch_size=count, map_size=count)
+        fit(model, between if model.offsets is not None else examples, Examples(splits["validation"][:256]), folder,
+            TrainingSettings(epochs=epochs, free_bits=free_bits, seed=seed, device="cpu", epoch_size=len(bars)))
         return model.eval(), time.process_time() - started
 
     with tempfile.TemporaryDirectory() as folder:
         few, more = splits["train"][:256], splits["train"][:2560]
-        fit(few, 1, Path(folder) / "warm")
-        short, long = (fit(bars, 1, Path(folder) / name)[1] for bars, name in ((few, "few"), (more, "more")))
+        trained(few, 1, Path(folder) / "warm")
+        short, long = (trained(bars, 1, Path(folder) / name)[1] for bars, name in ((few, "few"), (more, "more")))
         a_bar = max(1e-6, (long - short) / max(1, len(more) - len(few)))  # without what any epoch costs besides
         epochs = max(2, round(seconds / (a_bar * len(splits["train"]))))
-        model, taken = fit(splits["train"], epochs, Path(folder) / "run")
+        model, taken = trained(splits["train"], epochs, Path(folder) / "run")
     model.map = {"codes": encode_all(model, splits["train"])[0], "labels": labels, "label_names": []}
     return model, epochs, taken
 

@@ -1,6 +1,7 @@
-"""The handwritten digits of MNIST (LeCun et al. 1998) as tensors: pixels of 8 bits, classes 0 to 9.
+"""The handwritten digits of MNIST (LeCun et al. 1998): their files, a training on them, its figures and numbers.
 
-The four IDX files, gzipped or not, are read whole and checked; a broken one is an error that names it.
+    pixels, classes = load_digits()["train"]      # (59000, 28, 28) uint8, (59000,)
+    fit_digits(model, load_digits(), Path("runs/digits"), TrainingSettings(epochs=5))
 """
 
 import gzip
@@ -14,12 +15,11 @@ import numpy as np
 import torch
 
 import download
-from models import build_model, logistic_noise, principal_plane
 from formats.checkpoint import load_checkpoint
-from learning import training
 from learning.bounds import bounds, encode_all
 from learning.figures import draw_curves, draw_images, draw_latent
-from learning.training import fit_options
+from learning.training import Examples, describe_best, describe_run, fit, start_process, stop_process
+from models import build_model, logistic_noise, principal_plane
 
 SIDE = 28  # pixels
 VALIDATION = 1000  # digits at the end of the training files: few, since the published figures train on all 60,000
@@ -73,7 +73,7 @@ def load_digits(folder=None):
         images_path, labels_path = find(folder, f"{part}-images-idx3-ubyte"), find(folder, f"{part}-labels-idx1-ubyte")
         images, labels = read_idx(images_path), read_idx(labels_path)
         if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
-            raise ValueError(f"{images_path}: expected pictures of {SIDE} x {SIDE} pixels, found shape {images.shape}")
+            raise ValueError(f"{images_path}: expected images of {SIDE} x {SIDE} pixels, found shape {images.shape}")
         if labels.shape != images.shape[:1]:
             raise ValueError(f"{labels_path}: expected a class for each of {len(images)} digits, found {labels.shape}")
         if labels.max(initial=0) > 9:
@@ -98,76 +98,62 @@ def binarised(pixels, generator):
 
 SHOWN = 10  # digits a side of a grid
 MANIFOLD = {"independent": 20, "raster": 12}  # points a side of the plane of codes
-BATCH = 64  # digits that a processor holds near itself
+BATCH = 64  # digits that fit into a processor's cache
 CLASSES = [str(digit) for digit in range(10)]
 
 
-def preparation(model):
-    """What is done to pixels before a model sees them, a function (pixels, generator), or None for nothing: a
-    BernoulliVAE has them binarised, a plain density has noise added."""
+def is_gaussian(model):
+    """Does a model of digits give levels of 0 to 255, or else 0 and 1?"""
+    return type(model).__name__ == "GaussianVAE"
+
+
+def pixel_noise(model):
+    """What is drawn anew at each use of pixels, a function (pixels, generator), or None: 0 or 1 for a BernoulliVAE,
+    uniform noise for a plain density."""
     if not is_gaussian(model):
         return binarised
     return model.dequantised if model.likelihood == "normal" else None
 
 
-def is_gaussian(model):
-    """Does a model of digits give levels of 0..255, or else 0 and 1?"""
-    return type(model).__name__ == "GaussianVAE"
-
-
 def prepare_pixels(model, pixels, seed):
-    """Pixels (n, 28, 28) of 0..255 as a model of their kind is asked about them, drawn once by the seed."""
-    pixels, prepare = torch.as_tensor(pixels), preparation(model)
-    return pixels if prepare is None else prepare(pixels, torch.Generator().manual_seed(seed))
+    """Pixels (n, 28, 28) of 0 to 255 as the model takes them, drawn once by the seed: a tensor (n, 28, 28)."""
+    pixels, noise = torch.as_tensor(pixels), pixel_noise(model)
+    return pixels if noise is None else noise(pixels, torch.Generator().manual_seed(seed))
 
 
-def as_levels(model, pictures):
-    """What a model takes or draws, as levels to look at: (n, 28, 28) -> (n, 28, 28) of 0..255."""
-    return pictures.numpy() if is_gaussian(model) else 255 * (pictures.numpy() > 0)
+def as_levels(model, images):
+    """What a model takes or draws, as levels to look at: (n, 28, 28) -> (n, 28, 28) of 0 to 255."""
+    return images.numpy() if is_gaussian(model) else 255 * (images.numpy() > 0)
 
 
-def fit_digits(model, splits, arguments, folder):
-    """Train on the digits, draw the figures, and return the history of `training.fit`.
-
-    splits: as mnist.load_digits gives them. arguments: the options of a training. Each batch is drawn anew, binarised
-    or with noise, as the model asks for.
-    """
-    if model.config["decoder"] == "raster":
-        model.decoder.low_precision = training.low_precision(arguments.precision)
-    pixels = torch.as_tensor(splits["train"][0])
-    validation = prepare_pixels(model, splits["validation"][0], arguments.seed)
-    device = training.choose_device(arguments.device)
-    first = training.start_processes(device)[0] == 0
+def fit_digits(model, splits, folder, settings):
+    """Train on the digits, draw the figures, and return the history of `fit`.  splits: of `load_digits`"""
+    train = Examples(torch.as_tensor(splits["train"][0]))
+    validation = Examples(prepare_pixels(model, splits["validation"][0], settings.seed))
+    first = start_process(settings.device).first
     if first:
-        print(f"{len(pixels)} digits to train, {len(validation)} to validate; "
-              f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}", flush=True)
-    history = training.fit(
-        model, pixels, validation, folder, prepare=preparation(model), unit="digits", **fit_options(arguments))
+        print(f"{len(train)} digits to train, {len(validation)} to validate; {describe_run(model, folder)}", flush=True)
+    history = fit(model, train, validation, folder, settings, pixel_noise(model), unit="digits")
     if first:
-        draw_pictures(build_model(load_checkpoint(folder), folder), splits, history, folder, arguments.seed)
-        best = max(history, key=lambda record: training.best_score(record, arguments.free_bits))
-        bound = f"{best['validation_elbo']:.2f} nats a digit"
-        if is_gaussian(model):
-            bound += f", {bits_a_pixel(best['validation_elbo']):.3f} bits a pixel"
-        print(f"best validation bound {bound} (KL {best['validation_kl']:.2f}) in epoch {best['epoch']}, "
-              f"{sum(record['seconds'] for record in history):.0f} s of training\n"
+        draw_figures(build_model(load_checkpoint(folder), folder), splits, history, folder, settings.seed)
+        print(f"{describe_best(history, settings.free_bits, 'digit')}\n"
               f"its numbers:  python evaluate.py {shlex.quote(str(folder))} --split test")
-    training.stop_processes()
+    stop_process()
     return history
 
 
 def bits_a_pixel(nats, pixels=28 * 28):
-    """A log-likelihood of a picture in nats, as the length of its code in bits a pixel."""
+    """A log-likelihood of an image in nats, as the length of its code in bits a pixel."""
     return -nats / pixels / math.log(2)
 
 
 # --- figures ---
 
 
-def pictures_at(model, z, seed):
-    """The pictures of 0..255 that stand at codes: (n, latent) -> (n, 28, 28).
+def images_at(model, z, seed):
+    """The images of codes: (n, latent) -> (n, 28, 28) of 0 to 255.
 
-    Of independent pixels their expectations, as in figure 4 of Kingma and Welling (2014); else draws.
+    Of independent pixels their means, as in figure 4 of Kingma and Welling (2014); else draws.
     """
     if model.config["decoder"] == "independent":
         return model.decode_mean(z).numpy() * (1 if is_gaussian(model) else 255)
@@ -175,7 +161,7 @@ def pictures_at(model, z, seed):
 
 
 def draw_at(model, z, seed):
-    """A picture drawn at each code, all by one noise: only the code differs.  (n, latent) -> (n, *shape)"""
+    """An image drawn at each code, all with one noise: only the code differs.  (n, latent) -> (n, *shape)"""
     generator = torch.Generator().manual_seed(seed)
     if is_gaussian(model):
         uniform = torch.rand(1, 2 * model.components * math.prod(model.shape), generator=generator)
@@ -188,8 +174,8 @@ def draw_at(model, z, seed):
 def plane_of_codes(codes, side):
     """Codes on a grid of side x side points, top row first: (side * side, latent).
 
-    Of two dimensions, the points at which each of both has an even share of its normal distribution (Kingma and
-    Welling 2014, appendix A); of more, the same on the plane of the two principal components of the codes (n, latent).
+    In two dimensions, the quantiles of the normal distribution (Kingma and Welling 2014, appendix A); in more, the same
+    on the plane of the two principal components of codes (n, latent).
     """
     across = torch.special.ndtri((torch.arange(side) + 0.5) / side).numpy()
     grid = np.stack(np.meshgrid(across, -across), -1).reshape(-1, 2)
@@ -199,7 +185,7 @@ def plane_of_codes(codes, side):
     return centre + grid * ((codes - centre) @ axes.T).std(0) @ axes
 
 
-def draw_pictures(model, splits, history, folder, seed=0):
+def draw_figures(model, splits, history, folder, seed=0):
     """curves.png, latent.png, manifold.png, samples.png and reconstructions.png of a run on digits."""
     draw_curves(history, folder / "curves.png", unit="digit")
     panels = {}
@@ -210,19 +196,19 @@ def draw_pictures(model, splits, history, folder, seed=0):
     draw_latent(panels, CLASSES, folder / "latent.png", most=10)
     side = MANIFOLD[model.config["decoder"]]
     plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
-    draw_images(pictures_at(model, plane, seed), side, folder / "manifold.png",
+    draw_images(images_at(model, plane, seed), side, folder / "manifold.png",
                 "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
     generator = torch.Generator().manual_seed(seed)
     draw_images(as_levels(model, model.sample(SHOWN ** 2, generator)), SHOWN, folder / "samples.png",
                 "drawn from the prior")
     originals = prepare_pixels(model, splits["validation"][0][:SHOWN * SHOWN // 2], seed)
     with torch.no_grad():
-        again = pictures_at(model, model.encode(originals)[0], seed)
+        again = images_at(model, model.encode(originals)[0], seed)
     originals = as_levels(model, originals)
     gap = (0, -len(again) % SHOWN), (0, 0), (0, 0)  # in the last row, where there are few digits
     rows = np.stack([np.pad(part, gap).reshape(-1, SHOWN, 28, 28) for part in (originals, again)], 1)
     draw_images(rows.reshape(-1, 28, 28), SHOWN, folder / "reconstructions.png",
-                "validation digits, and below each what stands at its code")
+                "validation digits, and below each the image of its code")
 
 
 # --- numbers ---
@@ -231,7 +217,7 @@ def draw_pictures(model, splits, history, folder, seed=0):
 def evaluate_digits(arguments, content, model):
     """The numbers of a model of digits, a dictionary; `report` makes lines of it. arguments: options of evaluate.py."""
     if tuple(model.shape) != (SIDE, SIDE):
-        raise ValueError(f"{arguments.run}: expected a model of pictures of {SIDE} x {SIDE} pixels, found "
+        raise ValueError(f"{arguments.run}: expected a model of images of {SIDE} x {SIDE} pixels, found "
                          f"{' x '.join(map(str, model.shape))}")
     trained = content.get("arguments", {})
     data = arguments.data or trained.get("data", "mnist")

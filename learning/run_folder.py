@@ -1,55 +1,135 @@
-"""learning/run_folder: to be written."""
+"""The folder of a training run: its name, lock, log, versions and checkpoints, and whether it may be resumed.
+
+    run = Run(Path("runs/mine"), recipe, fingerprints)    # what shapes the run, and checksums of its data
+    run.resume(model, optimizer)                          # weights, optimiser, run.epoch, run.best, run.history
+"""
 
 import contextlib
 import json
+import math
 import os
 import platform
 import subprocess
+import sys
+import zlib
 
 import numpy as np
 import torch
 
-from command_line import ROOT, replacing
+from command_line import ROOT, replacing, write_json
+from formats.checkpoint import load_checkpoint, save_checkpoint
+
+OPTION_NAMES = {"processes": "--nproc_per_node"}  # of torchrun
+KEPT = {"recipe", "data", "optimizer", "epoch", "best", "history"}  # what a run is resumed from
 
 
-# --- the run folder ---
+class Run:
+    """A run folder, and how far its training is.
+
+    recipe: {name: plain value} of all settings that shape the result. data: {what: checksum}, of `fingerprint`.
+    Attributes: epoch, the last one done; best, the highest score so far; history, one record an epoch.
+    """
+
+    def __init__(self, folder, recipe, data):
+        self.folder, self.recipe, self.data = folder, recipe, data
+        self.epoch, self.best, self.history = 0, -math.inf, []
+
+    def check_new(self):
+        """Raise ValueError where the folder holds a run already."""
+        if (self.folder / "checkpoint.pt").exists():
+            raise ValueError(f"{self.folder}: holds a run already; --resume goes on with it, another --run-folder "
+                             "leaves it alone")
+
+    def resume(self, model, optimizer):
+        """Load weights, optimiser and progress. Raises ValueError where the run was started with anything else."""
+        content = load_checkpoint(self.folder / "checkpoint.pt")
+        if content["class"] != type(model).__name__ or content["config"] != model.config:
+            raise ValueError(f"{self.folder}: its model is {content['class']} {content['config']}, not the one asked "
+                             "for")
+        if not KEPT <= content.keys():
+            raise ValueError(f"{self.folder / 'checkpoint.pt'}: expected a run to go on with, found a model alone")
+        if not isinstance(content["data"], dict):
+            raise ValueError(f"{self.folder}: was started by an older version of this project, which alone can finish "
+                             "it; expected a new run")
+        before, now = content["recipe"], self.recipe
+        for name in {**now, **before}:
+            if before.get(name) != now.get(name) and name != "epochs":
+                option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
+                raise ValueError(f"{option} {now.get(name)}: {self.folder} was started with {before.get(name)}; start a "
+                                 "new run, or leave it as it was")
+        for name in {**self.data, **content["data"]}:
+            if content["data"].get(name) != self.data.get(name):
+                raise ValueError(f"{self.folder}: was started with other {name}; expected the same to go on with it")
+        model.load_state_dict(content["weights"])
+        optimizer.load_state_dict(content["optimizer"])
+        self.epoch, self.best, self.history = content["epoch"], content["best"], content["history"]
+
+    def begin(self, model, arguments, **facts):
+        """Write config.json: the command, the recipe, the model's config, versions and `facts`; and the log so far."""
+        write_json(self.folder / "config.json", {
+            "command": sys.argv, "arguments": arguments or self.recipe, "recipe": self.recipe,
+            "class": type(model).__name__, "config": model.config, **facts, "versions": versions()})
+        write_log(self.folder / "log.jsonl", self.history)
+
+    def save(self, model, optimizer, arguments, score, extra_state=None):
+        """Write checkpoint.pt and the log; best.pt where `score`, None for an epoch that does not count, is the highest.
+
+        extra_state: what best.pt shall hold beside, a dictionary or a function of the model, in eval mode, that gives
+        one.
+        """
+        state = {"epoch": self.history[-1]["epoch"], "recipe": self.recipe, "data": self.data, "arguments": arguments}
+        if score is not None and score > self.best:
+            self.best = score
+            model.eval()
+            extra = extra_state(model) if callable(extra_state) else extra_state or {}
+            model.train()
+            save_checkpoint(self.folder / "best.pt", model, half=True,
+                            validation_elbo=self.history[-1]["validation_elbo"], **state, **extra)
+        save_checkpoint(self.folder / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=self.best,
+                        history=self.history, **state)
+        write_log(self.folder / "log.jsonl", self.history)
 
 
-def new_run_folder(name):
-    """`runs/NAME` beside the scripts, or NAME-2, NAME-3, ... where that holds a run already."""
-    base = ROOT / "runs" / name
-    folder, count = base, 1
-    while (folder / "checkpoint.pt").exists():
+def fingerprint(tensor):
+    """A checksum of a tensor's shape, type and numbers."""
+    return zlib.crc32(tensor.cpu().contiguous().numpy(), zlib.crc32(f"{tensor.shape} {tensor.dtype}".encode()))
+
+
+def choose_run_folder(given, name, resume=False):
+    """The folder that was given, else `runs/NAME` beside the scripts; where that holds a run already and none is
+    resumed, NAME-2, NAME-3, ..."""
+    folder, count = given or ROOT / "runs" / name, 1
+    while not given and not resume and (folder / "checkpoint.pt").exists():
         count += 1
-        folder = base.with_name(f"{name}-{count}")
+        folder = folder.with_name(f"{name}-{count}")
     return folder
 
 
 @contextlib.contextmanager
-def locked_run_folder(run):
+def locked_run_folder(folder):
     """Hold a run folder, made if missing, for this process. Raises ValueError where another one trains into it.
 
-    However a process ends, the system lets go of what it held. Where the system has no such locks, just go on.
+    The system releases the lock however the process ends. Where it has no such locks, none is held.
     """
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"{run}: cannot write here ({error.strerror})") from error
+        raise OSError(f"{folder}: cannot write here ({error.strerror})") from error
     with contextlib.ExitStack() as stack:
         try:
             import fcntl
-            folder = os.open(run, os.O_RDONLY)
-            stack.callback(os.close, folder)
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{run}: another training is writing here; expected a --run-folder of its own") from None
+            raise ValueError(f"{folder}: another training is writing here; expected a --run-folder of its own") from None
         except (ImportError, OSError):
             pass
         yield
 
 
 def versions():
-    """What a run was made with: Python, packages, machine, and the commit where this is a git checkout."""
+    """What a run is made with: Python, packages, machine, and the commit where this is a git checkout."""
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True,
                                 check=True).stdout.strip()
@@ -60,6 +140,6 @@ def versions():
 
 
 def write_log(path, history):
-    """One JSON line an epoch; written whole, so that a resumed run never has an epoch twice."""
+    """Write one JSON line an epoch; all lines anew, so that a resumed run never has an epoch twice."""
     with replacing(path) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in history))

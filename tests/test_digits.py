@@ -1,5 +1,6 @@
-"""digits.py and the trainings on MNIST: run folders that are whole, resumed bit for bit, measured; errors of a line."""
+"""Trainings on MNIST: run folders that are whole, resumed bit for bit, measured; errors of one line."""
 
+import functools
 import itertools
 import json
 import math
@@ -14,10 +15,11 @@ from digit_files import NAMES, strokes, write_idx, write_mnist
 
 import Activation_Matrix_To_Sound
 import evaluate
-import train_bernoulli
 import train_gaussian
+from benchmarks import mnist_rows
 from formats import checkpoint
 from learning import figures, mnist, training
+from learning.training import Examples, TrainingSettings, fit
 from models import BernoulliVAE, GaussianVAE
 import command_line
 import download
@@ -25,19 +27,32 @@ from saved_model import load_model
 
 RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "manifold.png",
              "samples.png", "reconstructions.png"}
-TINY = ["--latent", "2", "--hidden", "8", "--width", "8", "--blocks", "1", "--epochs", "2", "--epoch-size", "20",
-        "--batch-size", "8", "--device", "cpu"]
-GAUSSIAN = [*TINY, "--components", "2"]
-COMMANDS = {
-    "gaussian raster": (train_gaussian, GAUSSIAN),
-    "gaussian independent normal": (train_gaussian, [*GAUSSIAN, "--decoder", "independent", "--likelihood", "normal"]),
-    "bernoulli raster": (train_bernoulli, [*TINY, "--data", "mnist"]),
-    "bernoulli independent": (train_bernoulli, [*TINY, "--data", "mnist", "--decoder", "independent"]),
+TINY = dict(latent=2, hidden=(8,), width=8, blocks=1, epochs=2, epoch_size=20, batch_size=8, device="cpu")
+
+
+def gaussian(folder, resume=False, **changed):
+    """Train a tiny Gaussian VAE by its script."""
+    options = []
+    for name, value in {**TINY, "components": 2, **changed}.items():
+        options += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, tuple) else [value])]
+    return train_gaussian.main([*options, "--run-folder", str(folder), *["--resume"] * resume])["history"]
+
+
+def bernoulli(folder, resume=False, **changed):
+    """Train a tiny Bernoulli VAE on MNIST as its rows of the table are."""
+    return mnist_rows.train_bernoulli_row(folder, resume, **{**TINY, **changed})
+
+
+TRAININGS = {
+    "gaussian raster": gaussian,
+    "gaussian independent normal": functools.partial(gaussian, decoder="independent", likelihood="normal"),
+    "bernoulli raster": bernoulli,
+    "bernoulli independent": functools.partial(bernoulli, decoder="independent"),
 }
 QUICK = ["--k", "3", "--device", "cpu"]
 
 pytestmark = pytest.mark.usefixtures("one_thread", "small_mnist")
-each_command = pytest.mark.parametrize("name", COMMANDS)
+each_training = pytest.mark.parametrize("name", TRAININGS)
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +69,16 @@ def small_mnist(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(small_mnist, tmp_path_factory):
-    """{name: run folder} of each of COMMANDS."""
+    """{name: run folder} of each of TRAININGS."""
     folder = tmp_path_factory.mktemp("runs")
-    for name, (script, arguments) in COMMANDS.items():
-        script.main([*arguments, "--run-folder", str(folder / name)])
-    return {name: folder / name for name in COMMANDS}
+    for name, train in TRAININGS.items():
+        train(folder / name)
+    return {name: folder / name for name in TRAININGS}
 
 
 # The run folder.
 
-@each_command
+@each_training
 def test_a_training_leaves_a_whole_run_folder_with_pictures_that_show_something(runs, name):
     assert {path.name for path in runs[name].iterdir()} >= RUN_FILES
     for picture in RUN_FILES:
@@ -81,28 +96,24 @@ def test_a_training_leaves_a_whole_run_folder_with_pictures_that_show_something(
 
 
 def test_free_bits_are_those_of_the_decoder_and_none_with_several_samples(runs, tmp_path, monkeypatch):
-    asked = {name: checkpoint.load_checkpoint(run)["recipe"]["free_bits"] for name, run in runs.items()}
-    digits_default = train_bernoulli.DEFAULTS["mnist"]["free_bits"]
-    assert asked == {"gaussian raster": train_gaussian.DEFAULTS["raster"]["free_bits"],
-                     "gaussian independent normal": 0, "bernoulli raster": digits_default,
-                     "bernoulli independent": digits_default}
-    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
-    for name, (script, arguments) in COMMANDS.items():
-        script.main([*arguments, "--samples", "2", "--epochs", "1", "--run-folder", str(tmp_path / name)])
-        recipe = checkpoint.load_checkpoint(tmp_path / name)["recipe"]
-        assert recipe["samples"] == 2 and recipe["free_bits"] == 0
+    found = {name: checkpoint.load_checkpoint(run)["recipe"]["free_bits"] for name, run in runs.items()}
+    assert found == {"gaussian raster": 4, "gaussian independent normal": 0, "bernoulli raster": 10,
+                     "bernoulli independent": 10}
+    monkeypatch.setattr(mnist, "draw_figures", lambda *_: None)
+    gaussian(tmp_path / "run", samples=2, epochs=1)
+    recipe = checkpoint.load_checkpoint(tmp_path / "run")["recipe"]
+    assert recipe["samples"] == 2 and recipe["free_bits"] == 0
 
 
 class Stop(Exception):
     """A failure of the machine."""
 
 
-@each_command
+@each_training
 def test_a_run_that_failed_and_was_resumed_equals_one_that_was_not(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
-    script, arguments = COMMANDS[name]
-    arguments = [*arguments, "--epochs", "3", "--seed", "7"]
-    script.main([*arguments, "--run-folder", str(tmp_path / "whole")])
+    monkeypatch.setattr(mnist, "draw_figures", lambda *_: None)
+    train = functools.partial(TRAININGS[name], epochs=3, seed=7)
+    train(tmp_path / "whole")
     calls, forward = itertools.count(1), training.Step.forward
 
     def fail(*arguments, **condition):
@@ -111,11 +122,11 @@ def test_a_run_that_failed_and_was_resumed_equals_one_that_was_not(tmp_path, mon
         return forward(*arguments, **condition)
     monkeypatch.setattr(training.Step, "forward", fail)
     with pytest.raises(Stop):
-        script.main([*arguments, "--run-folder", str(tmp_path / "broken")])
+        train(tmp_path / "broken")
     monkeypatch.undo()
-    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
+    monkeypatch.setattr(mnist, "draw_figures", lambda *_: None)
     assert checkpoint.load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["epoch"] == 1
-    script.main([*arguments, "--run-folder", str(tmp_path / "broken"), "--resume"])
+    train(tmp_path / "broken", resume=True)
     whole, broken = (checkpoint.load_checkpoint(tmp_path / run / "checkpoint.pt") for run in ("whole", "broken"))
     assert whole["epoch"] == broken["epoch"] == 3 and whole["best"] == broken["best"]
     assert all(torch.equal(value, broken["weights"][key]) for key, value in whole["weights"].items())
@@ -131,14 +142,14 @@ def test_a_run_that_failed_and_was_resumed_equals_one_that_was_not(tmp_path, mon
 # Epochs smaller than the data.
 
 def small_fit(run, epoch_size, seen=None, **options):
-    def prepare(x, generator):
+    def see(x, generator):
         seen.append(x)
         return x
     torch.manual_seed(0)
     model = BernoulliVAE(shape=(2, 4), latent=1, hidden=(4,))
     rows = (torch.arange(30)[:, None] >> torch.arange(8) & 1).view(30, 2, 4).byte()  # all different
-    return training.fit(model, rows, rows[:5], run, epoch_size=epoch_size, prepare=None if seen is None else prepare,
-                        **{**dict(epochs=4, batch_size=4, device="cpu"), **options})
+    settings = TrainingSettings(**{**dict(epochs=4, batch_size=4, device="cpu", epoch_size=epoch_size), **options})
+    return fit(model, Examples(rows), Examples(rows[:5]), run, settings, None if seen is None else see)
 
 
 def test_an_epoch_of_its_own_size_is_drawn_anew_without_repetition(tmp_path):
@@ -153,19 +164,19 @@ def test_an_epoch_of_its_own_size_is_drawn_anew_without_repetition(tmp_path):
     assert group["lr"] == training.learning_rate_at(11, 12, 3e-3), "the learning rate falls over the steps there are"
 
 
-def test_an_epoch_as_large_as_the_data_is_all_of_it_and_no_setting(tmp_path):
+def test_an_epoch_as_large_as_the_data_or_larger_is_all_of_it(tmp_path):
     for name, size in (("none", None), ("all", 30), ("more", 10**9)):
         small_fit(tmp_path / name, size, epochs=1)
-        assert "epoch_size" not in checkpoint.load_checkpoint(tmp_path / name)["recipe"]
+        assert checkpoint.load_checkpoint(tmp_path / name)["recipe"]["epoch_size"] == 30
         assert checkpoint.load_checkpoint(tmp_path / name / "checkpoint.pt")["optimizer"]["state"][0]["step"] == 8
 
 
-@pytest.mark.parametrize("before, now, told", [(10, 20, "--epoch-size 20: .* was started with 10"),
+@pytest.mark.parametrize("before, now, message", [(10, 20, "--epoch-size 20: .* was started with 10"),
                                                (10, None, "--epoch-size 30: .* was started with 10"),
                                                (None, 10, "--epoch-size 10: .* was started with 30")])
-def test_resuming_with_another_epoch_size_is_refused(tmp_path, before, now, told):
+def test_resuming_with_another_epoch_size_is_refused(tmp_path, before, now, message):
     small_fit(tmp_path / "run", before, epochs=1)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         small_fit(tmp_path / "run", now, epochs=2, resume=True)
     assert len(small_fit(tmp_path / "run", before, epochs=2, resume=True)) == 2
 
@@ -208,10 +219,10 @@ def test_what_stands_at_a_code_is_a_picture_of_0_to_255_of_either_model(runs):
     z = torch.tensor([[0.0, 0.0], [1.0, -1.0]])
     for name, run in runs.items():
         model = load_model(run)
-        pictures = mnist.pictures_at(model, z, 0)
+        pictures = mnist.images_at(model, z, 0)
         assert pictures.shape == (2, 28, 28) and 0 <= pictures.min() and 40 < pictures.max() <= 255, name
         assert (set(np.unique(pictures)) == {0, 255}) == (name == "bernoulli raster")
-        assert np.array_equal(pictures, mnist.pictures_at(model, z, 0))
+        assert np.array_equal(pictures, mnist.images_at(model, z, 0))
 
 
 def test_each_of_ten_classes_has_a_colour_and_every_code_a_point(tmp_path, monkeypatch):
@@ -236,7 +247,7 @@ def test_reconstructions_stand_below_their_digits_however_few_there_are(tmp_path
         monkeypatch.setattr(mnist, name, lambda *_, **__: None)
     model, pixels = load_model(runs["gaussian independent normal"]), strokes(count)
     model.likelihood = "mass"
-    mnist.draw_pictures(model, {"train": strokes(20), "validation": pixels}, [], tmp_path)
+    mnist.draw_figures(model, {"train": strokes(20), "validation": pixels}, [], tmp_path)
     shown = min(count, 8)  # two rows of four
     sheet, columns = sheets["reconstructions.png"]
     assert columns == 4 and len(sheet) == 8 * math.ceil(shown / 4)
@@ -259,20 +270,20 @@ def test_a_sheet_of_images_holds_each_in_its_place(tmp_path, monkeypatch):
 
 # Numbers.
 
-@each_command
+@each_training
 def test_evaluation_prints_and_writes_the_numbers_of_the_test_digits_and_gives_them_again(runs, name, capsys):
     result = evaluate.main([str(runs[name]), *QUICK, "--split", "test"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert json.loads((runs[name] / "evaluation.json").read_text()) == json.loads(json.dumps(result))
     bound = result["bounds"]
-    assert f"{runs[name]}: 12 digits, test of mnist" in told and f"bound with k = 3: {bound['bound']:.2f} +- " in told
-    assert f"ELBO {bound['elbo']:.2f} nats a digit = log p(x|z)" in told
-    assert re.search(r"; \d of 2 units active\n", told)
+    assert f"{runs[name]}: 12 digits, test of mnist" in printed and f"bound with k = 3: {bound['bound']:.2f} +- " in printed
+    assert f"ELBO {bound['elbo']:.2f} nats a digit = log p(x|z)" in printed
+    assert re.search(r"; \d of 2 units active\n", printed)
     assert bound["k"] == 3 and bound["latent"] == 2 and 0 <= bound["active_units"] <= 2
-    assert ("bits a pixel" in told) == ("bits_a_pixel" in result) == ("gaussian" in name)
+    assert ("bits a pixel" in printed) == ("bits_a_pixel" in result) == ("gaussian" in name)
     if "gaussian" in name:
         assert result["bits_a_pixel"] == pytest.approx(-bound["bound"] / 784 / math.log(2))
-        assert f"{result['bits_a_pixel']:.4f} bits a pixel" in told
+        assert f"{result['bits_a_pixel']:.4f} bits a pixel" in printed
     assert evaluate.main([str(runs[name]), *QUICK, "--split", "test"]) == result
     few = evaluate.main([str(runs[name]), *QUICK, "--split", "test", "--limit", "1", "--json",
                          str(runs[name] / "one.json")])
@@ -298,11 +309,10 @@ def test_more_samples_raise_the_bound_of_digits(runs, tmp_path):
 
 def test_a_run_on_a_folder_of_ones_own_is_measured_on_that_folder(tmp_path, monkeypatch, capsys):
     """Named from where it was trained, found from anywhere."""
-    monkeypatch.setattr(mnist, "draw_pictures", lambda *_: None)
+    monkeypatch.setattr(mnist, "draw_figures", lambda *_: None)
     write_mnist(tmp_path / "mine", train=30, test=4, ending="")
     monkeypatch.chdir(tmp_path)
-    run = train_gaussian.main([*COMMANDS["gaussian independent normal"][1], "--data", "mine", "--run-folder", "run"])
-    assert run["run"].name == "run" and len(run["history"]) == 2
+    assert len(TRAININGS["gaussian independent normal"]("run", data="mine")) == 2
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert evaluate.main([str(tmp_path / "run"), *QUICK, "--split", "test"])["digits"] == 4
@@ -314,12 +324,13 @@ def test_a_run_on_a_folder_of_ones_own_is_measured_on_that_folder(tmp_path, monk
 
 def refusal(capsys, monkeypatch, script, *arguments):
     """The one line that a script says when it refuses, with status 2 and no traceback."""
-    monkeypatch.setattr(sys, "argv", [f"{script.__name__}.py"])
+    name = f"{script.__name__.split('.')[-1]}.py"
+    monkeypatch.setattr(sys, "argv", [name])
     with pytest.raises(SystemExit) as leaving:
         command_line.run(lambda: script.main([str(argument) for argument in arguments]))
     errors = capsys.readouterr().err
     assert leaving.value.code == 2 and errors.count("\n") == 1, errors
-    assert errors.startswith(f"{script.__name__}.py: ") and len(errors) < 500
+    assert errors.startswith(f"{name}: ") and len(errors) < 500
     return errors
 
 
@@ -327,7 +338,7 @@ def refusal(capsys, monkeypatch, script, *arguments):
     ("missing", "train-images-idx3-ubyte.gz: no such file; expected the four files of MNIST"),
     ("truncated", "t10k-images-idx3-ubyte.gz: damaged, or cut short"),
     ("text", "train-labels-idx1-ubyte.gz: expected an IDX file of bytes, found one that begins with 3c 68 74 6d"),
-    ("small", "t10k-images-idx3-ubyte.gz: expected pictures of 28 x 28 pixels"),
+    ("small", "t10k-images-idx3-ubyte.gz: expected images of 28 x 28 pixels"),
     ("labels", "train-labels-idx1-ubyte.gz: expected a class for each of 60 digits, found")])
 def test_a_damaged_mnist_is_one_line_of_every_script_and_makes_nothing(runs, tmp_path, capsys, monkeypatch, kind,
                                                                        words):
@@ -343,38 +354,28 @@ def test_a_damaged_mnist_is_one_line_of_every_script_and_makes_nothing(runs, tmp
         write_idx(path, np.zeros((12, 8, 8)))
     else:
         write_idx(folder / f"{NAMES[1]}.gz", np.zeros(61))
-    for script, arguments in ((train_gaussian, [*GAUSSIAN, "--data", folder, "--run-folder", tmp_path / "run"]),
+    for script, arguments in ((train_gaussian, ["--data", folder, "--run-folder", tmp_path / "run"]),
                               (evaluate, [runs["bernoulli independent"], *QUICK, "--data", folder])):
         assert words in refusal(capsys, monkeypatch, script, *arguments)
     if kind != "missing":  # which would be fetched
         monkeypatch.setenv("SEQUENCEUR_DATA", str(tmp_path))
-        assert words in refusal(capsys, monkeypatch, train_bernoulli, *TINY, "--data", "mnist", "--run-folder",
-                                tmp_path / "run")
+        assert words in refusal(capsys, monkeypatch, mnist_rows, "default", "--runs", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("option, value", [
     ("likelihood", "gamma"), ("decoder", "causal"), ("components", "0"), ("blocks", "0"), ("epoch-size", "0"),
-    ("latent", "two"), ("hidden", "0"), ("precision", "float8"), ("activation", "Wave"), ("learning-rate", "nan"),
+    ("latent", "two"), ("hidden", "0"), ("precision", "float8"), ("indicator-levels", "256"), ("learning-rate", "nan"),
     ("device", "abacus"), ("warmup", "2"), ("run-folder", "/dev/null/run"), ("samples", "0")])
 def test_an_impossible_option_of_the_gaussian_is_one_line_and_makes_nothing(tmp_path, capsys, monkeypatch, option,
                                                                             value):
-    errors = refusal(capsys, monkeypatch, train_gaussian, *GAUSSIAN, "--run-folder", tmp_path / "run", f"--{option}",
+    errors = refusal(capsys, monkeypatch, train_gaussian, "--epochs", 2, "--run-folder", tmp_path / "run", f"--{option}",
                      value)
     assert option in errors or option == "run-folder" and "/dev/null" in errors
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("option, value", [
-    ("decoder", "recurrent"), ("blocks", "0"), ("epoch-size", "-5"), ("precision", "8"), ("samples", "2")])
-def test_an_impossible_option_of_the_bernoulli_is_one_line_and_makes_nothing(tmp_path, capsys, monkeypatch, option,
-                                                                             value):
-    errors = refusal(capsys, monkeypatch, train_bernoulli, *TINY, "--data", "mnist", "--free-bits", "3", "--run-folder",
-                     tmp_path / "run", f"--{option}", value)
-    assert option in errors and not (tmp_path / "run").exists()
-
-
-@each_command
+@each_training
 def test_a_model_of_digits_is_no_model_of_bars_for_the_window(runs, capsys, monkeypatch, tmp_path, name):
     errors = refusal(capsys, monkeypatch, Activation_Matrix_To_Sound, "--model", runs[name] / "best.pt", "--random",
                      1, "--wav", tmp_path / "bar.wav")
@@ -389,16 +390,44 @@ def test_a_run_of_digits_is_measured_on_digits_alone(runs, capsys, monkeypatch, 
         capsys, monkeypatch, evaluate, run, *QUICK, "--data", tmp_path / "groove")
     torch.manual_seed(0)
     checkpoint.save_checkpoint(tmp_path / "small.pt", GaussianVAE(shape=(2, 4), hidden=(4,)))
-    assert "small.pt: expected a model of pictures of 28 x 28 pixels, found 2 x 4" in refusal(
+    assert "small.pt: expected a model of images of 28 x 28 pixels, found 2 x 4" in refusal(
         capsys, monkeypatch, evaluate, tmp_path / "small.pt", *QUICK)
 
 
-def test_resuming_a_run_of_digits_with_another_likelihood_or_other_digits_is_refused(runs, tmp_path, capsys,
-                                                                                    monkeypatch):
-    command = [*COMMANDS["gaussian independent normal"][1], "--run-folder", runs["gaussian independent normal"]]
-    assert "holds a run already" in refusal(capsys, monkeypatch, train_gaussian, *command)
-    assert "not the one asked for" in refusal(capsys, monkeypatch, train_gaussian, *command, "--resume",
-                                              "--likelihood", "mass")
+def test_resuming_a_run_of_digits_with_another_likelihood_or_other_digits_is_refused(runs, tmp_path):
+    run = runs["gaussian independent normal"]
+    train = functools.partial(TRAININGS["gaussian independent normal"], run)
+    with pytest.raises(ValueError, match="holds a run already"):
+        train()
+    with pytest.raises(ValueError, match="not the one asked for"):
+        train(resume=True, likelihood="mass")
     write_mnist(tmp_path / "other", train=70, test=12)
-    assert "other training data" in refusal(capsys, monkeypatch, train_gaussian, *command, "--resume", "--data",
-                                            tmp_path / "other")
+    with pytest.raises(ValueError, match="other training data"):
+        train(resume=True, data=tmp_path / "other")
+
+
+# The rows of the table.
+
+def test_a_row_of_the_table_is_trained_and_evaluated_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(mnist_rows.ROWS, "tiny-bernoulli", ({**TINY, "decoder": "independent"}, 3))
+    monkeypatch.setitem(mnist_rows.ROWS, "tiny-gaussian", (
+        "--latent 2 --hidden 8 --decoder independent --components 1 --epochs 2 --epoch-size 20 --device cpu", 2))
+    rows = mnist_rows.main(["tiny", "--runs", str(tmp_path)])
+    assert [row["k"] for row in rows] == [3, 2] and [row["bits_a_pixel"] is None for row in rows] == [True, False]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2].startswith("tiny-bernoulli ") and printed[-1].startswith("tiny-gaussian ")
+    for name in ("fit_digits", "train_gaussian", "evaluate"):
+        monkeypatch.setattr(mnist_rows, name, None)
+    assert mnist_rows.main(["tiny", "--runs", str(tmp_path)]) == rows
+    assert mnist_rows.main([]) == [] and "proof" in capsys.readouterr().out
+
+
+def test_the_rows_are_those_that_were_published():
+    settings, k = mnist_rows.ROWS["proof"]
+    assert k == 5000 and settings["latent"] == 50 and settings["hidden"] == (200, 200)
+    assert all(set(training) <= {*mnist_rows.MODEL, *mnist_rows.SETTINGS} for training, _ in mnist_rows.ROWS.values()
+               if isinstance(training, dict)), "a setting that nobody reads"
+    parser = train_gaussian.make_parser()
+    for options, _ in mnist_rows.ROWS.values():
+        if isinstance(options, str):
+            parser.parse_args(options.split())

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from formats import checkpoint
-from learning import training
+from learning.training import Examples, TrainingSettings, fit
 from learning.bounds import bounds
 from learning.mnist import draw_at
 from models import MODELS, VAE, BernoulliVAE, GaussianVAE
@@ -556,9 +556,9 @@ def test_a_saved_model_of_pictures_is_loaded_as_it_was(tmp_path, kind, config):
         assert all(torch.equal(found, expected) for found, expected in zip(twin.elbo(x, eps), model.elbo(x, eps)))
 
 
-def small_fit(run, model, prepare=None, train=pictures(count=40), **options):
-    return training.fit(model, train, pictures(count=9, seed=1), run, **{**dict(
-        epochs=3, batch_size=8, device="cpu", learning_rate=0.02, prepare=prepare), **options})
+def small_fit(run, model, augment=None, train=pictures(count=40), **options):
+    return fit(model, Examples(train), Examples(pictures(count=9, seed=1)), run, TrainingSettings(**{**dict(
+        epochs=3, batch_size=8, device="cpu", learning_rate=0.02), **options}), augment)
 
 
 @each_kind

@@ -138,9 +138,9 @@ def test_a_file_that_is_damaged_is_named(folder, name):
 
 
 @pytest.mark.parametrize("name, numbers, words", [
-    (NAMES[0], np.zeros((60, 28, 27)), "expected pictures of 28 x 28 pixels, found shape (60, 28, 27)"),
-    (NAMES[2], np.zeros((12, 784)), "expected pictures of 28 x 28 pixels, found shape (12, 784)"),
-    (NAMES[0], np.zeros(60), "expected pictures of 28 x 28 pixels, found shape (60,)"),
+    (NAMES[0], np.zeros((60, 28, 27)), "expected images of 28 x 28 pixels, found shape (60, 28, 27)"),
+    (NAMES[2], np.zeros((12, 784)), "expected images of 28 x 28 pixels, found shape (12, 784)"),
+    (NAMES[0], np.zeros(60), "expected images of 28 x 28 pixels, found shape (60,)"),
     (NAMES[1], np.zeros(59), "expected a class for each of 60 digits, found (59,)"),
     (NAMES[3], np.zeros((12, 1)), "expected a class for each of 12 digits, found (12, 1)"),
     (NAMES[1], np.full(60, 10), "expected classes 0 to 9, found 10"),

@@ -1,4 +1,4 @@
-"""training.py and train_bernoulli.py: resumed and shared runs equal plain ones; nothing bad is saved or loaded."""
+"""The loop and train_bernoulli.py: resumed runs equal uninterrupted ones; nothing bad is saved or loaded."""
 
 import itertools
 import json
@@ -25,13 +25,15 @@ import train_bernoulli
 from formats.checkpoint import load_checkpoint, save_checkpoint
 from learning import training
 from learning.bounds import encode_all
-from learning.run_folder import locked_run_folder
-from learning.training import fit
+from learning.optimizers import Optimizers
+from learning.run_folder import Run, fingerprint, locked_run_folder
+from learning.training import Examples, TrainingSettings, fit
 from Midi_To_Activation_Matrix import write_midi
 from models import VAE, BernoulliVAE
-from patterns.dataset import load_bars
+from patterns.dataset import load_bars, unpack_hits
 import command_line
 from saved_model import load_model
+from shared_training import SEEDS, Stop, fail_at, train_bars, train_still
 
 RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "reconstructions.png"}
 TINY = ["--epochs", "2", "--batch-size", "16", "--hidden", "8", "--width", "8", "--device", "cpu"]
@@ -55,9 +57,10 @@ def small_model(**config):
     return BernoulliVAE(**{**dict(latent=2, hidden=(8,), velocities=True, dropout=0.2), **config})
 
 
-def small_fit(run, model=None, train=TRAIN, validation=VALIDATION, **options):
-    options = {**dict(epochs=3, batch_size=8, device="cpu", seed=5), **options}
-    return fit(model or small_model(), train, validation, run, **options)
+def small_fit(run, model=None, train=TRAIN, validation=VALIDATION, augment=None, extra_state=None, **options):
+    train, validation = (part if isinstance(part, Examples) else Examples(part) for part in (train, validation))
+    settings = TrainingSettings(**{**dict(epochs=3, batch_size=8, device="cpu", seed=5), **options})
+    return fit(model or small_model(), train, validation, run, settings, augment, extra_state)
 
 
 def contents(folder):
@@ -112,26 +115,11 @@ def fragile(monkeypatch):
 
 # A run, resumed.
 
-class Stop(Exception):
-    """A failure of the machine."""
-
-
-def failing_at(call):
-    """A `prepare` that does nothing until its call of that number, where it fails."""
-    calls = itertools.count(1)
-
-    def prepare(x, generator):
-        if next(calls) == call:
-            raise Stop
-        return x
-    return prepare
-
-
 @pytest.mark.parametrize("options", [dict(), dict(beta=0.5, warmup=2, free_bits=0.2), dict(samples=3)], ids=str)
 def test_a_run_that_failed_in_mid_epoch_and_was_resumed_equals_one_that_was_not(tmp_path, options):
     small_fit(tmp_path / "whole", **options)
     with pytest.raises(Stop):
-        small_fit(tmp_path / "broken", prepare=failing_at(15), **options)  # in the third epoch of 6 steps
+        small_fit(tmp_path / "broken", augment=fail_at(15), **options)  # in the third epoch of 6 steps
     assert load_checkpoint(tmp_path / "broken" / "checkpoint.pt")["epoch"] == 2
     torch.manual_seed(1234)
     torch.rand(7)  # the state of torch's own generator is of no account
@@ -146,7 +134,7 @@ def test_a_causal_run_resumed_equals_one_that_was_not(tmp_path):
     causal = dict(decoder="causal", width=8)
     small_fit(tmp_path / "whole", small_model(**causal), epochs=2)
     with pytest.raises(Stop):
-        small_fit(tmp_path / "broken", small_model(**causal), epochs=2, prepare=failing_at(9))
+        small_fit(tmp_path / "broken", small_model(**causal), epochs=2, augment=fail_at(9))
     small_fit(tmp_path / "broken", small_model(**causal), epochs=2, resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
 
@@ -176,12 +164,92 @@ def test_resuming_with_another_setting_is_refused_and_changes_nothing(tmp_path, 
     assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.parametrize("before, now, message", [
+    (dict(precision="float32"), dict(precision="bfloat16"), "--precision bfloat16: .* was started with float32"),
+    (dict(weight_decay=0.1), dict(), "--weight-decay 0.01: .* was started with 0.1"),
+    (dict(other_options={"augment": 1.0}), dict(other_options={"augment": 0.5}), "--augment 0.5: .* was started with 1.0"),
+    (dict(other_options={"augment": 1.0}), dict(), "--augment None: .* was started with 1.0")], ids=str)
+def test_resuming_names_the_option_that_changed_before_and_now(tmp_path, before, now, message):
+    small_fit(tmp_path / "run", epochs=1, **before)
+    kept = contents(tmp_path / "run")
+    with pytest.raises(ValueError, match=message):
+        small_fit(tmp_path / "run", epochs=2, resume=True, **now)
+    assert contents(tmp_path / "run") == kept
+    assert len(small_fit(tmp_path / "run", epochs=2, resume=True, **before)) == 2
+
+
+def test_resuming_with_more_processes_is_refused_by_the_option_of_torchrun(tmp_path):
+    first, second = (Run(tmp_path, TrainingSettings().recipe(processes), {}) for processes in (1, 2))
+    first.history = [{"epoch": 1, "validation_elbo": -1.0}]
+    model = small_model()
+    optimizer = Optimizers(model, "adamw", 1e-3, 0.0)
+    first.save(model, optimizer, {}, -1.0)
+    with pytest.raises(ValueError, match="--nproc_per_node 2: .* was started with 1"):
+        second.resume(model, optimizer)
+
+
+def test_resuming_with_other_conditions_or_validation_data_is_refused_and_changes_nothing(tmp_path):
+    def styled(styles):
+        return Examples(TRAIN, {"style": torch.tensor(styles)})
+
+    def model():
+        return small_model(styles=["FUNK", "ROCK"])
+    styles, others = [0, 1] * 20 + [0], [1, 0] * 20 + [1]
+    small_fit(tmp_path / "run", model(), styled(styles), epochs=1)
+    before = contents(tmp_path / "run")
+    for train, validation, what in (
+            (styled(others), VALIDATION, "training condition style"), (TRAIN, VALIDATION, "training condition style"),
+            (styled(styles), some_bars(11, seed=9), "validation data"),
+            (styled(styles), VALIDATION[:10], "validation data")):
+        with pytest.raises(ValueError, match=f"run: was started with other {what}; expected the same"):
+            small_fit(tmp_path / "run", model(), train, validation, epochs=2, resume=True)
+    assert contents(tmp_path / "run") == before
+
+
+def test_data_of_another_shape_or_type_is_other_data():
+    zeros = torch.zeros(4, 6, dtype=torch.uint8)
+    assert len({fingerprint(zeros), fingerprint(zeros.view(6, 4)), fingerprint(zeros.to(torch.int8))}) == 3
+    assert fingerprint(zeros) == fingerprint(zeros.clone())
+
+
+def test_a_run_of_an_older_version_is_refused_by_a_line_that_says_so(tmp_path):
+    small_fit(tmp_path / "run", epochs=1)
+    content = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
+    torch.save({**content, "data": 12345}, tmp_path / "run" / "checkpoint.pt")
+    with pytest.raises(ValueError, match="run: was started by an older version of this project"):
+        small_fit(tmp_path / "run", epochs=2, resume=True)
+
+
+@pytest.mark.parametrize("flags, cuda, expected", [
+    (["avx512_bf16"], True, "bfloat16"), ([], True, "float32"), ([], False, "float32")])
+def test_the_precision_that_is_chosen_is_that_of_the_device_asked_for(monkeypatch, flags, cuda, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(training, "cpu_flags", lambda: flags)
+    assert training.choose_precision("auto", torch.device("cpu")) == expected
+    for capability, name in (((9, 0), "bfloat16"), ((7, 5), "float32")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        assert training.choose_precision("auto", torch.device("cuda:0")) == name
+    assert training.choose_precision("auto", torch.device("mps")) == "float32"
+    for name in ("float32", "bfloat16"):
+        assert training.choose_precision(name, torch.device("cpu")) == name
+
+
+def test_the_precision_reaches_every_net_that_knows_it_and_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "cpu_flags", lambda: ["avx512_bf16"])
+    for name, asked in (("auto", "auto"), ("plain", "float32")):
+        model = small_model(decoder="causal", width=8)
+        small_fit(tmp_path / name, model, epochs=1, precision=asked)
+        assert model.decoder.low_precision == model.velocity_net.low_precision == (name == "auto")
+        expected = {"auto": "bfloat16", "plain": "float32"}[name]
+        assert json.loads((tmp_path / name / "config.json").read_text())["recipe"]["precision"] == expected
+
+
 def test_resuming_with_another_model_or_other_data_is_refused_and_changes_nothing(tmp_path):
     small_fit(tmp_path / "run")
     before = contents(tmp_path / "run")
     with pytest.raises(ValueError, match="not the one asked for"):
         small_fit(tmp_path / "run", small_model(latent=3), resume=True)
-    with pytest.raises(ValueError, match="other training data"):
+    with pytest.raises(ValueError, match="run: was started with other training data"):
         small_fit(tmp_path / "run", train=some_bars(41, seed=2), resume=True)
     assert contents(tmp_path / "run") == before
 
@@ -297,7 +365,7 @@ def test_nan_in_the_data_stops_the_run_before_any_save(tmp_path, fragile):
 def test_a_loss_that_overflows_stops_the_run_and_what_was_saved_stands(tmp_path, fragile):
     calls = itertools.count(1)
     with pytest.raises(FloatingPointError, match="stopped at epoch 3, step 2: the loss is inf"):
-        fragile(tmp_path / "run", prepare=lambda x, generator: x * (1e30 if next(calls) == 12 else 1))
+        fragile(tmp_path / "run", augment=lambda x, generator: x * (1e30 if next(calls) == 12 else 1))
     content = load_checkpoint(tmp_path / "run" / "checkpoint.pt")
     assert content["epoch"] == 2
     assert all(torch.isfinite(value).all() for value in load_model(tmp_path / "run").state_dict().values())
@@ -332,7 +400,8 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
 # Loading.
 
 def test_a_saved_model_is_loaded_as_it_was(tmp_path):
-    small_fit(tmp_path / "run", labels=np.arange(41) % 3, label_names=["FUNK", "ROCK", "SAMBA"])
+    small_fit(tmp_path / "run", extra_state=lambda model: train_bernoulli.build_map(
+        model, TRAIN, torch.arange(41) % 3, ["FUNK", "ROCK", "SAMBA"]))
     model = load_model(tmp_path / "run")
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     assert not model.training and model.config == small_model().config
@@ -474,7 +543,7 @@ def test_training_raises_the_bound_and_beta_lowers_the_kl(tmp_path):
 
 def test_every_epoch_sees_every_example_once_in_an_order_of_its_own(tmp_path):
     seen = []
-    small_fit(tmp_path / "run", epochs=3, prepare=lambda x, generator: seen.append(x) or x)
+    small_fit(tmp_path / "run", epochs=3, augment=lambda x, generator: seen.append(x) or x)
     assert [len(x) for x in seen] == [8, 8, 8, 8, 8, 1] * 3
     orders = [torch.cat(seen[start:start + 6]).flatten(1) for start in (0, 6, 12)]
     for order in orders:
@@ -511,7 +580,7 @@ def test_the_importance_weighted_objective_of_one_sample_is_the_elbo_in_expectat
     with torch.no_grad():
         for node in nodes:
             eps = torch.full((1, 11, 1), node, dtype=torch.float64)
-            log_px, kl, side = training.Step(model)(VALIDATION, eps)
+            log_px, kl, _ = training.Step(model)(VALIDATION, eps)
             elbo.append(log_px - kl)
             weighted.append(model.log_weights(VALIDATION, eps)[0])
     torch.testing.assert_close(weights @ torch.stack(elbo), weights @ torch.stack(weighted))
@@ -520,9 +589,9 @@ def test_the_importance_weighted_objective_of_one_sample_is_the_elbo_in_expectat
 def test_the_importance_weighted_objective_is_the_logarithm_of_the_mean_weight():
     model, eps = small_model(dropout=0.0), torch.randn(5, 11, 2)
     with torch.no_grad():
-        bound, kl, side = training.Step(model)(VALIDATION, eps, 0.5)
+        bound, kl, auxiliary = training.Step(model)(VALIDATION, eps, 0.5)
         weights = torch.stack([model.log_weights(VALIDATION, one[None], 0.5)[0] for one in eps]).double()
-        assert torch.equal(side, training.Step(model)(VALIDATION, eps[:1])[2])
+        assert torch.equal(auxiliary, training.Step(model)(VALIDATION, eps[:1])[2])
     largest = weights.max(0).values
     torch.testing.assert_close(bound.double(), (weights - largest).exp().mean(0).log() + largest)
     assert torch.equal(kl, torch.zeros(11)) and (bound > weights.mean(0)).all()
@@ -558,7 +627,6 @@ def refusal(capsys, *arguments):
     return errors
 
 
-# Batches of 8 of 65 bars, the last of a single one: two processes have unequal rows, once none at all.
 SHARED_RUN = [*TINY, "--epochs", "3", "--batch-size", "8", "--dropout", "0.3", "--free-bits", "0.05", "--precision",
               "float32"]
 
@@ -599,27 +667,84 @@ def test_the_command_leaves_a_whole_run_folder(command_runs):
     assert "Traceback" not in errors and "Warning" not in errors
 
 
-def test_two_processes_learn_what_one_does(command_runs):
-    """Dropout is each process's own, so what they have in common is a distribution."""
-    (alone, *_), (run, output, _) = command_runs["alone"], command_runs["two"]
-    config = json.loads((run / "config.json").read_text())
-    assert config["processes"] == 2 and config["recipe"]["epoch_size"] % 8 == 1
-    one, two = (load_checkpoint(run / "checkpoint.pt")["history"] for run in (alone, run))
-    for expected, found in zip(one, two, strict=True):
-        for name in ("train_elbo", "validation_elbo", "train_side", "validation_side"):
-            assert found[name] == pytest.approx(expected[name], rel=0.05), name
+def test_the_command_in_two_processes_speaks_once_and_leaves_the_same_files(command_runs):
+    run, output, _ = command_runs["two"]
+    recipe = json.loads((run / "config.json").read_text())["recipe"]
+    assert recipe["processes"] == 2 and recipe["epoch_size"] % 8 == 0, "the last batch had a single bar, and waits"
     assert set(contents(run)) == RUN_FILES
-    assert output.count("best validation bound") == 1, "only the first process speaks"
+    assert output.count("best validation bound") == 1
 
 
-def test_the_map_holds_as_many_of_the_first_examples_as_asked_told_as_in_training(tmp_path):
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, root):
+    """The folder of what two processes of torchrun trained, see shared_training.py."""
+    folder = tmp_path_factory.mktemp("shared")
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+                    root / "tests" / "shared_training.py", folder], check=True, capture_output=True, timeout=300,
+                   env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return folder
+
+
+def test_two_processes_equal_one_to_rounding_where_nothing_is_drawn(shared, tmp_path):
+    expected = train_still(tmp_path / "run")
+    one, two = (load_checkpoint(run / "checkpoint.pt") for run in (tmp_path / "run", shared / "still"))
+    for found, record in zip(without_times(two["history"]), without_times(expected), strict=True):
+        assert found == pytest.approx(record, rel=1e-5, abs=1e-5)
+    for name, value in one["weights"].items():
+        torch.testing.assert_close(two["weights"][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_two_processes_equal_one_in_the_mean(shared, tmp_path):
+    """Noise and dropout are each process's own, so what they have in common is a distribution."""
+    for name in ("train_elbo", "train_kl", "train_auxiliary", "validation_elbo", "validation_auxiliary"):
+        found = []
+        for seed in SEEDS:
+            one = tmp_path / f"bars-{seed}"
+            one = load_checkpoint(one / "checkpoint.pt")["history"] if one.exists() else train_bars(one, seed)
+            two = load_checkpoint(shared / f"bars-{seed}" / "checkpoint.pt")["history"]
+            found.append(two[-1][name] - one[-1][name])
+        difference = torch.tensor(found, dtype=torch.float64)
+        assert difference.abs().min() > 0, "each process draws its own"
+        assert difference.mean().abs() < 4 * difference.std() / len(SEEDS) ** 0.5, name
+
+
+def test_two_processes_resumed_equal_two_that_were_not(shared):
+    assert_same_run(shared / "whole", shared / "broken")
+    assert load_checkpoint(shared / "broken" / "checkpoint.pt")["epoch"] == 3
+
+
+def test_every_process_has_a_part_of_every_batch():
+    def size(processes, examples=41, **settings):
+        process = training.Process(torch.device("cpu"), 0, processes)
+        return TrainingSettings(**settings).settled(process, examples).epoch_size
+    assert [size(processes, batch_size=8) for processes in (1, 2, 3)] == [41, 40, 40]
+    assert size(2, 43, batch_size=8) == 43 and size(4, 43, batch_size=8) == 40 and size(2, epoch_size=10) == 10
+    for few in (dict(batch_size=2), dict(epoch_size=2), dict(epoch_size=2, batch_size=2)):
+        with pytest.raises(ValueError, match="expected examples for each of 3 processes"):
+            size(3, **few)
+
+
+def test_processes_share_the_order_of_an_epoch_and_draw_noise_of_their_own():
+    data, settings = Examples(torch.arange(21.0)), TrainingSettings(batch_size=4, epoch_size=19, samples=2)
+    parts = [[*training.batches(small_model(), data, settings, 3, training.Process(torch.device("cpu"), rank, 2))]
+             for rank in (0, 1)]
+    whole = [*training.batches(small_model(), data, settings, 3, training.Process(torch.device("cpu")))]
+    for (count, x, eps, _), one, two in zip(whole, *parts, strict=True):
+        assert count == one[0] == two[0] == len(x) and x.tolist()[::2] == one[1].tolist()
+        assert x.tolist()[1::2] == two[1].tolist() and eps.shape == (2, count, 2)
+        assert not torch.equal(one[2][:, :len(two[1])], two[2])
+    assert sum(count for count, *_ in whole) == 19
+
+
+def test_the_map_holds_the_bars_as_they_are_written_with_codes_of_no_style(tmp_path):
     bars, styles = some_bars(40), torch.arange(40) % 2
-    model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, styles=["FUNK", "ROCK"])
-    fit(model, bars, bars[:8], tmp_path / "run", epochs=1, train_condition={"style": styles}, labels=styles[:12],
-        label_names=["FUNK", "ROCK"], map_size=12, epoch_size=20, device="cpu")
+    model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, styles=["FUNK", "ROCK"], dropout=0.5)
+    small_fit(tmp_path / "run", model, Examples(bars, {"style": styles}), bars[:8], epochs=1, extra_state=lambda model:
+              train_bernoulli.build_map(model, bars[:12], styles[:12], ["FUNK", "ROCK"]))
     kept = load_model(tmp_path / "run")
-    expected = encode_all(kept, bars[:12], style=styles[:12])[0]
-    assert torch.allclose(kept.map["codes"], expected, atol=2e-3) and len(kept.map["labels"]) == 12
+    assert torch.allclose(kept.map["codes"].float(), encode_all(kept, bars[:12])[0], atol=2e-3)
+    assert kept.map["labels"].tolist() == styles[:12].tolist() and model.training
+    assert np.array_equal(unpack_hits(kept.map["bars"].numpy()), bars[:12].numpy() > 0)
 
 
 def test_torchrun_takes_no_option_of_ours_for_its_own():
@@ -630,11 +755,11 @@ def test_torchrun_takes_no_option_of_ours_for_its_own():
 
 
 EVERY_OPTION = {
-    "latent": (5, ["5"]), "touch": (3, ["3"]), "hidden": ([9, 7], ["9", "7"]), "decoder": ("independent",) * 2,
+    "latent": (5, ["5"]), "velocity_latent": (3, ["3"]), "hidden": ([9, 7], ["9", "7"]), "decoder": ("independent",) * 2,
     "width": (11, ["11"]), "dropout": (0.25, ["0.25"]), "activation": ("Tanh",) * 2, "epochs": (4, ["4"]),
-    "batch_size": (17, ["17"]), "weight_decay": (0.02, ["0.02"]), "learning_rate": (0.01, ["1e-2"]),
+    "batch_size": (17, ["17"]), "learning_rate": (0.01, ["1e-2"]),
     "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]), "samples": (2, ["2"]),
-    "seed": (3, ["3"]), "device": ("cpu",) * 2, "blocks": (3, ["3"]), "epoch_size": (20, ["20"]),
+    "seed": (3, ["3"]), "device": ("cpu",) * 2, "epoch_size": (20, ["20"]),
     "precision": ("float32",) * 2, "begin": ("beat",) * 2, "optimizer": ("adamw",) * 2,
 }
 
@@ -715,7 +840,7 @@ def test_data_that_cannot_be_used_is_refused_by_name(tmp_path, capsys, kind, rea
     ("latent", "0"), ("latent", "two"), ("hidden", "0"), ("decoder", "recurrent"), ("width", "-1"), ("dropout", "1"),
     ("activation", "Wave"), ("epochs", "0"), ("epochs", "nan"), ("batch-size", "0"), ("learning-rate", "-1"),
     ("learning-rate", "inf"), ("beta", "-1"), ("warmup", "-1"), ("free-bits", "nan"), ("samples", "0"), ("seed", "-1"),
-    ("seed", str(2**70)), ("device", "abacus"), ("device", "meta"), ("device", "cuda:99"), ("samples", "2"),
+    ("seed", str(2**70)), ("epoch-size", "-5"), ("precision", "8"), ("velocity-latent", "-1"), ("begin", "noon"), ("device", "abacus"), ("device", "meta"), ("device", "cuda:99"), ("samples", "2"),
     ("warmup", "2"), ("run-folder", "/dev/null/run")])
 def test_an_impossible_option_is_one_line_and_makes_nothing(matrices, tmp_path, capsys, monkeypatch, option, value):
     monkeypatch.setattr(sys, "argv", ["train_bernoulli.py"])

@@ -42,7 +42,10 @@ SMALLER = [("sounds.metrics", "train_classifier", {"steps": 40}), ("sounds.metri
 CACHE = ("sounds.spectrograms", "load_spectrograms", "cache")
 
 # {"case/key as it is recorded": "case/key as it is called now"}
-OLD_TO_NEW = {"evaluate_bars/bounds.bound_style_told": "evaluate_bars/bounds.bound_conditioned",
+OLD_TO_NEW = {**{f"{case}/log.{epoch}.{side}_side": f"{case}/log.{epoch}.{side}_auxiliary"
+                 for case in ("train_bernoulli", "train_gaussian", "train_audio") for epoch in (0, 1)
+                 for side in ("train", "validation")},
+              "evaluate_bars/bounds.bound_style_told": "evaluate_bars/bounds.bound_conditioned",
               **{f"evaluate_bars/velocities.mean_absolute_error.{old}":
                  f"evaluate_bars/velocities.mean_absolute_error.{new}" for old, new in (
                      ("own_touch", "velocity_latent"), ("own_touch_and_before", "velocity_latent_and_context"))},
