@@ -25,7 +25,7 @@ from collections import Counter
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
-from command_line import ROOT, USER_ERRORS, Parser, number, one_line, replacing, run
+from command_line import ROOT, USER_ERRORS, Parser, number, one_line, replacing, run, write_json
 
 import numpy as np
 import torch
@@ -154,34 +154,32 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
     if (others := sorted(set(before["files"]) - set(sounds))) and before["settings"] != settings:
         raise ValueError(f"{index}: {len(others)} other sounds ({others[0]}, ...) are there with other parameters; "
                          "choose another output folder")
-    known = before["files"] if before["settings"] == settings else {}
-    stale = {name for name in sounds if overwrite or not _up_to_date(sounds[name], output / name, known.get(name))}
+    records = before["files"] if before["settings"] == settings else {}
+    stale = {name for name in sounds if overwrite or not _up_to_date(sounds[name], output / name, records.get(name))}
     names = [name for name in sounds if check or name in stale]
     result = {"converted": 0, "skipped": len(sounds) - len(stale), "failed": {}, "errors": {}, "seconds": 0.0,
               "warnings": Counter()}
-    began = saved = time.perf_counter()
+    began = time.perf_counter()
     jobs = (delayed(job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in stale, check)
             for name in names)
     with _backend(workers, scheduler) as options:
         done = Parallel(return_as="generator_unordered", **options)(jobs) if names else ()
-        for name, record, warning, error, reason in tqdm(done, total=len(names), unit="sound", disable=None):
-            if reason:
-                result["failed"][str(sounds[name])] = reason
-                known.pop(name, None)
-                continue
-            if record:
-                known[name] = record
-                result["converted"] += 1
-                result["seconds"] += record["samples"] / settings["rate"]
-            if warning:
-                result["warnings"][warning] += 1
-            if check:
-                result["errors"][str(sounds[name])] = error
-            if time.perf_counter() - saved > 5:  # so that a stopped job keeps what it has done
-                _write_index(index, settings, known)
-                saved = time.perf_counter()
-    if known:
-        _write_index(index, settings, known)
+        try:
+            for name, record, warning, error, reason in tqdm(done, total=len(names), unit="sound", disable=None):
+                if reason:
+                    result["failed"][str(sounds[name])] = reason
+                    records.pop(name, None)
+                    continue
+                if record:
+                    records[name] = record
+                    result["converted"] += 1
+                    result["seconds"] += record["samples"] / settings["rate"]
+                if check:
+                    result["errors"][str(sounds[name])] = error
+                result["warnings"] += Counter([warning] if warning else [])
+        finally:  # a stopped job too keeps what it has done
+            if records:
+                write_json(index, {"settings": settings, "files": dict(sorted(records.items()))})
     result["elapsed"] = time.perf_counter() - began
     return result
 
@@ -240,14 +238,8 @@ def read_index(path):
     return index
 
 
-def _write_index(path, settings, files):
-    with replacing(path) as temporary:
-        text = json.dumps({"settings": settings, "files": dict(sorted(files.items()))}, indent=1)
-        temporary.write_text(text, encoding="utf-8")
-
-
 def load_transform(path):
-    """Read one .npy of this script, and what the nsgt.json beside or above it says of it.
+    """Read one .npy of this script, and its record in the nsgt.json beside or above it.
 
     Returns (coefficients, settings, samples): complex64 (frames, bands) or float32 (blocks, bands); the settings; the
     sound's length in samples. OSError, ValueError, naming the file, where it or its nsgt.json cannot be used.
@@ -355,7 +347,7 @@ def print_report(result, output):
 
 
 def main(argv=None):
-    """Convert a file or a folder as the command line says; returns the dictionary of convert_folder, or status 1."""
+    """Convert a file or a folder by the options; returns the dictionary of convert_folder, or status 1."""
     arguments = make_parser().parse_args(argv)
     settings = {name: getattr(arguments, name) for name in SETTINGS}
     result = convert_folder(arguments.input, arguments.output, settings, arguments.workers, arguments.scheduler,

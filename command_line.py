@@ -1,6 +1,12 @@
-"""How every script meets a person: options from its docstring, errors in one line, files written whole.
+"""What every script shares: options described by its docstring, errors of one line, files written whole or not at all.
 
-The ground floor of the house: every script stands on it, it stands on the standard library alone.
+    parser = Parser(__doc__)
+    parser.add_argument("--bpm", type=number(float, 40, 240))
+    with replacing("bars.npy") as temporary:                        # takes its name where the block ends well
+        np.save(temporary, bars)
+    run(main)                                                       # as the last line of a script
+
+It imports the standard library alone, and is imported before anything that imports torch.
 """
 
 import argparse
@@ -15,10 +21,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent  # the project's folder
-USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a fault of ours
+USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a bug
 
 # OpenMP reads these when torch is imported, so this module is imported first. Threads that spin while they wait slow a
-# busy machine tenfold; those that sleep at once wake too late for small matrices. So they spin for some microseconds.
+# busy machine tenfold; those that sleep at once wake too late for small matrices. So they spin for microseconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
@@ -26,17 +32,14 @@ NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose description is a module's docstring as written, and whose errors are one line.
-
-    Example: `parser = Parser(__doc__)`.
-    """
+    """An ArgumentParser whose description is a module's docstring as written, and whose errors are one line."""
 
     def __init__(self, doc, **options):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
         self._negative_number_matcher = NEGATIVE_NUMBER  # argparse's own takes -1e-3 for an option
 
     def parse_args(self, args=None, namespace=None):
-        """Parse; an empty argument is an error, or a script's "$FOLDER" that was never set would mean this folder."""
+        """Parse; an empty argument is an error, or an unset "$FOLDER" would mean this folder."""
         if "" in (sys.argv[1:] if args is None else args):
             self.error("expected words, found an empty argument")
         return super().parse_args(args, namespace)
@@ -78,12 +81,10 @@ def one_line(error):
 
 
 def run(main):
-    """Call `main()` as a command: a person's error is one line on stderr and status 2, Ctrl-C is status 130.
+    """Call `main()` as a command, and exit: an int that it returns is the status, anything else is status 0.
 
-    A polite kill (SIGTERM) is status 143, in silence: what is half written is cleared away, as at Ctrl-C.
-
-    A dictionary or anything else that main returns is for callers from Python; an int is the exit status.
-    SEQUENCEUR_DEBUG=1 in the environment shows the traceback instead.
+    One of USER_ERRORS is one line on stderr and status 2, or its traceback with SEQUENCEUR_DEBUG=1 in the environment;
+    Ctrl-C is status 130, SIGTERM 143, and both remove what is half written.
     """
     name = Path(sys.argv[0]).name
     keep_memory()
@@ -93,7 +94,7 @@ def run(main):
         sys.stdout.flush()
     except KeyboardInterrupt:
         _leave(f"\n{name}: stopped", 130)
-    except BrokenPipeError:  # `script | head`: the reader has seen enough, also of what Python flushes at the end
+    except BrokenPipeError:  # `script | head`: nothing more is to be written, nor flushed by Python at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except USER_ERRORS as error:
@@ -113,10 +114,10 @@ def run(main):
 
 
 def keep_memory():
-    """Let the process keep what it frees, up to a gigabyte, to use it again, where the C library is glibc.
+    """Let the process keep freed memory, up to a gigabyte, where the C library is glibc.
 
-    Else each tensor of more than 128 kB is asked of the system anew and filled with zeros: half the time of an
-    evaluation, a tenth of a training.
+    Else the system provides each tensor above 128 kB anew, filled with zeros: half the time of an evaluation, a tenth
+    of a training.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -131,11 +132,10 @@ def _leave(message, status):
 
 @contextlib.contextmanager
 def replacing(path):
-    """Give a temporary path beside `path`, which takes its name only if the block ends well: whole or not at all.
+    """Yield a temporary path beside `path`, with its suffix, that is renamed to it if the block ends well.
 
-    The temporary name keeps the suffix, for writers that choose a format by it. Makes the folder where it is missing.
-    A link is followed; a device or pipe (/dev/null) is written as it is. Raises OSError, naming `path`, where nothing
-    can be written or the disk is full.
+    Makes the folder where it is missing. A link is followed; a device or pipe (/dev/null) is written as it is. Raises
+    OSError, naming `path`, where nothing can be written or the disk is full.
     """
     path = Path(path)
     if path.is_dir():
@@ -149,7 +149,7 @@ def replacing(path):
     if path.is_symlink():
         path = path.resolve()
     temporary = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
-    try:  # from before it is made: Ctrl-C often comes just then
+    try:  # from before it is made: Ctrl-C may come just then
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.touch(exist_ok=False)
@@ -171,7 +171,7 @@ def write_json(path, content):
 
 
 def _naming(path, error, written):
-    """The error of writing `written`, naming the `path` that was asked for; one about another file as it is."""
+    """An error of writing `written` as one that names `path`; an error about another file as it is."""
     if error.errno and error.filename in (None, written, str(written)):
         return OSError(error.errno, error.strerror, str(path))
     return error

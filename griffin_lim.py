@@ -173,7 +173,7 @@ def magnitude_of_sound(arguments):
 
 
 def main(argv=None):
-    """Rebuild a sound as the command line says; returns {"convergence": dB, "samples": array, "rate": Hz}."""
+    """Rebuild a sound by the options; returns {"convergence": dB, "samples": array, "rate": Hz}."""
     arguments = make_parser().parse_args(argv)
     torch.set_num_threads(1)  # one sound is too small to share: more threads would wait for each other
     if arguments.input.suffix == ".npy":

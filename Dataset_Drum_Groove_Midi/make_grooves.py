@@ -1,7 +1,7 @@
 """Write our own drum grooves, from the step notation of grooves.txt, as MIDI files and as activation matrices.
 
     python Dataset_Drum_Groove_Midi/make_grooves.py            # writes *.mid here, *.npy in Dataset_Drum_Groove_Pattern
-    python Dataset_Drum_Groove_Midi/make_grooves.py --check    # writes nothing; says which files differ from the source
+    python Dataset_Drum_Groove_Midi/make_grooves.py --check    # writes nothing; names the files that differ
 
 The head of grooves.txt explains the notation. The same source gives the same bytes on every machine: what is human
 about the timing is drawn from a generator seeded with the groove's name.
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))  # the house's modules stand one folder up
+sys.path.insert(0, str(HERE.parent))  # the project's modules are one folder up
 
 from command_line import Parser, replacing, run  # noqa: E402
 from Midi_To_Activation_Matrix import read_bars

@@ -189,7 +189,7 @@ def downsample_table(sounds, downsamples):
 
 
 def main(argv=None):
-    """Print the tables as the command line says; returns their rows."""
+    """Print the tables by the options; returns their rows."""
     parser = Parser(__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="sounds, a subfolder a class")
     parser.add_argument("--count", type=number(int, 1), default=200, metavar="N", help="sounds (default: 200)")

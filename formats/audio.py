@@ -81,7 +81,7 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
     subtype = subtype if soundfile.check_format(kind, subtype) else None
     if peak > 1 and subtype not in ("FLOAT", "DOUBLE"):
         raise ValueError(f"{path}: expected samples within [-1, 1], found a peak of {peak:.6g}; scale the sound first")
-    content = io.BytesIO()  # where libsndfile itself meets a full disk, it does not say so
+    content = io.BytesIO()  # libsndfile itself would not report a full disk
     soundfile.write(content, samples, int(sample_rate), subtype, format=kind)
     with replacing(path) as temporary:
         temporary.write_bytes(content.getbuffer())

@@ -46,7 +46,7 @@ def read_parts(path):
     Returns:
         (parts [(name, channel 1 to 16, hits int (3, n): ticks, pitches of General MIDI, velocities)], end in ticks,
         ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, milliseconds a quarter note)]).
-        Percussion is on channel 10. A bar that is not as long as its meter says (a pickup) is its own meter.
+        Percussion is on channel 10. A bar of another length than its meter's (a pickup) is a meter of its own.
     Raises:
         OSError where the file cannot be read; ValueError where music21 makes no score of it.
     """

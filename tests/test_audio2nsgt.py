@@ -234,3 +234,20 @@ def test_the_record_is_whole_where_the_job_is_stopped(sounds, tmp_path, monkeypa
     assert result["converted"] == 3 and "disk full" in str(result["failed"])
     assert not list((tmp_path / "out").rglob("*three*"))
     assert "Kick/three.npy" not in json.loads((tmp_path / "out" / "nsgt.json").read_text())["files"]
+
+
+def test_a_stopped_job_keeps_what_it_has_done(sounds, tmp_path, monkeypatch):
+    real = np.save
+
+    def save(path, array):
+        if "two" in str(path):
+            raise KeyboardInterrupt
+        real(path, array)
+
+    monkeypatch.setattr(audio2nsgt.np, "save", save)
+    arguments = ["-i", str(sounds), "-o", str(tmp_path / "out"), "-d", "1", *FAST]
+    with pytest.raises(KeyboardInterrupt):
+        main(arguments)
+    monkeypatch.setattr(audio2nsgt.np, "save", real)
+    again = main(arguments)
+    assert (again["converted"], again["skipped"]) == (2, 2)

@@ -1,4 +1,4 @@
-"""command_line.py: what a person sees of any script, and that files are written whole or not at all."""
+"""command_line.py: options, errors and exit status of any script, and files written whole or not at all."""
 
 import errno
 import math
@@ -71,7 +71,7 @@ def test_a_number_keeps_every_bit(value):
     ("2.5", {"kind": int}, "expected a whole number, found '2.5'"),
     ("", {}, "expected a number, found ''"),
 ])
-def test_what_is_no_such_number_is_said_with_what_was_expected_and_found(text, limits, words, capsys):
+def test_what_is_no_such_number_is_named_with_what_was_expected_and_found(text, limits, words, capsys):
     with pytest.raises(SystemExit) as leaving:
         parse(text, **limits)
     assert leaving.value.code == 2
@@ -86,7 +86,7 @@ def test_any_error_text_becomes_one_line(text):
     assert len(line.splitlines()) == 1 and line.split() == (text.split() or ["ValueError"])
 
 
-def test_an_error_without_words_says_its_kind():
+def test_an_error_without_words_gives_its_kind():
     assert one_line(FloatingPointError()) == "FloatingPointError"
 
 
@@ -251,7 +251,7 @@ def test_a_file_gets_the_rights_of_any_new_file(tmp_path):
 @pytest.mark.parametrize("name, words", [("folder", "expected a file name, found a folder"),
                                          ("file/bar.npy", "cannot write here"),
                                          ("x" * 300, "File name too long")])
-def test_where_nothing_can_be_written_the_path_and_the_reason_are_said(tmp_path, name, words):
+def test_where_nothing_can_be_written_the_path_and_the_reason_are_named(tmp_path, name, words):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OSError) as caught, replacing(tmp_path / name):

@@ -126,7 +126,7 @@ def test_machines_are_exactly_on_the_grid():
 
 
 @pytest.mark.parametrize("feel", ["tight", "human", "loose"])
-def test_drummers_stray_by_what_their_feel_says(feel):
+def test_drummers_stray_by_as_much_as_their_feel(feel):
     spread, strays = make_grooves.FEELS[feel][0], []
     for groove in GROOVES:
         if groove["feel"] != feel or groove["offsets"]:

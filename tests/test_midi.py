@@ -333,7 +333,7 @@ def test_a_melody_is_not_taken_for_drums(tmp_path, name, melody):
         midi.read_bars(path)
 
 
-def test_a_channel_without_notes_is_an_error_that_says_which_have_some(tmp_path):
+def test_a_channel_without_notes_is_an_error_that_names_those_with_notes(tmp_path):
     path = midi_file(tmp_path / "x.mid", track(notes(BEAT, 2) + notes(BASS, 7)))
     with pytest.raises(ValueError, match="no notes on channel 3; there are on 2, 7"):
         midi.read_bars(path, channel=3)
@@ -591,7 +591,7 @@ def test_a_picture_shows_a_hit_and_a_louder_one_darker(tmp_path):
 
 
 @pytest.mark.parametrize("count, most", [(1, 16), (5, 16), (40, 16)])
-def test_a_picture_holds_at_most_sixteen_bars_and_says_so(count, most):
+def test_a_picture_holds_at_most_sixteen_bars_and_names_their_number(count, most):
     figure = Figure()
     bar_picture.draw(np.full((count, 8, 64), 9, np.uint8), "song", figure)
     shown = [axis for axis in figure.axes if axis.get_images() and axis.get_visible()]

@@ -49,7 +49,7 @@ def test_mido_finds_the_same_hits_ends_meters_and_tempos(wild):
                                         if message.type == "set_tempo"), file
 
 
-def test_no_melody_of_the_wild_files_is_taken_for_drums_and_most_drums_are_known_by_their_use(wild):
+def test_no_melody_of_the_wild_files_is_taken_for_drums_and_most_drums_are_found_by_their_use(wild):
     parts = [(hits, channel == 10) for file in sorted(wild.iterdir()) for _, channel, hits in parts_of(file)]
     melodies = [hits for hits, is_drums in parts if not is_drums]
     drums = [hits for hits, is_drums in parts if is_drums and len(np.unique(hits[1])) > 2]

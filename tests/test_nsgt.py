@@ -260,4 +260,4 @@ def test_too_high_a_q_is_one_warning_with_what_would_do():
         assert all(word in text for word in ("273.1 Hz", "Q = 34.6", "11025", "100364 samples", "5 bands an octave"))
         NSGT(OctScale(30, 11000, 48), 22050, 100364)
         NSGT(OctScale(30, 11000, 5), 22050, 11025)
-        assert len(caught) == 1  # what it says would do does
+        assert len(caught) == 1  # the two that the warning proposes need none

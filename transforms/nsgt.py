@@ -52,8 +52,8 @@ class NSGT:
 
     Warns (UserWarning) of bands whose window would be narrower than 4 bins and is widened to that.
 
-    Memory: about 50 bytes a sample for the plan (64 MB for a minute at 22,050 Hz and 48 bands an octave); the
-    coefficients are bands x frames complex numbers a sound (62 MB for that minute, in float32).
+    Memory: about 50 bytes a sample for the plan, 64 MB for a minute at 22,050 Hz and 48 bands an octave, whose
+    coefficients in float32 take 62 MB.
     """
 
     def __init__(self, scale, fs, Ls, real=True, matrixform=False, reducedform=0, dtype="float64", device="cpu"):
@@ -165,10 +165,7 @@ class NSGT:
             stacklevel=4)
 
     def _plan(self, count):
-        """Compute indices and windows, as tensors, for runs of bands that are transformed together.
-
-        count: of frames a band, in matrix form.
-        """
+        """Compute indices and windows for runs of bands transformed together; count: frames a band, in matrix form."""
         kept, centres, widths = self._kept, self._all_centres, self._all_widths
         frames = np.full_like(widths, count) if self.matrixform else widths  # M_k
         self.frames = frames[kept]
@@ -226,14 +223,14 @@ class NSGT:
         return torch.as_tensor(array, dtype=kinds[array.dtype.kind], device=self.device)
 
     def forward(self, signal):
-        """The coefficients of a signal.
+        """The coefficients of a signal, differentiably.
 
         Args:
             signal: a tensor or array of shape (samples,) or (B, samples), samples = Ls; real unless `real` is false.
 
         Returns:
-            With matrixform a complex tensor of shape (bands, frames) or (B, bands, frames); else a list of bands,
-            each of shape (frames_k,) or (B, frames_k). Differentiable.
+            With matrixform a complex tensor (bands, frames) or (B, bands, frames); else a list of bands (frames_k,) or
+            (B, frames_k).
 
         Raises:
             ValueError: another length, no samples, or samples that are not finite.
@@ -283,13 +280,13 @@ class NSGT:
             start += count
 
     def backward(self, coefficients):
-        """The signal of coefficients: exactly the one they came from (reducedform=0), else a least-squares one.
+        """The signal of coefficients, differentiably; of those of no signal the least-squares one (reducedform=0).
 
         Args:
-            coefficients: what forward gives, or a tensor or array (or list) of its shape.
+            coefficients: what forward gives, or tensors or arrays of its shape.
 
         Returns:
-            A tensor of shape (samples,) or (B, samples), real unless `real` is false. Differentiable.
+            A tensor of shape (samples,) or (B, samples), real unless `real` is false.
 
         Raises:
             ValueError: another shape, or values that are not finite.
@@ -355,19 +352,24 @@ def _by_table(width, frames):
     return width <= np.log2(frames) * (1.5 if rest == 1 else 8)
 
 
-def _overlaps(bins, places, count, nothing):
-    """Tables that add up values by bin as gathers alone, which is the same sum in the same order on any device.
+def sum_table(bins, places, count, nothing):
+    """A table that adds up values by bin as gathers alone: the same sum in the same order on any device.
 
-    Returns (tables, order): column c of a table holds the places of the values that fall into one bin, filled up with
-    the place `nothing`; the tables side by side, taken in `order`, are the bins 0 ... count - 1.
+    Column b of (depth, count) holds the `places` of the values whose number in `bins` is b, filled with `nothing`.
     """
     sort = np.argsort(bins, kind="stable")
     bins, places = bins[sort], places[sort]
     depth = np.bincount(bins, minlength=count)
     rank = np.arange(len(bins)) - np.repeat(np.cumsum(depth) - depth, depth)
-    full = np.full((max(depth.max(), 1), count), nothing)
-    full[rank, bins] = places
-    few = depth <= 4  # nearly all bins of a long signal; at low frequencies widened windows crowd
+    table = np.full((max(depth.max(), 1), count), nothing)
+    table[rank, bins] = places
+    return table
+
+
+def _overlaps(bins, places, count, nothing):
+    """`sum_table` in two parts, shallow and deep: (tables, order); side by side, in `order`, they are the whole."""
+    full = sum_table(bins, places, count, nothing)
+    few = (full[4:] == nothing).all(0)  # nearly all bins of a long signal; at low frequencies widened windows crowd
     tables = [np.ascontiguousarray(part) for part in (full[:4, few], full[:, ~few])]
     order = np.empty(count, dtype=np.int64)
     order[np.concatenate((np.flatnonzero(few), np.flatnonzero(~few)))] = np.arange(count)

@@ -12,6 +12,8 @@ P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. `griffin_lim.py` is th
 import numpy as np
 import torch
 
+from transforms.nsgt import sum_table
+
 # Small transforms of the low frequencies, solved one after the other: each reaches up to the top over this number, in
 # so many iterations. Their windows are few bins wide: few frames for many bands, which is cheap and seldom goes wrong.
 LOW_PARTS = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300))
@@ -108,11 +110,7 @@ class BandSlice:
         weight = np.bincount(places.ravel(), (window**2).ravel() * self.frames, size + 1)
         dual = window * self.frames / np.maximum(weight, 1e-6 * weight.max())[places]
         used = np.flatnonzero(window)
-        order = used[np.argsort(places.ravel()[used], kind="stable")]
-        depth = np.bincount(places.ravel()[order], minlength=size)
-        rank = np.arange(len(order)) - np.repeat(np.cumsum(depth) - depth, depth)
-        sums = np.full((depth.max(), size), window.size)  # where the values that add up to a bin stand
-        sums[rank, places.ravel()[order]] = order
+        sums = sum_table(places.ravel()[used], used, size, window.size)
         position = np.arange(low, high)
         held = (held_below & (position <= centres[0])) | (held_above & (position >= centres[-1]))
         self._places, self._sums, self._held = (torch.as_tensor(table, device=transform.device)
@@ -122,7 +120,7 @@ class BandSlice:
         self.context = None
 
     def forward(self, stretch):
-        """(B, bins) to coefficients (B, bands, frames)."""
+        """A stretch (B, bins) to coefficients (B, bands, frames)."""
         stretch = torch.nn.functional.pad(stretch, (0, 1)).index_select(1, self._places)
         return torch.fft.ifft(stretch.view(-1, *self._window.shape) * self._window, norm="forward")
 
