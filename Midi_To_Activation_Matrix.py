@@ -51,7 +51,7 @@ NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")  # what notati
 def read_bars(path, channel=None):
     """Read the 4/4 bars of a drum part.
 
-    Arguments:
+    Args:
         path: a Standard MIDI file of type 0 or 1, or a drum part in MusicXML, ABC or Humdrum.
         channel: the MIDI channel to read, 1 to 16; None finds the drums (see `_drum_hits`).
     Returns:
@@ -200,7 +200,7 @@ def _counted(counter):
 def write_midi(bars, path, bpm=120):
     """Write bars as a Standard MIDI file of type 0, on channel 10, at 480 ticks a quarter note; it ends with a bar.
 
-    Arguments:
+    Args:
         bars: (n, 8, 64) or (8, 64), whole velocities 0 to 127. `read_bars` gives them back.
         path: the file, written whole or not at all.
         bpm: quarter notes a minute, 4 to 60,000.
@@ -221,7 +221,7 @@ def write_midi(bars, path, bpm=120):
 def load_patterns(source, minimum_hits=0):
     """Load every bar of a folder, or of one file: matrices (.npy) and MIDI.
 
-    Arguments:
+    Args:
         source: a folder, walked whole and in order, or a file. A matrix is uint8 (n, 8, 64), or the classic form:
             (8, 64) or (n, 8, 64) of 0.0 and 1.0, whose hits get the velocity 100.
         minimum_hits: leave out bars with fewer hits; 0 keeps silent bars too, as a loop needs them.
@@ -257,7 +257,7 @@ def convert_folder(source, target, channel=None, progress=False):
     Of two files that would get one name, as a.mid and a.MID, both keep their suffix: a.mid.npy and a.MID.npy. A file
     that cannot be used, or in whose 4/4 bars nothing is struck, is left out and named in the report.
 
-    Arguments:
+    Args:
         channel: as in `read_bars`.
         progress: show a progress bar on stderr, if that is a terminal.
     Returns:

@@ -138,7 +138,6 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
         scheduler: the address of a Dask scheduler to use instead; its workers must see the same folders.
         overwrite: convert again what is up to date.
         check: measure the reconstruction error of every sound.
-
     Returns:
         a dict: converted, skipped (counts), failed {path: reason}, errors {path: dB} with check, seconds of audio
         converted, warnings Counter of texts, elapsed (seconds).

@@ -46,10 +46,8 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
             start, else a half.
         progress: called with "start" or "iterations", how many of its steps are done, their number, and the spectral
             convergence of the batch in dB (None in the start).
-
     Returns:
         A tensor of shape (samples,) or (B, samples).
-
     Raises:
         ValueError: naming the argument, where the magnitude has another shape or is not finite.
     """
@@ -107,7 +105,6 @@ def full_rate(blocks, frames, downsample):
     Args:
         blocks: shape (bands, blocks).
         frames, downsample: of the transform, and frames a block.
-
     Returns:
         Shape (bands, frames), float32: between the middles of blocks the magnitude is exponential in time, as decays
         are; then each block is scaled to its own root mean square again, so that no energy moves from block to block.
@@ -125,20 +122,18 @@ def full_rate(blocks, frames, downsample):
 def make_parser():
     """The options of the command."""
     parser = Parser(__doc__)
-    parser.add_argument("input", type=Path, metavar="IN", help="a sound, or an .npy of audio2nsgt.py")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.wav", help="the sound to write")
-    parser.add_argument("--transform", choices=("nsgt", "stft"), default="nsgt", help="for a sound (default: nsgt)")
-    parser.add_argument("--bins", type=number(int, 1), default=48, metavar="N",
-                        help="nsgt: bands an octave (default: 48)")
-    parser.add_argument("--fft_size", type=number(int, 2), default=1024, metavar="N",
-                        help="stft, in samples (default: 1024)")
-    parser.add_argument("--hop", type=number(int, 1), default=256, metavar="N", help="stft, in samples (default: 256)")
-    parser.add_argument("--iterations", type=number(int, 0), default=100, metavar="N", help="default: 100")
-    parser.add_argument("--init", choices=INITS, default="coarse", help="the first phase (default: coarse)")
-    parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of random phases (default: 0)")
-    parser.add_argument("--device", default="cpu", help="torch device (default: cpu)")
-    parser.add_argument("--plot", type=Path, metavar="FILE",
-                        help="draw both magnitudes and the convergence (.png .pdf .svg)")
+    add = parser.add_argument
+    add("input", type=Path, metavar="IN", help="a sound, or an .npy of audio2nsgt.py")
+    add("-o", "--output", type=Path, required=True, metavar="OUT.wav", help="the sound to write")
+    add("--transform", choices=("nsgt", "stft"), default="nsgt", help="for a sound (default: nsgt)")
+    add("--bins", type=number(int, 1), default=48, metavar="N", help="nsgt: bands an octave (default: 48)")
+    add("--fft_size", type=number(int, 2), default=1024, metavar="N", help="stft, in samples (default: 1024)")
+    add("--hop", type=number(int, 1), default=256, metavar="N", help="stft, in samples (default: 256)")
+    add("--iterations", type=number(int, 0), default=100, metavar="N", help="default: 100")
+    add("--init", choices=INITS, default="coarse", help="the first phases (default: coarse)")
+    add("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of random phases (default: 0)")
+    add("--device", default="cpu", help="torch device (default: cpu)")
+    add("--plot", type=Path, metavar="FILE", help="draw both magnitudes and the convergence (.png .pdf .svg)")
     return parser
 
 

@@ -22,10 +22,8 @@ def load_audio(path, sample_rate=None):
     Args:
         path: the file.
         sample_rate: the rate wanted, in Hz; None keeps the file's own.
-
     Returns:
         (samples, sample_rate): float32, shape (samples,), full scale 1; rate in Hz.
-
     Raises:
         OSError: there is no such file, or it may not be read.
         ValueError: it is no sound, holds no samples, or holds values that are not finite.
@@ -66,7 +64,6 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
             is ever clipped here.
         sample_rate: in Hz.
         subtype: soundfile's name of the sample format; a format that does not know it gets its own default.
-
     Raises:
         OSError: nothing can be written there.
         ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers; an unknown suffix.

@@ -131,7 +131,7 @@ def _number(byte, stream):
 def to_bytes(hits, end, note_ticks, bpm=120):
     """Give the bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
 
-    Arguments:
+    Args:
         hits: [(tick, pitch, velocity)], whole numbers, in any order; those of one tick are written as they come.
         end: of the track, in ticks, not before the end of a note.
         note_ticks: how long each note is.

@@ -157,7 +157,7 @@ def _meters(part):
 def write_staff(bars, path, pitches, bpm=120, title=None):
     """Write bars as a percussion staff: hands with stems up, kick with stems down, rests merged within the beat.
 
-    Arguments:
+    Args:
         bars: uint8 (n, 8, 64), velocities 0 to 127.
         path: a MusicXML file (.musicxml or .xml), written whole or not at all.
         pitches: the General MIDI pitch of each row.

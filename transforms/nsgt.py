@@ -41,12 +41,10 @@ class NSGT:
         reducedform: bands left out at either end, 0, 1 (0 Hz and Nyquist) or 2. Above 0, backward is no longer exact.
         dtype: float32 or float64, torch's or NumPy's, of signals; coefficients are complex of that precision.
         device: the torch device of coefficients and signals.
-
     Attributes:
         frequencies: the centres of the bands given, in Hz, float64, shape (bands,).
         frames: frames of each band, int64, shape (bands,); all the same with matrixform.
         centres, widths: b_k and L_k in bins of the spectrum, int64, shape (bands,).
-
     Raises:
         ValueError: the scale reaches past Nyquist, an argument is out of its range, or some bins are in no window.
 
@@ -227,11 +225,9 @@ class NSGT:
 
         Args:
             signal: a tensor or array of shape (samples,) or (B, samples), samples = Ls; real unless `real` is false.
-
         Returns:
             With matrixform a complex tensor (bands, frames) or (B, bands, frames); else a list of bands (frames_k,) or
             (B, frames_k).
-
         Raises:
             ValueError: another length, no samples, or samples that are not finite.
         """
@@ -284,10 +280,8 @@ class NSGT:
 
         Args:
             coefficients: what forward gives, or tensors or arrays of its shape.
-
         Returns:
             A tensor of shape (samples,) or (B, samples), real unless `real` is false.
-
         Raises:
             ValueError: another shape, or values that are not finite.
         """

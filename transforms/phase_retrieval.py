@@ -87,7 +87,6 @@ class BandSlice:
         first, last: the bands [first, last), within [1, bands - 1): mirror images reach into the outer two.
         held_below, held_above: whether the bins that bands outside share, at either end, stay as they are, so that no
             other band changes.
-
     Attributes:
         bands, bins: slices, of the transform's bands and of its spectrum.
         frames: of its coefficients, as few as |c|^2 needs to have no aliases.

@@ -20,7 +20,6 @@ class STFT:
         Ls: length of the signals in samples.
         dtype: float32 or float64, torch's or NumPy's.
         device: the torch device that coefficients and signals live on.
-
     Raises:
         ValueError: naming the argument out of its range.
     """
