@@ -6,13 +6,12 @@
     bars = model.sample(16)                             # (16, 8, 64)
 
 A VAE explains an example x by a code z: z ~ p(z) = N(0, I), x ~ p(x | z). It learns the decoder p(x | z) and an encoder
-q(z | x) = N(mean, variance) by raising the evidence lower bound (Kingma and Welling 2014, "Auto-Encoding Variational
-Bayes", eq. 3)
+q(z | x) = N(mean, variance) by raising the evidence lower bound (Kingma and Welling 2014, eq. 3)
 
     log p(x)  >=  E_q [log p(x | z)]  -  KL(q(z | x) || p(z)).
 
-The nets are in networks/. A model keeps the plain numbers it is built from in `config`: `MODELS[name](**config)` builds
-it again. In every class z is a code as q(z | x) gives it. Likelihoods are of an example, shape (B,), in nats.
+A model keeps the plain numbers it is built from in `config`: `MODELS[name](**config)` builds it again. In every class z
+is a code as q(z | x) gives it; likelihoods are in nats, one for each example.
 """
 
 import math
@@ -24,13 +23,12 @@ import torch.nn.functional as F
 
 from networks.causal import CausalDecoder, VelocityNet
 from networks.convolutional import CodeFlow, ConvDecoder, ConvEncoder, Patches, initialise_linear
-from networks.independent import IndependentDecoder, mlp
+from networks.independent import IndependentDecoder, check_sizes, logistic_noise, mlp, precision
 from networks.pixels import LEAST_DEVIATION, LEVELS, PixelDecoder, PixelMixture
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
 STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # size of a style's embedding; share of training examples without their style
-VELOCITY_HIDDEN, VELOCITY_FREE = 128, 14.0  # units of the velocities' encoder; nats of a bar's KL that cost nothing
-ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
+VELOCITY_HIDDEN, VELOCITY_FREE = 128, 14.0  # units of its encoder; nats that are free, so that the latent is used
 
 
 def gaussian_kl(mean, log_variance):
@@ -48,24 +46,17 @@ def bernoulli_log_likelihood(cells, logits):
     return (cells * logits - F.softplus(logits)).sum(-1)
 
 
-def logistic_noise(shape, generator=None):
-    """Standard logistic variables: logit + noise > 0 with probability sigmoid(logit)."""
-    uniform = torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
-    return torch.log(uniform) - torch.log1p(-uniform)
-
-
 class VAE(nn.Module):
     """What all VAEs share: the prior and the bounds. A subclass gives `encode`, `log_likelihood`, `decode_sample`.
 
-    condition: what else encoder and decoder are given, tensors of B rows, such as a class.
+    condition: what else encoder and decoder are given, tensors of B rows, such as the class of each example.
     """
 
     has_auxiliary = False  # does `auxiliary_log_likelihood` give more than zeros?
 
     def __init__(self, **config):
         super().__init__()
-        self.config = config
-        self.latent = config["latent"]
+        self.config, self.latent = config, config["latent"]
         check_sizes(latent=self.latent)
 
     def encode(self, x, **condition):
@@ -97,10 +88,7 @@ class VAE(nn.Module):
         return [list(self.parameters())]
 
     def sample_posterior(self, x, eps=None, **condition):
-        """Codes drawn from q(z | x), and its KL to the prior in nats: (B, *shape) -> (B, latent), (B,).
-
-        eps (B, latent): standard normal numbers, drawn where None; zeros give the mean's code.
-        """
+        """Codes z ~ q(z | x) by normal noise eps (B, latent), drawn where None; KL(q || p).  -> (B, latent), (B,)"""
         mean, log_variance = self.encode(x, **condition)                              # (B, latent) each
         eps = torch.randn_like(mean) if eps is None else eps
         return reparametrise(mean, log_variance, eps), gaussian_kl(mean, log_variance)
@@ -161,26 +149,25 @@ class BernoulliVAE(VAE):
                          velocity_latent=velocity_latent, dropout=dropout, activation=activation, styles=list(styles),
                          blocks=blocks, offsets=offsets)
         check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, offsets=offsets)
-        check_choice(ACTIVATIONS, activation=activation)
-        check_choice(("independent", "causal", "raster"), decoder=decoder)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
-        self.shape, self.styles, cells, make = shape, list(styles), math.prod(shape), ACTIVATIONS[activation]
+        self.shape, self.styles, cells = shape, list(styles), math.prod(shape)
         extra = STYLE_WIDTH if styles or offsets > 1 else 0                           # numbers of the condition
         self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if extra else None    # row 0: any style
         self.offsets = nn.Embedding(offsets, STYLE_WIDTH, padding_idx=0) if offsets > 1 else None  # row 0 stays 0
-        self.encoder = mlp([cells + extra, *hidden, 2 * latent], make)
+        self.encoder = mlp([cells + extra, *hidden, 2 * latent], activation)
         if decoder == "independent":
-            self.decoder = IndependentDecoder(shape, latent + extra, hidden, make, dropout)
+            self.decoder = IndependentDecoder(shape, latent + extra, hidden, activation, dropout)
         elif decoder == "causal":
             self.decoder = CausalDecoder(shape, latent + extra, width, rate=dropout)
-        else:
+        elif decoder == "raster":
             self.decoder = PixelDecoder(shape, latent + extra, width, blocks)
+        else:
+            raise ValueError(f"decoder: expected independent, causal or raster, found {decoder!r}")
         self.has_auxiliary, self.velocity_latent = velocities, velocity_latent if velocities else 0
-        self.velocity_encoder = mlp([2 * cells + extra, VELOCITY_HIDDEN, 2 * velocity_latent], make) \
-            if self.velocity_latent else None
-        self.velocity_net = VelocityNet(shape, latent + extra + self.velocity_latent, rate=dropout) \
-            if velocities else None
+        sizes, given = [2 * cells + extra, VELOCITY_HIDDEN, 2 * velocity_latent], latent + extra + self.velocity_latent
+        self.velocity_encoder = mlp(sizes, activation) if self.velocity_latent else None
+        self.velocity_net = VelocityNet(shape, given, rate=dropout) if velocities else None
 
     def binarise(self, x):
         """Hits as 0.0 and 1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
@@ -204,15 +191,13 @@ class BernoulliVAE(VAE):
 
     def parameter_groups(self):
         """The weights that are learned separately: those of the hits, and those of their velocities."""
-        hits, velocities = [], []
-        for name, weights in self.named_parameters():
-            (velocities if name.startswith("velocity_") else hits).append(weights)
-        return [hits, velocities] if velocities else [hits]
+        groups = [[weights for name, weights in self.named_parameters() if name.startswith("velocity_") == velocities]
+                  for velocities in (False, True)]
+        return [group for group in groups if group]
 
     def encode(self, x, style=None, offset=None):
         """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
-        outputs = self.encoder(self.with_condition(self.binarise(x), style, offset))  # (B, 2 latent)
-        mean, log_variance = outputs.chunk(2, -1)
+        mean, log_variance = self.encoder(self.with_condition(self.binarise(x), style, offset)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def log_likelihood_of(self, x, style=None, offset=None):
@@ -234,8 +219,6 @@ class BernoulliVAE(VAE):
         """The probability of each cell, of an independent decoder: (B, latent) -> (B, *shape) of 0..1."""
         return torch.sigmoid(self.decoder.logits(None, self.with_condition(z, style))).view(-1, *self.shape)
 
-    # --- velocities ---
-
     def encode_velocities(self, x, style=None, offset=None):
         """Mean and log-variance of the velocity code, q(v | hits, velocities): (B, *shape) -> (B, velocity_latent)."""
         units = torch.cat([self.binarise(x), x.flatten(1).float() / 64], -1)          # (B, 2 cells)
@@ -243,10 +226,7 @@ class BernoulliVAE(VAE):
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def auxiliary_log_likelihood(self, x, z, style=None, offset=None):
-        """The bound on log p(velocities | hits, z) in nats, summed over the hits; it does not train the code.  -> (B,)
-
-        The first VELOCITY_FREE nats of a bar's velocity code cost nothing, so that it is used at all.
-        """
+        """A bound on log p(velocities | hits, z) in nats, summed over hits; it does not train the code.  -> (B,)"""
         if self.velocity_net is None:
             return z.new_zeros(len(z))
         cells = self.binarise(x)                                                      # (B, cells)
@@ -260,11 +240,8 @@ class BernoulliVAE(VAE):
         return self.velocity_net.log_likelihood(cells, x.flatten(1).float(), z) - cost
 
     def with_velocities(self, cells, z, noise, fixed=None, velocity_latent=None):
-        """Velocities for given hits, as uint8 bars: (B, cells) -> (B, *shape).
-
-        z: as `with_condition` gives it. noise (B, 2, cells): logistic, for the hits and for the velocity latent, zeros
-        for typical velocities. fixed (B, cells): velocities that stay, 0 where none does. velocity_latent: or drawn.
-        """
+        """Velocities of hits: (B, cells) -> uint8 (B, *shape). z: as `with_condition` gives it. noise (B, 2, cells):
+        logistic, for hits and velocity latent. fixed (B, cells): velocities that stay, 0 where none does."""
         if self.velocity_net is None:
             velocities = 100 * cells if fixed is None else cells * torch.where(fixed > 0, fixed, 100.0)
         else:
@@ -279,13 +256,10 @@ class GaussianVAE(VAE):
     """A VAE of pictures of 8-bit pixels, (B, *shape) of 0..255: each pixel a mixture of normal distributions.
 
     decoder: "independent" pixels, or "raster", in which a pixel depends on those before it. hidden: sizes of the
-    encoder's layers, in reverse an independent decoder's; width, blocks, indicator_levels: of a raster decoder, the
-    latter how many of the commonest levels of ink have an input channel. components, least_deviation: of the mixture.
-
-    likelihood: "mass" is the probability of the pixel's bin, exact, at most 1; "normal" the plain density at pixels to
-    which uniform noise was added (`dequantised`), a lower bound of the former (Theis et al. 2016, "A note on the
-    evaluation of generative models", eq. 4-6). Either is in nats of a picture whose pixels are a level wide, so
-    -log2 p / pixels is in bits a pixel.
+    encoder's layers, in reverse an independent decoder's; width, blocks, indicator_levels: of a raster decoder, see
+    PixelDecoder. components, least_deviation: of a PixelMixture. likelihood: "mass" is the probability of the pixel's
+    bin, exact; "normal" the density at pixels with uniform noise (`dequantised`), a lower bound of the former (Theis et
+    al. 2016, "A note on the evaluation of generative models", eq. 4-6). -log2 p / pixels of either is in bits a pixel.
     """
 
     def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, blocks=4,
@@ -296,17 +270,15 @@ class GaussianVAE(VAE):
                          components=components, likelihood=likelihood, activation=activation,
                          least_deviation=least_deviation, indicator_levels=indicator_levels)
         check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, components=components)
-        check_choice(ACTIVATIONS, activation=activation)
-        check_choice(("independent", "raster"), decoder=decoder)
-        if not isinstance(indicator_levels, int) or not 0 <= indicator_levels < LEVELS:
-            raise ValueError(f"indicator_levels: expected 0 to {LEVELS - 1}, found {indicator_levels!r}")
         self.shape, self.components, self.likelihood = shape, components, likelihood
-        self.mixture, make = PixelMixture(components, likelihood, least_deviation), ACTIVATIONS[activation]
-        self.encoder = mlp([math.prod(shape), *hidden, 2 * latent], make)
+        self.mixture = PixelMixture(components, likelihood, least_deviation)
+        self.encoder = mlp([math.prod(shape), *hidden, 2 * latent], activation)
         if decoder == "independent":
-            self.decoder = IndependentDecoder(shape, latent, hidden, make, outputs=self.mixture.outputs)
-        else:
+            self.decoder = IndependentDecoder(shape, latent, hidden, activation, outputs=self.mixture.outputs)
+        elif decoder == "raster":
             self.decoder = PixelDecoder(shape, latent, width, blocks, self.mixture.outputs, indicator_levels)
+        else:
+            raise ValueError(f"decoder: expected independent or raster, found {decoder!r}")
         self.initialise_from_data(torch.arange(LEVELS))
 
     @torch.no_grad()
@@ -356,15 +328,13 @@ class GaussianVAE(VAE):
 
 
 class ConvVAE(VAE):
-    """A VAE of spectrograms (bands, frames), given their class; see networks/convolutional.py for its nets.
+    """A VAE of spectrograms (bands, frames), given their class.
 
     A spectrogram is a normalised log magnitude; p(x | z, class) is normal, with one learned variance for all pixels.
     `label` is a class (B,), or weights (B, classes) for a sound between classes. patch: bands x frames seen as one;
     widths: channels from the finest grid to the coarsest; bottleneck: channels beside the code.
-
     After training, `prior` is fitted to the codes of each class (sounds/calibration.py): an invertible map from base
-    codes, standard normal in every class, to codes z. Until then it is the identity. prior_scale: below 1, base codes
-    are mapped as if nearer to 0: sounds nearer to the middle of their class.
+    codes, standard normal in every class, to codes z. prior_scale: below 1, base codes are taken nearer to 0.
     """
 
     def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), bottleneck=24,
@@ -372,8 +342,7 @@ class ConvVAE(VAE):
         shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
         super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, bottleneck=bottleneck,
                          embedding=embedding, prior_scale=prior_scale)
-        check_sizes(shape=shape, classes=classes, widths=widths, patch=patch, bottleneck=bottleneck,
-                    embedding=embedding)
+        check_sizes(classes=classes, widths=widths, bottleneck=bottleneck, embedding=embedding)
         if not 0 < prior_scale <= 1:
             raise ValueError(f"prior_scale: expected above 0 and at most 1, found {prior_scale}")
         self.shape, self.classes, self.prior_scale = shape, classes, prior_scale
@@ -397,14 +366,10 @@ class ConvVAE(VAE):
             return label.expand(count, self.classes)
         return F.one_hot(label.long(), self.classes).to(self.embedding.dtype).expand(count, -1)
 
-    def precision(self):
-        """The context of the nets: bfloat16 in training where low_precision is set."""
-        return torch.autocast(self.embedding.device.type, torch.bfloat16, enabled=self.low_precision and self.training)
-
     def encode(self, x, label=None):
         """Mean and log-variance of q(z | x, class): (B, bands, frames) -> (B, latent) each."""
         embedding = self.class_weights(label, len(x)) @ self.embedding                # (B, embedding)
-        with self.precision():
+        with precision(self, x):
             mean, log_variance = self.encoder(x.float() - self.mean_spectrogram, embedding)
         low, high = LOG_VARIANCE_RANGE
         return mean.float(), (low + high) / 2 + (high - low) / 2 * torch.tanh(log_variance.float() / (high - low))
@@ -412,7 +377,7 @@ class ConvVAE(VAE):
     def decode_mean(self, z, label=None):
         """The mean of p(x | z, class): (B, latent) -> (B, bands, frames)."""
         weights = self.class_weights(label, len(z))                                   # (B, classes)
-        with self.precision():
+        with precision(self, z):
             spectrogram = self.decoder(z, weights @ self.embedding)                   # (B, bands, frames)
         by_class = (weights @ self.class_bands)[:, :, None] + (weights @ self.class_frames)[:, None]
         return spectrogram + self.mean_spectrogram + by_class
@@ -431,8 +396,6 @@ class ConvVAE(VAE):
         """Spectrograms drawn from p(x | z, class): (B, latent) -> (B, bands, frames)."""
         noise = torch.randn(len(z), *self.shape, generator=generator).to(z.device)
         return self.decode_mean(z, label) + torch.exp(self.log_scale()) * noise
-
-    # --- base codes, which are standard normal in every class ---
 
     def from_base(self, base, label=None):
         """Base codes to codes z: (B, latent) -> (B, latent)."""
@@ -453,14 +416,7 @@ class ConvVAE(VAE):
     @torch.no_grad()
     def initialise_from_data(self, x):
         """Begin at the mean and the principal components of spectrograms (n, bands, frames)."""
-        parts = x.split(256)
-        mean = torch.stack([part.float().mean(0) * len(part) for part in parts]).sum(0) / len(x)
-        self.mean_spectrogram.copy_(mean)
-        coarse = torch.cat([self.encoder.coarse(part.float() - mean) for part in parts])  # (n, patches)
-        initialise_linear(self.encoder, self.decoder, coarse)
-
-
-# --- building a model ---
+        self.mean_spectrogram.copy_(initialise_linear(self.encoder, self.decoder, x))
 
 
 MODELS = {model.__name__: model for model in (BernoulliVAE, GaussianVAE, ConvVAE)}
@@ -482,32 +438,12 @@ def build_model(content, path="checkpoint"):
     return model.eval()
 
 
-def check_sizes(**sizes):
-    """ValueError, naming it, unless each is a whole number of at least 1, or a list or tuple of such."""
-    for name, size in sizes.items():
-        for value in size if isinstance(size, (list, tuple)) else [size]:
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected whole numbers of at least 1, found {size!r}")
-
-
-def check_choice(choices, **option):
-    """ValueError, naming it, unless the option is one of the choices."""
-    for name, value in option.items():
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
-
-
 def principal_plane(codes):
-    """The plane that shows codes (n, latent) best: its centre (latent,) and two orthonormal axes (2, latent), float64.
-
-    The two principal components of the codes; the first two axes of the space where it has at most two dimensions, or
-    n is at most 2.
-    """
+    """Centre (latent,) and axes (2, latent) of the plane of the two principal components of codes (n, latent), float64;
+    the first two axes of the space where latent or n is at most 2."""
     codes = np.asarray(codes, dtype=float)
-    latent = codes.shape[1]
-    if latent <= 2 or len(codes) <= 2:
-        return np.zeros(latent), np.eye(2, latent)
-    directions = np.linalg.eigh(np.cov(codes.T))[1]  # columns, by rising variance
-    axes = directions[:, :-3:-1].T                                                    # (2, latent)
+    if min(codes.shape) <= 2:
+        return np.zeros(codes.shape[1]), np.eye(2, codes.shape[1])
+    axes = np.linalg.eigh(np.cov(codes.T))[1][:, :-3:-1].T                            # (2, latent), largest first
     largest = np.abs(axes).argmax(axis=1)[:, None]
     return codes.mean(axis=0), axes * np.sign(np.take_along_axis(axes, largest, 1))  # a sign is arbitrary: fix it

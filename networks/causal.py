@@ -11,6 +11,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from networks.independent import precision
+
 
 def logistic_log_likelihood(value, mean, log_scale):
     """log of the mass that a logistic distribution has on the integers 1..127, elementwise, so never above 0.
@@ -137,7 +139,7 @@ class CausalNet(nn.Module):
         blocks = self.to_blocks(values)                                               # (B, T, C)
         context = self.cached_context(values) if context is None else context         # (B, T, K)
         context = self.condition_context(condition, block_condition) + context
-        with torch.autocast(values.device.type, torch.bfloat16, enabled=self.low_precision and self.training):
+        with precision(self, values):
             outputs = self.outputs_of(blocks, self.context_units(context), self.masked_weights())
         return self.from_blocks(outputs.to(values.dtype).unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 

@@ -15,6 +15,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from networks.independent import check_sizes
+
 LOG_SCALE = 2.0  # the most by which a layer of CodeFlow scales a number up or down, as a logarithm
 
 
@@ -47,6 +49,7 @@ class Patches(nn.Module):
 
     def __init__(self, shape, patch):
         super().__init__()
+        check_sizes(shape=shape, patch=patch)
         if len(shape) != 2 or len(patch) != 2:
             raise ValueError(f"expected shape (bands, frames) and a patch of both, found {shape} and {patch}")
         self.shape, self.patch = tuple(shape), tuple(patch)
@@ -137,15 +140,19 @@ class ConvDecoder(nn.Module):
         return self.patches.join(self.out(F.silu(units)).float()) + self.patches.upsample(coarse.float())
 
 
-def initialise_linear(encoder, decoder, coarse):
-    """Begin the linear nets at the principal components of coarse spectrograms (n, a b), with codes of unit variance.
+def initialise_linear(encoder, decoder, x):
+    """Begin the linear nets at the principal components of spectrograms (n, *shape), and return their mean.
 
-    With fewer components than the code has dimensions, the others keep their small random weights.
+    The components are those of the mean of each patch, codes have unit variance. With fewer components than the code
+    has dimensions, the others keep their small random weights.
     """
+    parts = x.split(256)
+    mean = torch.stack([part.float().mean(0) * len(part) for part in parts]).sum(0) / len(x)
+    coarse = torch.cat([encoder.coarse(part.float() - mean) for part in parts])       # (n, a b)
     coarse = coarse - coarse.mean(0)
     count = min(len(encoder.linear_skip.weight), len(coarse) - 1, coarse.shape[1])
     if count < 1:
-        return
+        return mean
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # svd_lowrank begins at a random guess
         _, sizes, axes = torch.svd_lowrank(coarse, q=min(count + 10, min(coarse.shape)), niter=4)
@@ -154,6 +161,7 @@ def initialise_linear(encoder, decoder, coarse):
     decoder.linear_skip.weight[:, :count] = axes[:, :count] * deviations
     encoder.linear_skip.bias.zero_()
     decoder.linear_skip.bias.zero_()
+    return mean
 
 
 class CodeFlow(nn.Module):

@@ -1,21 +1,45 @@
 """Networks of linear layers: an encoder's, and the decoder that gives all cells of an example at once.
 
     net = mlp([512, 256, 4])                                          # 512 -> 256 -> SiLU -> 4
-    decoder = IndependentDecoder((8, 64), 2, (256,), torch.nn.SiLU)
+    decoder = IndependentDecoder((8, 64), 2, (256,), "SiLU")
     cells = decoder.draw(z, noise)                                    # (B, 2), (B, 512) -> (B, 512) of 0.0 and 1.0
 """
 
 import math
 
+import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+ACTIVATIONS = {"SiLU": nn.SiLU, "ReLU": nn.ReLU, "Tanh": nn.Tanh}
 
-def mlp(sizes, activation=nn.SiLU):
-    """Linear layers of the given sizes with the activation between them, none after the last."""
+
+def check_sizes(**sizes):
+    """ValueError, naming it, unless each is a whole number of at least 1, or a list or tuple of such."""
+    for name, size in sizes.items():
+        for value in size if isinstance(size, (list, tuple)) else [size]:
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}: expected whole numbers of at least 1, found {size!r}")
+
+
+def logistic_noise(shape, generator=None):
+    """Standard logistic variables: logit + noise > 0 with probability sigmoid(logit)."""
+    uniform = torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
+    return torch.log(uniform) - torch.log1p(-uniform)
+
+
+def precision(net, x):
+    """The context in which a net computes on x: bfloat16 in training where its `low_precision` is set."""
+    return torch.autocast(x.device.type, torch.bfloat16, enabled=net.low_precision and net.training)
+
+
+def mlp(sizes, activation="SiLU"):
+    """Linear layers of the given sizes with an activation of ACTIVATIONS between them, none after the last."""
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
     layers = []
     for size_in, size_out in zip(sizes[:-1], sizes[1:]):
-        layers += [nn.Linear(size_in, size_out), activation()]
+        layers += [nn.Linear(size_in, size_out), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -29,7 +53,7 @@ class IndependentDecoder(nn.Module):
     def __init__(self, shape, latent, hidden, activation, rate=0.0, outputs=1):
         super().__init__()
         sizes = [latent, *reversed(hidden)]
-        self.units = nn.Sequential(mlp(sizes, activation), activation())
+        self.units = nn.Sequential(mlp(sizes, activation), ACTIVATIONS[activation]())
         self.out = nn.Linear(sizes[-1], outputs * math.prod(shape))
         self.shape, self.outputs, self.rate = tuple(shape), outputs, rate
 

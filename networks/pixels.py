@@ -15,6 +15,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from networks.independent import precision
+
 LEVELS = 256  # of a pixel, 0 to 255
 LEAST_DEVIATION, MOST_DEVIATION = math.exp(-2), math.exp(5)  # of a pixel's normal distribution, in levels: 0.14 to 148
 MEAN_BEYOND = 32.0  # levels by which its mean may lie beyond black and white, whose bins reach to infinity
@@ -158,20 +160,22 @@ class PixelDecoder(nn.Module):
     it (Germain et al. 2015, "MADE"). A quarter of the positions with four times the channels is fast on a processor.
 
     outputs: parameters of each pixel's distribution. width: channels of the masked convolutions; blocks: their number.
-    levels: how many levels of 0..255 have an indicator channel of their own; they are kept in the buffer of that name.
+    indicator_levels: how many levels of 0..255 have an input channel of their own; the buffer `levels` holds which.
     units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values
     from 0 to 1; a x b squares; C = width; U = 4 units.
     """
 
     CODE_HIDDEN, CODE_CHANNELS = 256, 16  # of the net from the code to a plane of squares
 
-    def __init__(self, shape, latent, width, blocks, outputs=1, levels=0, units=48):
+    def __init__(self, shape, latent, width, blocks, outputs=1, indicator_levels=0, units=48):
         super().__init__()
         if len(shape) != 2 or shape[0] % 2 or shape[1] % 2:
             raise ValueError(f"shape: expected (rows, columns) of a picture, both even, found {shape}")
+        if not isinstance(indicator_levels, int) or not 0 <= indicator_levels < LEVELS:
+            raise ValueError(f"indicator_levels: expected 0 to {LEVELS - 1}, found {indicator_levels!r}")
         self.shape, self.outputs = tuple(shape), outputs
         self.low_precision = False  # bfloat16 in training, where the processor has it
-        self.squares, numbers = (shape[0] // 2, shape[1] // 2), 3 + levels
+        self.squares, numbers = (shape[0] // 2, shape[1] // 2), 3 + indicator_levels
         seen = 4 * numbers
         self.position = nn.Parameter(torch.zeros(width, *self.squares))
         self.first = MaskedConv(seen, width, 5, own=False)
@@ -183,7 +187,8 @@ class PixelDecoder(nn.Module):
                                   nn.Linear(self.CODE_HIDDEN, self.CODE_CHANNELS * math.prod(self.squares)))
         self.code_units = nn.Conv2d(self.CODE_CHANNELS, 4 * units, 1)
         self.out = nn.Conv2d(4 * units, 4 * outputs, 1, groups=4)
-        self.register_buffer("levels", torch.arange(LEVELS - levels, LEVELS).float(), persistent=levels > 0)
+        levels = torch.arange(LEVELS - indicator_levels, LEVELS).float()
+        self.register_buffer("levels", levels, persistent=indicator_levels > 0)
         pixel = torch.arange(4)  # of a square; each number of `seen` is there for all four of its pixels in turn
         mask = pixel.repeat(numbers)[None] < pixel.repeat_interleave(units)[:, None]
         self.register_buffer("within_mask", mask.float()[..., None, None], persistent=False)
@@ -214,7 +219,7 @@ class PixelDecoder(nn.Module):
     def cached_context(self, values):
         """What the pixels before each give its units, without the code: (B, h, w) or flat -> (B, U, a, b)."""
         seen = self.indicators(values.view(-1, *self.shape))                          # (B, 4 numbers, a, b)
-        with torch.autocast(values.device.type, torch.bfloat16, enabled=self.low_precision and self.training):
+        with precision(self, values):
             units = self.first(seen) + self.position                                  # (B, C, a, b)
             for block in self.blocks:
                 units = block(units)
