@@ -288,11 +288,16 @@ class View:
     def make_status(self):
         """The last message; and a hint, or why there is no sound."""
         editor = self.editor
-        self.panel.changing_text(0.508, 0.064, (0.503, 0.047, 0.497, 0.035), look=lambda: (
+
+        def hint():
+            if not editor.sound_error:
+                return HINT, QUIET
+            reason = cut_short(editor.sound_error[0].upper() + editor.sound_error[1:], 56)
+            return f"{reason}. Bars still show, and save as WAV.", WARNING
+
+        self.panel.changing_text(0.508, 0.064, (0.503, 0.047, 0.497, 0.035), lambda: (
             shorten(editor.message, 84), MESSAGE_COLOURS[editor.message_kind]))
-        self.panel.changing_text(0.508, 0.028, (0.503, 0.012, 0.497, 0.033), size=9.5, look=lambda: (
-            f"{shorten(editor.sound_error.capitalize(), 56)}. Bars still show, and save as WAV.", WARNING)
-            if editor.sound_error else (HINT, QUIET))
+        self.panel.changing_text(0.508, 0.028, (0.503, 0.012, 0.497, 0.033), hint, size=9.5)
 
     def toggle_help(self):
         """Show or hide the list of keys."""

@@ -30,7 +30,8 @@ MAY_IMPORT = {
 NOBODY_IMPORTS = {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "generate_sounds",
                   "evaluate"}
 PACKAGES = ("formats", "transforms", "networks", "learning", "patterns", "sounds", "instrument")
-SCRIPT_FOLDERS = {"benchmarks", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained", "golden"}  # may import all
+# Their scripts may import all.
+SCRIPT_FOLDERS = {"benchmarks", "pictures", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained", "golden"}
 NOT_AT_IMPORT = {"tkinter", "matplotlib.pyplot", "sounddevice"}
 
 

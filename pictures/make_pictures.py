@@ -1,0 +1,118 @@
+"""Draw the pictures of the window that README shows, without a screen.
+
+python pictures/make_pictures.py                    # writes window.png and window_parts.png beside this script
+python pictures/make_pictures.py --out some_folder
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# before anything that imports torch
+from command_line import Parser, run
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
+from Activation_Matrix_To_Sound import MODEL, open_model
+from instrument.editor import PatternEditor
+from instrument.view import GRID, MAP, SIZE
+from instrument.widgets import ACCENT, BACKGROUND, TEXT
+from instrument.window import Window
+
+POINT = (-2.0, -0.5)  # of the map, whose bar is shown
+PARTS = (  # the place in fractions of the figure that a number marks, or the area's name; what it is and does
+    ((MAP[0], MAP[1] + MAP[3]), "Map: click to hear a point, drag to morph"),
+    ("any style", "Styles: bars in the style that is clicked"),
+    ((GRID[0] + 0.3 * GRID[2], GRID[1] + GRID[3]), "Bar: click a cell to put a hit in or take it out"),
+    ("Kick", "Rows: click a name to lock its row"),
+    ("Kick hits", "Hits of a row: one fewer, one more"),
+    ((0.443, 0.421), "Tempo, density (hits a bar), temperature"),
+    ("Auto", "Auto: as many hits as the model draws"),
+    ("Play", "Play and stop"),
+    ("Random", "Random: another point of the map"),
+    ("Variation", "Variation: another bar of the same point"),
+    ("Path", "Path: bars from one point to another"),
+    ("Nearest", "Nearest: the nearest bar that a drummer played"),
+    ("Model", "Model: what the model makes of your bar"),
+    ("Open", "Open: a MIDI file of yours"),
+    ("Humanise", "Humanise: a drummer's velocities"),
+    ("Undo", "Undo: the state before the last command"),
+    ("Save", "Save: MIDI, WAV and PNG"),
+    ("Keys", "Keys: the keyboard's commands"))
+COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
+
+
+class NoSound:
+    """The methods of sequencer.Player, in silence; the playhead stands."""
+
+    underruns = 0
+
+    def open(self):
+        pass
+
+    def play(self, bars):
+        pass
+
+    def position(self):
+        return 0, 22
+
+
+def draw_window(model):
+    """The window at POINT, once all of its map is drawn: (view, pixels uint8 (height, width, 4))."""
+    figure = Figure(figsize=np.divide(SIZE, 100), dpi=100)
+    FigureCanvasAgg(figure)
+    editor = PatternEditor(model, None, NoSound(), None, seed=0)
+    window = Window(figure, editor)
+    figure.canvas.draw()
+    editor.go_to(editor.plane.to_code(*POINT), "This point")
+    while len(editor.hit_density.left):
+        window.tick()
+    figure.canvas.draw()
+    return window.view, np.asarray(figure.canvas.buffer_rgba()).copy()
+
+
+def draw_parts(view, pixels):
+    """The window with a number at each of its parts, above a list of them: a Figure."""
+    height, width = pixels.shape[:2]
+    rows = -(-len(PARTS) // COLUMNS)
+    total = height + LINE * rows + 2 * MARGIN
+    figure = Figure(figsize=(width / 100, total / 100), dpi=100, facecolor=BACKGROUND)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(total, 0))
+    axes.set_axis_off()
+    axes.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest")
+    for index, (place, words) in enumerate(PARTS):
+        if isinstance(place, str):
+            left, bottom, _, high = view.panel.areas[place].box
+            place = left, bottom + high
+        column, row = divmod(index, rows)
+        x = MARGIN + 16 + column * (width - MARGIN) / COLUMNS
+        y = height + MARGIN + LINE * (row + 0.5)
+        for centre in ((place[0] * width, (1 - place[1]) * height), (x, y)):
+            axes.plot(*centre, "o", markersize=15, color=ACCENT, markeredgecolor=BACKGROUND, markeredgewidth=1.5)
+            axes.text(*centre, str(index + 1), color=BACKGROUND, fontsize=8.5, fontweight="bold", ha="center",
+                      va="center_baseline")
+        axes.text(x + 18, y, words, color=TEXT, fontsize=10, va="center_baseline")
+    return figure
+
+
+def main(argv=None):
+    """Return the paths of the pictures."""
+    parser = Parser(__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, metavar="FOLDER",
+                        help="where they are written (default: beside this script)")
+    options = parser.parse_args(argv)
+    view, pixels = draw_window(open_model(MODEL))
+    options.out.mkdir(parents=True, exist_ok=True)
+    paths = [options.out / name for name in ("window.png", "window_parts.png")]
+    imsave(paths[0], pixels)
+    draw_parts(view, pixels).savefig(paths[1])
+    print(*paths, sep="\n")
+    return paths
+
+
+if __name__ == "__main__":
+    run(main)
