@@ -8,8 +8,8 @@
     python train_audio.py --run-folder runs/audio --resume
 
 The run folder that it names holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png,
-samples.png and WAV files. python evaluate.py RUN prints its numbers, python generate_sounds.py OUT --model RUN makes
-sounds.
+samples.png and, in sounds/, WAV files of reconstructions. python evaluate.py RUN prints its numbers, python
+generate_sounds.py OUT --model RUN makes sounds.
 """
 
 import shlex
@@ -32,7 +32,7 @@ from learning.training import (Examples, add_arguments, describe_best, describe_
                                stop_process)
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
-from sounds.codes import attach_transform, encode, load_sound_model, random_codes
+from sounds.codes import attach_transform, encode, load_sound_model
 from sounds.dataset import split_by_machine
 from sounds.spectrograms import (FLOOR_DB, denormalise, load_spectrograms, make_augmentation, mean_and_deviation,
                                  to_tensors)
@@ -130,13 +130,14 @@ def main(argv=None):
                {"train": labels[:own], "validation": validation_labels}, data, sides)
         draw_curves(history, folder / "curves.png", unit="sound")
         print(f"{describe_best(history, arguments.free_bits, 'sound')}\n"
-              f"its numbers:  python evaluate.py {shlex.quote(str(folder))}")
+              f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"
+              f"its sounds:   python generate_sounds.py my_kit --model {shlex.quote(str(folder))}")
     stop_process()
     return {"run": folder, "history": history}
 
 
 def finish(folder, x, labels, data, sides):
-    """Calibrate best.pt, unless that was done when a run that is resumed ended before; draw and write examples.
+    """Calibrate best.pt, unless that was done when a run that is resumed ended before; draw, write reconstructions.
 
     x, labels: by side. data, sides: of load_data.
     """
@@ -153,8 +154,9 @@ def finish(folder, x, labels, data, sides):
     draw_examples(model, content["sound"], x["validation"], labels["validation"],
                   [data["names"][i] for i in sides["validation"]], folder)
     if data["paths"]:
-        write_examples(attach_transform(model, content["sound"]), [data["paths"][i] for i in sides["validation"]],
-                       labels["validation"].tolist(), folder / "sounds")
+        write_reconstructions(attach_transform(model, content["sound"]),
+                              [data["paths"][i] for i in sides["validation"]], labels["validation"].tolist(),
+                              folder / "sounds")
 
 
 def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
@@ -179,24 +181,17 @@ def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
                       folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
 
 
-def write_examples(model, paths, labels, folder, each=4, seed=0):
-    """Write what a trained model sounds like: eight originals with what comes back from their codes, new ones a class.
-
-    paths, labels: of sounds that training has not seen; up to eight are taken, of as many classes.
-    """
+def write_reconstructions(model, paths, labels, folder):
+    """Write up to eight sounds, of as many classes, and what comes back from their codes, as WAV files."""
     order = sorted(range(len(labels)), key=lambda i: (labels[:i].count(labels[i]), labels[i]))[:8]
     rate = model.sound["rate"]
     for place, (path, row) in enumerate((paths[i], labels[i]) for i in order):
         name = f"{place + 1}_{INSTRUMENTS[row]}"
         original = fit_length(load_audio(path, rate)[0], model.sound["samples"])
         code, _ = encode(model, original, row)
+        made, = synthesise(model, code[None], row, numbers=[place], quality="fine")
         save_audio(folder / f"{name}_original.wav", original, rate, subtype="FLOAT")
-        save_audio(folder / f"{name}_reconstruction.wav",
-                   synthesise(model, code[None], row, seed, [place], "fine")[0], rate)
-    rows = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
-    made = synthesise(model, random_codes(model, len(rows), seed), rows, seed, quality="fine")
-    for i, sound in enumerate(made):
-        save_audio(folder / f"sample_{INSTRUMENTS[rows[i]]}_{i % each + 1}.wav", sound, rate)
+        save_audio(folder / f"{name}_reconstruction.wav", made, rate)
 
 
 if __name__ == "__main__":

@@ -71,11 +71,6 @@ def dct_distance(spectrograms, counts):
     return log_spectral_distance(spectrograms, smooth.clamp(low, high))
 
 
-def nearest_distance(from_these, to_these):
-    """The distance of each small spectrogram to the nearest of others, in dB RMS: (n, ...), (m, ...) -> (n,)."""
-    return distances(from_these, to_these).amin(1)
-
-
 def distances(one, other):
     """All distances in dB RMS: (n, ...), (m, ...) -> (n, m)."""
     one, other = one.flatten(1), other.flatten(1)
@@ -156,7 +151,7 @@ def mean_pairwise(spectrograms):
 
 def share_nearer(made, real, train):
     """How often a made sound has a training sound nearer than a real unseen sound has: 0.5 if it copies no more."""
-    ours, theirs = nearest_distance(made, train), nearest_distance(real, train)
+    ours, theirs = distances(made, train).amin(1), distances(real, train).amin(1)
     return (ours[:, None] < theirs).float().mean().item()
 
 
