@@ -31,7 +31,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+# first: it sets variables that torch reads when it is imported
+from command_line import Parser, number, run
+
 import numpy as np
+import torch
 
 from audio2nsgt import block_rms
 from formats.audio import SUFFIXES, fit_length, load_audio
@@ -39,7 +43,6 @@ from griffin_lim import convergence, full_rate, griffin_lim
 from transforms.nsgt import NSGT
 from transforms.scales import OctScale
 from transforms.stft import STFT
-from command_line import Parser, number, run
 
 RATE, LENGTH, LEAD = 22050, 11025, 1102  # Hz, samples, samples of silence before the attack
 LIBROSA = '''
@@ -95,8 +98,6 @@ def attack(original, found):
 
 def find(sounds, transform, batch=40, **options):
     """(sounds found (B, samples), convergence in dB (B,), seconds)."""
-    import torch
-
     began, found, errors = time.perf_counter(), [], []
     for first in range(0, len(sounds), batch):
         magnitude = transform.forward(torch.as_tensor(sounds[first:first + batch])).abs()
@@ -171,8 +172,6 @@ def librosa_table(sounds):
 
 def downsample_table(sounds, downsamples):
     """Print table 3 and return its rows."""
-    import torch
-
     warnings.simplefilter("ignore")
     transform = NSGT(OctScale(30, 11000, 48), RATE, LENGTH, matrixform=True, dtype="float32")
     true, rows = transform.forward(torch.as_tensor(sounds)).abs(), []
@@ -201,8 +200,6 @@ def main(argv=None):
     parser.add_argument("--no-librosa", action="store_true", help="leave table 2 out")
     parser.add_argument("--downsample", nargs="+", type=number(int, 1), metavar="D", help="table 3 alone")
     arguments = parser.parse_args(argv)
-
-    import torch
 
     torch.set_num_threads(1)
     sounds = draw(arguments.folder, arguments.count, arguments.seed)

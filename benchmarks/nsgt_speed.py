@@ -21,11 +21,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+# first: it sets variables that torch reads when it is imported
+from command_line import Parser, number, run
+
 import numpy as np
+import torch
 
 from transforms.nsgt import NSGT
 from transforms.scales import OctScale
-from command_line import Parser, number, run
 
 RATE, LENGTH, FMIN, FMAX, BINS = 22050, 11025, 30, 11000, 48
 PACKAGE = f'''
@@ -84,8 +87,6 @@ def main(argv=None):
     parser.add_argument("--seconds", nargs="*", type=number(float, 0.1, 600), default=[0.5, 1, 4, 15, 60],
                         help="lengths for the second table (default: 0.5 1 4 15 60)")
     arguments = parser.parse_args(argv)
-
-    import torch
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
