@@ -8,7 +8,8 @@ pixels as they are, binary cross entropy and KL summed, Adam. It takes its digit
 its users do; and, which is harder to beat, from a tensor in memory. It neither validates nor saves here.
 
 Ours is learning.training.fit as it is by default, pixels drawn anew at each use: its loop, and the whole call, in which
-it also checks its data, validates on 1,000 digits and writes its run folder. Figures are left out. All take turns, one epoch each; the median of the rounds counts, and of the ratios within a round.
+it also checks its data, validates on 1,000 digits and writes its run folder. Figures are left out. They run in turn,
+one epoch each; the median of the rounds counts, and of the ratios within a round.
 """
 
 import statistics

@@ -4,9 +4,9 @@
     python benchmarks/epoch_speed.py --data groove --rounds 3  # on the Groove MIDI Dataset
 
 The network is that of 2019, 512-800-2 with ReLU. Its loop: batches of 8 that a DataLoader puts together from single
-bars, Adam, KL times 4. Ours is learning.training.fit, with the batch size that train_bernoulli.py has by default and with a
-larger one. An epoch is one pass over the training bars, without validation and saving; all take turns, and the median
-of each counts.
+bars, Adam, KL times 4. Ours is learning.training.fit, with the batch size that train_bernoulli.py has by default and
+with a larger one. An epoch is one pass over the training bars, without validation and saving; they run in turn, and the
+median of each counts.
 """
 
 import statistics

@@ -1,4 +1,6 @@
-"""Pictures of a trained model: its learning curves, the map of its codes, bars and what it makes of them.
+"""Figures of a training: learning curves, the codes, bars, spectrograms and images beside their reconstructions.
+
+    draw_curves(history, "curves.png")
 
 Every function takes numbers and a path and writes one PNG; none needs a screen.
 """
@@ -30,10 +32,10 @@ def draw_curves(history, path, unit="bar"):
     epochs = [record["epoch"] for record in history]
     for axes, key, title in zip(figure.subplots(1, 3), ("elbo", "log_px", "kl"),
                                 (f"evidence lower bound, nats a {unit}", "log p(x | z)", "KL to the prior")):
-        for side, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
-            axes.plot(epochs, [record[f"{side}_{key}"] for record in history], color=colour, label=side)
+        for split, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
+            axes.plot(epochs, [record[f"{split}_{key}"] for record in history], color=colour, label=split)
         settled = history[len(history) // 10:]
-        values = [record[f"{side}_{key}"] for record in settled for side in ("train", "validation")]
+        values = [record[f"{split}_{key}"] for record in settled for split in ("train", "validation")]
         margin = 0.05 * (max(values) - min(values)) + 1e-6
         axes.set(title=title, xlabel="epoch", ylim=(min(values) - margin, max(values) + margin))
         axes.spines[["top", "right"]].set_visible(False)
@@ -85,17 +87,17 @@ def draw_bar_pairs(originals, reconstructions, names, instruments, path):
 
 
 def draw_spectrograms(rows, titles, path, low=-60.0, high=0.0, row_names=None):
-    """A grid of pictures of sounds, in dB: rows is a list of lists of (bands, frames), low bands at the bottom."""
+    """A grid of spectrograms in dB, low bands at the bottom: rows is a list of lists of arrays (bands, frames)."""
     bands, frames = rows[0][0].shape
     columns, gap = max(map(len, rows)), max(2, frames // 12)
     height, width = bands + bands // 7, frames + gap
     sheet = np.full((height * len(rows), width * columns), np.nan)  # one image: hundreds of axes would take seconds
     figure = new_figure(1.25 * columns + 0.8, 1.55 * len(rows) + 0.3)
     axes = figure.subplots()
-    for row, (pictures, names) in enumerate(zip(rows, titles)):
+    for row, (spectrograms, names) in enumerate(zip(rows, titles)):
         top = height * row + bands // 7
-        for column, (picture, name) in enumerate(zip(pictures, names)):
-            sheet[top:top + bands, width * column:width * column + frames] = picture[::-1]
+        for column, (spectrogram, name) in enumerate(zip(spectrograms, names)):
+            sheet[top:top + bands, width * column:width * column + frames] = spectrogram[::-1]
             axes.text(width * column + frames / 2, top - 4, name, ha="center", va="bottom", fontsize=6)
         if row_names:
             axes.text(-gap, top + bands / 2, row_names[row], ha="right", va="center", rotation=90, fontsize=7)
@@ -106,7 +108,7 @@ def draw_spectrograms(rows, titles, path, low=-60.0, high=0.0, row_names=None):
 
 
 def draw_images(images, columns, path, title):
-    """Pictures of 0..255, (n, rows, columns of pixels), as one sheet of so many a row; ink is dark."""
+    """Images (n, height, width) of 0 to 255 on one sheet, so many a row; ink is dark."""
     count, height, width = images.shape
     rows = -(-count // columns)
     sheet = np.zeros((rows * columns, height, width))

@@ -189,10 +189,10 @@ def draw_figures(model, splits, history, folder, seed=0):
     """curves.png, latent.png, manifold.png, samples.png and reconstructions.png of a run on digits."""
     draw_curves(history, folder / "curves.png", unit="digit")
     panels = {}
-    for side in ("train", "validation"):
-        pixels, labels = splits[side]
+    for split in ("train", "validation"):
+        pixels, labels = splits[split]
         chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
-        panels[side] = encode_all(model, prepare_pixels(model, pixels[chosen], seed))[0].numpy(), labels[chosen]
+        panels[split] = encode_all(model, prepare_pixels(model, pixels[chosen], seed))[0].numpy(), labels[chosen]
     draw_latent(panels, CLASSES, folder / "latent.png", most=10)
     side = MANIFOLD[model.config["decoder"]]
     plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)

@@ -1,4 +1,8 @@
-"""The optimisers of a training: AdamW, and Muon for the large matrices of nets that have many steps to make."""
+"""The optimisers of a training: AdamW, or Muon for the large matrices of a decoder beside AdamW for all else.
+
+    optimizer = Optimizers(model, "muon", learning_rate=3e-3, weight_decay=0.01)
+    optimizer.zero_grad(); loss.backward(); optimizer.step(learning_rate)
+"""
 
 import torch
 
@@ -6,11 +10,11 @@ MATRIX_SCALE = "match_rms_adamw"  # steps as large as AdamW's, so that one learn
 
 
 class Optimizers:
-    """One optimiser, or two that share a model's weights: what `fit` asks of one.
+    """One optimiser, or two that share a model's weights, as one.
 
-    name: "adamw" (Loshchilov and Hutter 2019) for all; or "muon": the matrices that the model's decoder names in
-    `muon_weights` are moved by Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), which makes all singular
-    values of a step equal, everything else by AdamW. Raises ValueError where a decoder names none.
+    name: "adamw" (Loshchilov and Hutter 2019) for all weights; or "muon" (Jordan et al. 2024, "Muon: an optimizer for
+    hidden layers", which makes all singular values of a step equal) for those that the decoder lists in `muon_weights`,
+    AdamW for all others. Raises ValueError where a decoder lists none.
     """
 
     def __init__(self, model, name, learning_rate, weight_decay):
@@ -26,7 +30,7 @@ class Optimizers:
         rest = [weights for weights in model.parameters() if id(weights) not in apart]
         self.all = [torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay, fused=True)]
         if self.matrices:
-            # torch's Muon takes matrices only: a kernel is one, of channels out by all that each sees, in its memory.
+            # torch's Muon accepts matrices alone: of a kernel, a view of outputs by inputs
             self.views = [torch.nn.Parameter(as_matrix(matrix.data)) for matrix in self.matrices]
             self.all.append(torch.optim.Muon(self.views, lr=learning_rate, weight_decay=weight_decay,
                                              adjust_lr_fn=MATRIX_SCALE))
@@ -47,7 +51,7 @@ class Optimizers:
             optimizer.step()
 
     def state_dict(self):
-        """What a resumed training needs: one optimiser's state, or a list of both."""
+        """One optimiser's state, or a list of both."""
         states = [optimizer.state_dict() for optimizer in self.all]
         return states if self.matrices else states[0]
 

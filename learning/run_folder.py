@@ -55,8 +55,8 @@ class Run:
         for name in {**now, **before}:
             if before.get(name) != now.get(name) and name != "epochs":
                 option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
-                raise ValueError(f"{option} {now.get(name)}: {self.folder} was started with {before.get(name)}; start a "
-                                 "new run, or leave it as it was")
+                raise ValueError(f"{option} {now.get(name)}: {self.folder} was started with {before.get(name)}; "
+                                 "start a new run, or leave it as it was")
         for name in {**self.data, **content["data"]}:
             if content["data"].get(name) != self.data.get(name):
                 raise ValueError(f"{self.folder}: was started with other {name}; expected the same to go on with it")
@@ -72,10 +72,9 @@ class Run:
         write_log(self.folder / "log.jsonl", self.history)
 
     def save(self, model, optimizer, arguments, score, extra_state=None):
-        """Write checkpoint.pt and the log; best.pt where `score`, None for an epoch that does not count, is the highest.
+        """Write checkpoint.pt and the log; and best.pt where `score` is the highest so far (None does not count).
 
-        extra_state: what best.pt shall hold beside, a dictionary or a function of the model, in eval mode, that gives
-        one.
+        extra_state: what best.pt holds beside the model: a dictionary, or a function that gives one of the model.
         """
         state = {"epoch": self.history[-1]["epoch"], "recipe": self.recipe, "data": self.data, "arguments": arguments}
         if score is not None and score > self.best:
@@ -96,8 +95,7 @@ def fingerprint(tensor):
 
 
 def choose_run_folder(given, name, resume=False):
-    """The folder that was given, else `runs/NAME` beside the scripts; where that holds a run already and none is
-    resumed, NAME-2, NAME-3, ..."""
+    """The folder that was given, else `runs/NAME`; where that holds a run and none is resumed, NAME-2, NAME-3, ..."""
     folder, count = given or ROOT / "runs" / name, 1
     while not given and not resume and (folder / "checkpoint.pt").exists():
         count += 1
@@ -122,7 +120,7 @@ def locked_run_folder(folder):
             stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{folder}: another training is writing here; expected a --run-folder of its own") from None
+            raise ValueError(f"{folder}: another training is writing here; expected another --run-folder") from None
         except (ImportError, OSError):
             pass
         yield

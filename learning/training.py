@@ -29,8 +29,8 @@ from learning.run_folder import Run, fingerprint, locked_run_folder
 class TrainingSettings:
     """How to train; `add_arguments` says what each is. Raises ValueError where two of them exclude each other.
 
-    epoch_size: examples an epoch, drawn anew for each; None for all. other_options: what else shapes the run, by the name
-    of its option: resuming with others is refused. arguments: plain values kept for the record.
+    epoch_size: None for all examples. other_options: what else shapes the run, by the name of its option: resuming with
+    others is refused. arguments: plain values kept for the record.
     """
 
     epochs: int = 30
@@ -59,17 +59,16 @@ class TrainingSettings:
                              "full beta")
 
     def recipe(self, processes=1):
-        """All of them that shape a run, as plain values."""
+        """Those that shape a run, as plain values."""
         values = asdict(self)
         other_options, *_ = (values.pop(name) for name in ("other_options", "arguments", "device", "resume"))
         return {**values, **other_options, "processes": processes}
 
     def settled(self, process, count):
-        """The same for so many examples: what is left to choose is chosen, and every process has a part of each batch.
-        """
+        """The same with nothing left to choose, for `count` examples: every process has a part of every batch."""
         size = min(self.epoch_size or count, count)
         if size % self.batch_size < process.count:
-            size -= size % self.batch_size  # a batch too small for all is left out; another epoch has its examples
+            size -= size % self.batch_size
         if min(size, self.batch_size) < process.count:
             raise ValueError(f"--batch-size {self.batch_size}: expected examples for each of {process.count} processes")
         return replace(self, epoch_size=size, precision=choose_precision(self.precision, process.device))
@@ -93,6 +92,21 @@ class Examples:
 
 # --- options ---
 
+OPTIONS = {  # name: (type or choices, help)
+    "epochs": (number(int, 1), "passes over the data"),
+    "batch_size": (number(int, 1), "examples a step"),
+    "learning_rate": (number(float, 0), "at its peak; it rises over 100 steps, then falls along a cosine"),
+    "optimizer": (("adamw", "muon"), "for the matrices between a raster decoder's units; AdamW for all else"),
+    "beta": (number(float, 0), "weight of the KL term (Higgins et al. 2017); 1 is the bound itself"),
+    "warmup": (number(int, 0), "epochs over which beta rises from 0"),
+    "free_bits": (number(float, 0), "nats of KL a batch's mean may have for free (Kingma et al. 2016)"),
+    "samples": (number(int, 1), "codes an example, above 1 the importance-weighted bound (Burda et al. 2016)"),
+    "epoch_size": (number(int, 1), "examples an epoch, drawn anew for each; all if not given"),
+    "seed": (number(int, 0, 2**32 - 1), "of weights, order and noise"),
+    "device": (str, "auto, cpu, cuda, cuda:1, mps ..."),
+    "precision": (("auto", "float32", "bfloat16"), "of the nets in training; auto: bfloat16 if the device has it"),
+}
+
 
 def add_arguments(parser, shown=None, **defaults):
     """Add the options that every training shares; `defaults` replace those of TrainingSettings.
@@ -102,26 +116,11 @@ def add_arguments(parser, shown=None, **defaults):
     default = {**{each.name: each.default for each in fields(TrainingSettings)}, "precision": "auto", **defaults}
     group = parser.add_argument_group("training")
 
-    def add(name, kind, text, **more):
-        value = default[name]
+    for name, (kind, text) in OPTIONS.items():
+        value, choices = default[name], kind if isinstance(kind, tuple) else None
         words = (shown or {}).get(name, f"{value:g}" if isinstance(value, float) else value)
-        group.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value,
-                           help=text + (f" (default {words})" if words is not None else ""), **more)
-
-    add("epochs", number(int, 1), "passes over the data")
-    add("batch_size", number(int, 1), "examples a step")
-    add("learning_rate", number(float, 0), "at its peak; it rises over 100 steps, then falls along a cosine")
-    add("optimizer", str, "for the matrices between hidden units (Muon: a raster decoder's), AdamW for all else",
-        choices=("adamw", "muon"))
-    add("beta", number(float, 0), "weight of the KL term (Higgins et al. 2017); 1 is the bound itself")
-    add("warmup", number(int, 0), "epochs over which beta rises from 0")
-    add("free_bits", number(float, 0), "nats of KL a batch's mean may have for free (Kingma et al. 2016)")
-    add("samples", number(int, 1), "codes an example, above 1 the importance-weighted bound (Burda et al. 2016)")
-    add("epoch_size", number(int, 1), "examples an epoch, drawn anew for each; as many as there are if not given")
-    add("seed", number(int, 0, 2**32 - 1), "of weights, order and noise")
-    add("device", str, "auto, cpu, cuda, cuda:1, mps ...")
-    add("precision", str, "of the decoder's layers in training; auto is bfloat16 where the device multiplies it "
-        "natively", choices=("auto", "float32", "bfloat16"))
+        group.add_argument(f"--{name.replace('_', '-')}", type=str if choices else kind, choices=choices, default=value,
+                           help=text + (f" (default {words})" if words is not None else ""))
     # Not --run: torchrun, which reads a script's options too, would take that for its own --run-path.
     group.add_argument("--run-folder", dest="run", metavar="FOLDER", type=Path, default=default.get("run"),
                        help="where the run is kept, made if missing")
@@ -129,13 +128,12 @@ def add_arguments(parser, shown=None, **defaults):
 
 
 def read_settings(arguments, *other_options):
-    """The TrainingSettings of a script's parsed options; other_options: names of its own ones that shape a run."""
+    """The TrainingSettings of a script's parsed options; other_options: names of its own that shape a run."""
     record = {name: str(value) if isinstance(value, Path) else value for name, value in vars(arguments).items()
               if name not in ("run", "resume")}
     given = {each.name: getattr(arguments, each.name) for each in fields(TrainingSettings)
              if hasattr(arguments, each.name)}
-    return TrainingSettings(**given, other_options={name: record[name] for name in other_options},
-                            arguments=record)
+    return TrainingSettings(**given, other_options={name: record[name] for name in other_options}, arguments=record)
 
 
 # --- device and processes ---
@@ -191,7 +189,7 @@ class Process:
 
 
 def start_process(device_name):
-    """Join the processes that torchrun started, where it did: a Process."""
+    """This process and its device; joins the others where torchrun started several."""
     device = choose_device(device_name)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return Process(device)
@@ -201,7 +199,7 @@ def start_process(device_name):
 
 
 def stop_process():
-    """Leave the processes that torchrun started, where there are any."""
+    """Leave the other processes, where there are any."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -245,9 +243,10 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
     """
     folder, process = Path(folder), start_process(settings.device)
     settings = settings.settled(process, len(train))
-    steps, size = math.ceil(settings.epoch_size / settings.batch_size), settings.epoch_size
+    size, peak = settings.epoch_size, settings.learning_rate
+    steps = math.ceil(size / settings.batch_size)
     set_precision(model, settings.precision).to(process.device).train()
-    optimizer = Optimizers(model, settings.optimizer, settings.learning_rate, settings.weight_decay)
+    optimizer = Optimizers(model, settings.optimizer, peak, settings.weight_decay)
     run = Run(folder, settings.recipe(process.count),
               {**train.fingerprints("training"), **validation.fingerprints("validation")})
     run.resume(model, optimizer) if settings.resume else run.check_new()
@@ -274,7 +273,7 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
                 loss.backward()
                 norm = torch.stack([clip_grad_norm_(group, 1.0) for group in model.parameter_groups()]).max().item()
                 check_finite(norm, f"{at}: the gradient's norm is {norm} at loss {value:.4g}")
-                optimizer.step(learning_rate_at((epoch - 1) * steps + i, steps * settings.epochs, settings.learning_rate))
+                optimizer.step(learning_rate_at(steps * (epoch - 1) + i, steps * settings.epochs, peak))
                 sums += terms
                 bar.update(count)
             seconds = time.perf_counter() - started
@@ -299,11 +298,13 @@ def batches(model, data, settings, epoch, process, augment=None):
 
     The order is a function of (seed, epoch), the same in all processes; noise and dropout also of the process.
     """
-    generator = epoch_generator(settings.seed, epoch)
-    torch.manual_seed((1009 * (settings.seed * 1_000_003 + epoch) + 1 + process.rank) % 2**63)  # of dropout
+    shared = settings.seed * 1_000_003 + epoch
+    own = 1009 * shared + 1 + process.rank
+    torch.manual_seed(own)  # of dropout
+    generator = torch.Generator().manual_seed(shared)
     order = torch.randperm(len(data), generator=generator)[:settings.epoch_size]
     if not process.first:
-        generator.manual_seed((1009 * (settings.seed * 1_000_003 + epoch) + 1 + process.rank) % 2**63)
+        generator.manual_seed(own)
     for chosen in order.split(settings.batch_size):
         mine = chosen[process.rank::process.count]
         eps = torch.randn(settings.samples, len(mine), model.latent, generator=generator)
@@ -312,11 +313,6 @@ def batches(model, data, settings, epoch, process, augment=None):
             x = augment(x, generator)
         yield (len(chosen), x.to(process.device), eps.to(process.device),
                {name: value[mine].to(process.device) for name, value in data.condition.items()})
-
-
-def epoch_generator(seed, epoch):
-    """The generator of all that is random in an epoch: a function of (seed, epoch), never of history."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
 
 
 def learning_rate_at(step, steps, peak):
@@ -334,7 +330,7 @@ def check_finite(value, message):
 
 
 def set_precision(model, precision):
-    """Let the nets that can multiply in bfloat16 in training; gives the model."""
+    """Have the nets of a model multiply in float32 or bfloat16 in training; gives the model."""
     for net in model.modules():
         if hasattr(net, "low_precision"):
             net.low_precision = precision == "bfloat16"
@@ -351,7 +347,7 @@ def summary(name, terms):
 def validate(model, data, seed, device, batch_size=512):
     """Mean log_px, KL and auxiliary log-likelihood of Examples, (3,); the noise is fixed, so that epochs compare."""
     model.eval()
-    step, generator = Step(model), epoch_generator(seed, 0)
+    step, generator = Step(model), torch.Generator().manual_seed(seed * 1_000_003)
     totals = torch.zeros(3, dtype=torch.float64)
     for rows in torch.arange(len(data)).split(batch_size):
         eps = torch.randn(1, len(rows), model.latent, generator=generator).to(device)
@@ -362,10 +358,8 @@ def validate(model, data, seed, device, batch_size=512):
 
 
 def best_score(record, free_bits=0.0):
-    """What an epoch is chosen by: its validation bound, where a KL below the free bits counts as the free bits.
-
-    The bound alone would choose, for a small collection, an epoch whose code carries nothing yet.
-    """
+    """What an epoch is chosen by: its validation bound, where a KL below the free bits counts as the free bits; else a
+    small collection would be served best by an epoch whose code carries nothing yet."""
     return record["validation_log_px"] - max(free_bits, record["validation_kl"])
 
 

@@ -1,4 +1,4 @@
-"""What test_training.py lets one process train, and two of torchrun: torchrun --nproc_per_node=2 shared_training.py F."""
+"""What test_training.py trains in one process, and in two of torchrun: ... --nproc_per_node=2 shared_training.py OUT"""
 
 import itertools
 import sys

@@ -276,7 +276,8 @@ def test_evaluation_prints_and_writes_the_numbers_of_the_test_digits_and_gives_t
     printed = capsys.readouterr().out
     assert json.loads((runs[name] / "evaluation.json").read_text()) == json.loads(json.dumps(result))
     bound = result["bounds"]
-    assert f"{runs[name]}: 12 digits, test of mnist" in printed and f"bound with k = 3: {bound['bound']:.2f} +- " in printed
+    assert f"{runs[name]}: 12 digits, test of mnist" in printed
+    assert f"bound with k = 3: {bound['bound']:.2f} +- " in printed
     assert f"ELBO {bound['elbo']:.2f} nats a digit = log p(x|z)" in printed
     assert re.search(r"; \d of 2 units active\n", printed)
     assert bound["k"] == 3 and bound["latent"] == 2 and 0 <= bound["active_units"] <= 2
@@ -369,8 +370,8 @@ def test_a_damaged_mnist_is_one_line_of_every_script_and_makes_nothing(runs, tmp
     ("device", "abacus"), ("warmup", "2"), ("run-folder", "/dev/null/run"), ("samples", "0")])
 def test_an_impossible_option_of_the_gaussian_is_one_line_and_makes_nothing(tmp_path, capsys, monkeypatch, option,
                                                                             value):
-    errors = refusal(capsys, monkeypatch, train_gaussian, "--epochs", 2, "--run-folder", tmp_path / "run", f"--{option}",
-                     value)
+    errors = refusal(capsys, monkeypatch, train_gaussian, "--epochs", 2, "--run-folder", tmp_path / "run",
+                     f"--{option}", value)
     assert option in errors or option == "run-folder" and "/dev/null" in errors
     assert not (tmp_path / "run").exists()
 

@@ -167,7 +167,8 @@ def test_resuming_with_another_setting_is_refused_and_changes_nothing(tmp_path, 
 @pytest.mark.parametrize("before, now, message", [
     (dict(precision="float32"), dict(precision="bfloat16"), "--precision bfloat16: .* was started with float32"),
     (dict(weight_decay=0.1), dict(), "--weight-decay 0.01: .* was started with 0.1"),
-    (dict(other_options={"augment": 1.0}), dict(other_options={"augment": 0.5}), "--augment 0.5: .* was started with 1.0"),
+    (dict(other_options={"augment": 1.0}), dict(other_options={"augment": 0.5}),
+     "--augment 0.5: .* was started with 1.0"),
     (dict(other_options={"augment": 1.0}), dict(), "--augment None: .* was started with 1.0")], ids=str)
 def test_resuming_names_the_option_that_changed_before_and_now(tmp_path, before, now, message):
     small_fit(tmp_path / "run", epochs=1, **before)
@@ -755,7 +756,8 @@ def test_torchrun_takes_no_option_of_ours_for_its_own():
 
 
 EVERY_OPTION = {
-    "latent": (5, ["5"]), "velocity_latent": (3, ["3"]), "hidden": ([9, 7], ["9", "7"]), "decoder": ("independent",) * 2,
+    "latent": (5, ["5"]), "velocity_latent": (3, ["3"]), "hidden": ([9, 7], ["9", "7"]),
+    "decoder": ("independent",) * 2,
     "width": (11, ["11"]), "dropout": (0.25, ["0.25"]), "activation": ("Tanh",) * 2, "epochs": (4, ["4"]),
     "batch_size": (17, ["17"]), "learning_rate": (0.01, ["1e-2"]),
     "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]), "samples": (2, ["2"]),
@@ -840,7 +842,8 @@ def test_data_that_cannot_be_used_is_refused_by_name(tmp_path, capsys, kind, rea
     ("latent", "0"), ("latent", "two"), ("hidden", "0"), ("decoder", "recurrent"), ("width", "-1"), ("dropout", "1"),
     ("activation", "Wave"), ("epochs", "0"), ("epochs", "nan"), ("batch-size", "0"), ("learning-rate", "-1"),
     ("learning-rate", "inf"), ("beta", "-1"), ("warmup", "-1"), ("free-bits", "nan"), ("samples", "0"), ("seed", "-1"),
-    ("seed", str(2**70)), ("epoch-size", "-5"), ("precision", "8"), ("velocity-latent", "-1"), ("begin", "noon"), ("device", "abacus"), ("device", "meta"), ("device", "cuda:99"), ("samples", "2"),
+    ("seed", str(2**70)), ("epoch-size", "-5"), ("precision", "8"), ("velocity-latent", "-1"), ("begin", "noon"),
+    ("device", "abacus"), ("device", "meta"), ("device", "cuda:99"), ("samples", "2"),
     ("warmup", "2"), ("run-folder", "/dev/null/run")])
 def test_an_impossible_option_is_one_line_and_makes_nothing(matrices, tmp_path, capsys, monkeypatch, option, value):
     monkeypatch.setattr(sys, "argv", ["train_bernoulli.py"])
