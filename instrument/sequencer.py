@@ -5,8 +5,7 @@
     player = Player(kit); player.play(bars)             # the same, from the sound card, until stop()
 
 Time is counted in samples. Step s of bar b starts at round((64 b + s) * bar_seconds / 64 * sample_rate) with
-bar_seconds = 240 / bpm, whatever the sounds' length: hits add, and every tail rings on over the steps that follow (an
-open hi-hat too: nothing chokes it, so two halves of a pattern rendered apart add up to the whole).
+bar_seconds = 240 / bpm. Hits add, and every tail rings on over the steps that follow; nothing chokes an open hi-hat.
 
 Level: a velocity scales its sound by AMPLITUDE[velocity]. Where the loop's peak would pass CEILING, one gain for the
 whole pattern brings it there; nothing is clipped or compressed. `Player` applies the same gain to each hit as it is
@@ -133,7 +132,7 @@ class Sequencer:
     tails have met the loop's start, every pass equals `render` to float32 rounding.
     """
 
-    HISTORY = 64  # steps remembered for `heard`: a second at 240 bpm, more than any latency
+    HISTORY = 64  # steps kept for `place_at`: a second at 240 bpm, more than any latency
 
     def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, block=1024):
         self.kit, self.sample_rate, self.bpm = _check_kit(kit), sample_rate, bpm
@@ -142,29 +141,29 @@ class Sequencer:
         self._future = np.zeros(longest + block, np.float32)  # a ring of what the hits so far still have to sound
         self._scaled = np.empty(longest, np.float32)
         self._block = block
-        self._asking = threading.Lock()  # between those who ask; fill never takes it
+        self._lock = threading.Lock()  # between the threads that ask; fill never takes it
         self._wanted, self._loop, self._runs = None, None, 0
-        self._clock = 0  # samples given so far
+        self.clock = 0  # samples given so far
         self._step, self._due = 0, 0  # the next step of the loop, and the sample at which it starts
         self._origin = 0  # the sample at which this pass of the loop began
         self._history = ()  # (sample, (bar, step) or None), the newest last
 
     def play(self, bars):
         """Start at step 0 with the next sample; or, while playing, let this pattern take over with the next step."""
-        with self._asking:
+        with self._lock:
             if self._wanted is None:
                 self._runs += 1
             self._wanted = self._prepare(bars)
 
     def stop(self):
         """Strike no more; what sounds rings out."""
-        with self._asking:
+        with self._lock:
             self._wanted = None
 
     def set_bpm(self, bpm):
         """Change the tempo at the next sample; the place in the bar stays."""
         step_starts(1, bpm, self.sample_rate)  # checks it
-        with self._asking:
+        with self._lock:
             self.bpm = float(bpm)
             if self._wanted is not None:
                 self._wanted = self._prepare(self._wanted.bars)
@@ -179,17 +178,12 @@ class Sequencer:
             self._fill(samples[begin:begin + self._block])
         return samples
 
-    def heard(self, sample):
+    def place_at(self, sample):
         """(bar, step) at a sample of the past, counted from the first that fill gave; None in silence."""
         for start, place in reversed(self._history):
             if start <= sample:
                 return place
         return None
-
-    @property
-    def clock(self):
-        """The number of samples given so far."""
-        return self._clock
 
     def _prepare(self, bars):
         bars = _check_bars(bars)
@@ -203,32 +197,32 @@ class Sequencer:
     def _switch(self, wanted):
         now, self._loop = self._loop, wanted
         if wanted is None:
-            self._remember(self._clock, None)
+            self._record(self.clock, None)
         elif now is None or now.run != wanted.run:
-            self._step, self._due, self._origin = 0, self._clock, self._clock
+            self._step, self._due, self._origin = 0, self.clock, self.clock
         else:
             self._step %= len(wanted.hits)
-            self._due = self._clock + round((self._due - self._clock) * now.bpm / wanted.bpm)
+            self._due = self.clock + round((self._due - self.clock) * now.bpm / wanted.bpm)
             self._origin = self._due - wanted.starts[self._step]
 
     def _fill(self, samples):
-        end = self._clock + len(samples)
+        end = self.clock + len(samples)
         while self._loop is not None and self._due < end:
             for row, amplitude in self._loop.hits[self._step]:
                 self._strike(self._due, self.kit[row], amplitude)
-            self._remember(self._due, divmod(self._step, STEPS_PER_BAR))
+            self._record(self._due, divmod(self._step, STEPS_PER_BAR))
             self._step += 1
             if self._step == len(self._loop.hits):
                 self._step = 0
                 self._origin += self._loop.starts[-1]
             self._due = self._origin + self._loop.starts[self._step]
-        start = self._clock % len(self._future)
+        start = self.clock % len(self._future)
         first = self._future[start:start + len(samples)]
         rest = self._future[:len(samples) - len(first)]
         for part, place in ((first, samples[:len(first)]), (rest, samples[len(first):])):
             place[:] = part
             part[:] = 0
-        self._clock = end
+        self.clock = end
         if peak_of(samples) > CEILING:
             _soften(samples)
 
@@ -239,23 +233,22 @@ class Sequencer:
         first += scaled[:len(first)]
         self._future[:len(sound) - len(first)] += scaled[len(first):]
 
-    def _remember(self, sample, place):
+    def _record(self, sample, place):
         self._history = (self._history + ((sample, place),))[-self.HISTORY:]
 
 
 def _soften(samples):
     """Bend what passes CEILING below 1, in place: only where tails of one loud pattern meet the hits of the next."""
-    loud = np.abs(samples) > CEILING
-    room = 0.999 - CEILING
-    samples[loud] = np.sign(samples[loud]) * (CEILING + room * np.tanh((np.abs(samples[loud]) - CEILING) / room))
+    loud, headroom = np.abs(samples) > CEILING, 0.999 - CEILING
+    excess = (np.abs(samples[loud]) - CEILING) / headroom
+    samples[loud] = np.sign(samples[loud]) * (CEILING + headroom * np.tanh(excess))
 
 
 class Player:
     """A kit on the sound card: one stream, opened by the first `play` (or `open`) and kept until `close`.
 
-    Raises AudioUnavailable, an OSError of one line, from `open` and `play` where there is no PortAudio or no device.
-    `underruns` counts the blocks that came too late for the device; `latency` is the buffer in seconds that guards
-    against them.
+    `open` and `play` raise AudioUnavailable where there is no PortAudio or no device. underruns: the blocks that came
+    too late for the device. latency: of the buffer that guards against them, in seconds.
     """
 
     SETTLE = 0.02  # seconds of silence after opening: PulseAudio swallows some of what a new stream plays first
@@ -295,11 +288,9 @@ class Player:
         self.sequencer.play(bars)
 
     def stop(self):
-        """Strike no more; what sounds rings out."""
         self.sequencer.stop()
 
     def set_bpm(self, bpm):
-        """Change the tempo, while it plays too; the place in the bar stays."""
         self.sequencer.set_bpm(bpm)
 
     def position(self):
@@ -307,8 +298,8 @@ class Player:
         stream = self._stream
         if stream is None or not stream.active:
             return None
-        heard_at, first = self._sent
-        return self.sequencer.heard(first + (stream.time - heard_at) * self.sample_rate)
+        sounds_at, first = self._sent
+        return self.sequencer.place_at(first + (stream.time - sounds_at) * self.sample_rate)
 
     def close(self):
         """Stop the sound at once and give the device back."""

@@ -44,16 +44,10 @@ h, q             show or hide this; quit"""
 
 
 class View:
-    """The map on the left, the bar on the right, and the controls below. What never changes is drawn once; the rest
-    is painted by a `Panel`.
+    """The map on the left, the bar on the right, and the controls below, on a figure whose canvas is of the Agg family.
 
-    Args:
-        editor: a PatternEditor. figure: with a canvas of the Agg family.
-        open_file: what the button Open does.
-
-    Attributes:
-        map, grid: the axes of the map and of the bar. panel: the widgets. help: the text that lists the keys.
-        captured: the figure has been drawn once.
+    open_file: what the button Open does. map, grid: the axes of the map and of the bar. captured: the figure has been
+    drawn in full, once or more.
     """
 
     def __init__(self, editor, figure, open_file=None):
@@ -128,7 +122,6 @@ class View:
         return tuple(tuple(editor.plane.from_codes(editor.training_bars.code(index)).tolist()) for index in indices)
 
     def make_scale(self):
-        """What the map's shades mean."""
         axes = self.figure.add_axes((0.335, 0.914, 0.045, 0.012))
         axes.set_axis_off()
         shades = np.linspace(to_rgb(widgets.FEW_HITS), to_rgb(widgets.MANY_HITS), 50)  # (50, 3)
@@ -144,7 +137,6 @@ class View:
                           lambda: (self.editor.hit_density.range(),), change)
 
     def make_legend(self):
-        """The styles under the map: what the colours mean, and what one asks for."""
         editor, groups = self.editor, widgets.style_groups(self.editor.plane)
         if not groups:
             return
@@ -174,7 +166,6 @@ class View:
         self.playhead = self.grid.add_patch(Rectangle((0, -0.5), 1, len(INSTRUMENTS), color="white", alpha=0.3, lw=0))
 
     def make_bar_text(self):
-        """Above the bar: what it is, where it was drawn, how far it is from the training bars."""
         editor, text = self.editor, self.panel.changing_text
         text(0.508, 0.945, (0.503, 0.925, 0.297, 0.045), size=13, fontweight="bold",
              look=lambda: (editor.describe().replace(", ", "  \N{MIDDLE DOT}  "),))
@@ -195,7 +186,6 @@ class View:
         return f"novelty {cells[0]}: cells from the nearest played bar" if cells[0] else "novelty 0: as it was played"
 
     def make_bar_numbers(self):
-        """The numbers of a pattern's bars, to choose one."""
         editor, (left, bottom, width, height) = self.editor, STRIP
         numbers = [self.panel.text(0, bottom + height / 2, str(i + 1), size=9.5, ha="center")
                    for i in range(MOST_BARS)]
@@ -220,11 +210,10 @@ class View:
         height = GRID[3] / len(INSTRUMENTS)
         for row, name in enumerate(INSTRUMENTS):
             bottom = GRID[1] + GRID[3] - (row + 1) * height
-            self.make_row_name(row, name, (0.442, bottom, 0.062, height))
-            self.make_row_hits(row, name, (0.917, bottom, 0.058, height))
+            self.make_row_name(row, name, (0.442, bottom, 0.062, height), bottom + height / 2)
+            self.make_row_hits(row, name, (0.917, bottom, 0.058, height), bottom + height / 2)
 
-    def make_row_name(self, row, name, box):
-        middle = box[1] + box[3] / 2
+    def make_row_name(self, row, name, box, middle):
         lock = self.figure.add_artist(Line2D([0.452], [middle], marker=padlock_marker(), markersize=10,
                                              markeredgewidth=0))
         label = self.panel.text(0.5, middle, name, size=10, ha="right")
@@ -236,9 +225,7 @@ class View:
         area = self.panel.area(name, box, lambda x, y: self.editor.lock(row))
         self.panel.region(box, [lock, label], lambda: (row in self.editor.locks, self.panel.hovered is area), change)
 
-    def make_row_hits(self, row, name, box):
-        _, bottom, _, height = box
-        middle = bottom + height / 2
+    def make_row_hits(self, row, name, box, middle):
         number = self.panel.text(0.946, middle, size=10, ha="center")
         for x, sign in ((0.924, "\N{MINUS SIGN}"), (0.968, "+")):
             self.panel.text(x, middle, sign, QUIET, 11, ha="center")
@@ -249,7 +236,7 @@ class View:
 
         self.panel.area(f"{name} hits", box,
                         lambda x, y: self.editor.change_row(row, -1 if x < 0.3 else 1 if x > 0.7 else None))
-        self.panel.region((0.934, bottom, 0.024, height), [number], lambda: (
+        self.panel.region((0.934, box[1], 0.024, box[3]), [number], lambda: (
             np.count_nonzero(self.editor.bar[row]), row in self.editor.constraints.row_hits), change)
 
     # The controls
@@ -286,13 +273,12 @@ class View:
                        look[0] if look else lambda label=label: (label, False))
 
     def make_status(self):
-        """The last message; and a hint, or why there is no sound."""
         editor = self.editor
 
         def hint():
             if not editor.sound_error:
                 return HINT, QUIET
-            reason = cut_short(editor.sound_error[0].upper() + editor.sound_error[1:], 56)
+            reason = cut_short(editor.sound_error[0].upper() + editor.sound_error[1:], 52)
             return f"{reason}. Bars still show, and save as WAV.", WARNING
 
         self.panel.changing_text(0.508, 0.064, (0.503, 0.047, 0.497, 0.035), lambda: (
@@ -307,8 +293,8 @@ class View:
     # Painting
 
     def hover(self, x, y):
-        """Light up what is under the mouse, at a point of the figure in fractions of it."""
-        area = self.panel.area_at(x, y)
+        """Light up what is under the mouse, at a pixel of the figure."""
+        area, _ = self.panel.area_at(x, y)
         if area is not self.panel.hovered:
             self.panel.hovered, self.editor.needs_paint = area, True
 

@@ -2,10 +2,11 @@
 
     panel = Panel(figure)
     panel.button("Play", (0.5, 0.1, 0.1, 0.05), editor.play, look=lambda: ("Play", editor.playing))
-    panel.area_at(x, y).click(x, y)     # what a mouse does
     panel.capture()                     # after each full draw of the figure
     panel.paint()                       # what has changed since
 """
+
+from collections import namedtuple
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -128,21 +129,7 @@ class PaintedRegion:
         return True
 
 
-class ClickArea:
-    """A box that does action(x, y) when it is clicked at these fractions of it, counted from the lower left."""
-
-    def __init__(self, box, action):
-        self.box, self.action = box, action
-
-    def place(self, x, y):
-        """Where a point of the figure lies in the box, in fractions of it; None outside."""
-        left, bottom, width, height = self.box
-        place = (x - left) / width, (y - bottom) / height
-        return place if 0 <= min(place) and max(place) < 1 else None
-
-    def click(self, x, y):
-        """Do the action for a click at a point of the figure, in fractions of it."""
-        self.action(*self.place(x, y))
+ClickArea = namedtuple("ClickArea", "box action")  # it does action(x, y) where it is clicked, in fractions of the box
 
 
 class Panel:
@@ -176,8 +163,13 @@ class Panel:
         return self.areas[name]
 
     def area_at(self, x, y):
-        """The ClickArea at a point of the figure, in fractions of it, or None."""
-        return next((area for area in self.areas.values() if area.place(x, y)), None)
+        """The ClickArea at a pixel of the figure, and where in it (fractions from its lower left); or (None, None)."""
+        x, y = x / self.figure.bbox.width, y / self.figure.bbox.height
+        for area in self.areas.values():
+            left, bottom, width, height = area.box
+            if 0 <= x - left < width and 0 <= y - bottom < height:
+                return area, ((x - left) / width, (y - bottom) / height)
+        return None, None
 
     def button(self, name, box, action, look, dot=None):
         """look gives (label, whether it is lit); dot: the colour of a dot before the label, "" to leave room for it."""

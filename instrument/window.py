@@ -74,15 +74,17 @@ class Window:
                             ((event.ydata, len(INSTRUMENTS)), (event.xdata, STEPS_PER_BAR))))
         elif event.inaxes in (view.density_slider.ax, view.temperature_slider.ax):
             editor.save_undo()
-        elif area := view.panel.area_at(*self.fractions(event)):
-            area.click(*self.fractions(event))
+        else:
+            area, place = view.panel.area_at(event.x, event.y)
+            if area:
+                area.action(*place)
 
     def on_motion(self, event):
         editor = self.editor
         if not self.touched:  # open the sound card now, so that the first click is not late
             self.touched = True
             editor.open_sound()
-        self.view.hover(*self.fractions(event))
+        self.view.hover(event.x, event.y)
         if self.dragging and event.inaxes is self.view.map:
             editor.move_to(editor.plane.to_code(event.xdata, event.ydata))
             self.dragged = editor.codes
@@ -95,10 +97,6 @@ class Window:
             if editor.message_kind != "warning":
                 editor.show_message(f"This point: {editor.describe()}.")
             editor.log("release", point=editor.point(), hits=np.count_nonzero(editor.bar))
-
-    def fractions(self, event):
-        """Where an event is in the figure, in fractions of it."""
-        return event.x / self.figure.bbox.width, event.y / self.figure.bbox.height
 
     # The keyboard
 

@@ -62,9 +62,9 @@ def in_three_tries(test):
     return tried
 
 
-def play(card, root, acts):
-    """Run the acts in a program that plays to the card: (recording, the program's log as event -> moments)."""
-    program = textwrap.dedent(PROGRAM).format(root=str(root)) + textwrap.dedent(acts) + "\nprint(json.dumps(log))\n"
+def play(card, root, actions):
+    """Run the actions in a program that plays to the card: (recording, the program's log as event -> moments)."""
+    program = textwrap.dedent(PROGRAM).format(root=str(root)) + textwrap.dedent(actions) + "\nprint(json.dumps(log))\n"
     with card.recording() as recording:
         done = subprocess.run([sys.executable, "-c", program], env=card.env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -113,7 +113,7 @@ def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
 @in_three_tries
 def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
     recording, log = play(card, root, """
-        for pattern in patterns:  # a click on the first beat, so that every pattern can be told in the recording
+        for pattern in patterns:  # a click on the first beat, so that every pattern can be recognised in the recording
             pattern[:] = 0
             pattern[0, 4, ::2] = 100
         player.play(patterns[0])

@@ -305,19 +305,19 @@ def test_a_tempo_change_within_a_step_scales_what_is_left_of_it():
     np.testing.assert_allclose(np.diff(hits[1:]), 1378.125, atol=1)
 
 
-def test_heard_tells_the_step_of_a_past_sample():
+def test_place_at_gives_the_step_of_a_past_sample():
     bars = some_bars(7, 2)
     engine = Sequencer(impulses(), 8000, 120)
-    assert engine.heard(0) is None
+    assert engine.place_at(0) is None
     engine.play(bars)
     play_through(engine, 20000)
     starts = step_starts(2, 120, 8000)
     for sample in range(17000, 20000, 37):
         step = int(np.searchsorted(starts, sample, "right")) - 1
-        assert engine.heard(sample) == divmod(step, 64)
+        assert engine.place_at(sample) == divmod(step, 64)
     engine.stop()
     engine.fill(100)
-    assert engine.heard(20050) is None and engine.heard(19990) is not None
+    assert engine.place_at(20050) is None and engine.place_at(19990) is not None
 
 
 def test_other_threads_may_ask_while_it_fills():
@@ -543,9 +543,9 @@ def test_a_kit_with_faults_is_refused_in_one_line(tmp_path):
     (np.full((8, 64), 128, np.uint8), "128"), (np.full((8, 64), -1), "-1"),
     (np.zeros((8, 64)), "float64")])
 def test_what_is_not_a_pattern_is_refused(bars, word):
-    for act in (lambda: render(bars, impulses()), lambda: Sequencer(impulses()).play(bars)):
+    for play in (lambda: render(bars, impulses()), lambda: Sequencer(impulses()).play(bars)):
         with pytest.raises(ValueError, match=word):
-            act()
+            play()
 
 
 @pytest.mark.parametrize("bpm", [0, -120, 5, 1001, float("nan"), float("inf")])

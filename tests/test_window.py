@@ -1,4 +1,4 @@
-"""The window without a screen (an Agg canvas, a player that only remembers), and its twin on the command line."""
+"""The window without a screen (an Agg canvas, a player that only remembers), and the script without a window."""
 
 import itertools
 import json
@@ -160,7 +160,7 @@ def state(window):
     return editor.codes.tobytes(), editor.bars.tobytes(), str(editor.constraints), editor.locks
 
 
-# The twin --------------------------------------------------------------------------------------------------------
+# Without a window --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("source", [
     ["--at", 0.4, -1], ["--random", 3, "--seed", 9, "--density", 12], ["--at", 0, 1, "--style", "jazz", "--nearest"],
@@ -360,7 +360,7 @@ def test_a_missing_map_says_how_to_train_one(tmp_path, monkeypatch):
         Activation_Matrix_To_Sound.open_model(tmp_path / "none.pt")
 
 
-def test_the_twin_loads_no_toolkit_and_no_sound_card(model_path, kit_folder, tmp_path):
+def test_without_a_window_neither_toolkit_nor_sound_card_is_loaded(model_path, kit_folder, tmp_path):
     script = ("import sys, Activation_Matrix_To_Sound as script; script.main(sys.argv[1:]); "
               "bad = {'tkinter', 'matplotlib.pyplot', 'sounddevice'} & sys.modules.keys(); "
               "sys.exit(str(bad) if bad else 0)")
@@ -422,13 +422,13 @@ def test_a_click_on_the_map_plays_the_bar_of_that_point(window, model_path):
     assert np.array_equal(editor.player.bars, editor.bar[None])
     x, y = map(repr, editor.point())
     assert abs(float(x) - 0.8) < 0.02 and abs(float(y) + 0.3) < 0.02
-    twin = main(["--at", x, y, "--seed", "5", "--model", str(model_path)])["bars"]
-    assert np.array_equal(twin[0], editor.bar)
+    expected = main(["--at", x, y, "--seed", "5", "--model", str(model_path)])["bars"]
+    assert np.array_equal(expected[0], editor.bar)
 
 
-def test_the_random_button_goes_where_the_twin_goes(window, model_path):
-    twin = main(["--random", "3", "--seed", "5", "--model", str(model_path)])["bars"]
-    for bar in twin:
+def test_the_random_button_goes_where_the_command_line_goes(window, model_path):
+    expected = main(["--random", "3", "--seed", "5", "--model", str(model_path)])["bars"]
+    for bar in expected:
         window.on_key("r")
         assert np.array_equal(window.editor.bar, bar)
 
@@ -633,8 +633,9 @@ def test_a_path_goes_between_two_points_and_the_picture_follows_the_sound(window
     click(window, window.view.map, -0.6, 0.7)
     end = editor.point()
     window.on_key(key)
-    twin = main(["--path", *map(repr, start + end), "--bars", str(count), "--seed", "5", "--model", str(model_path)])
-    assert np.array_equal(editor.bars, twin["bars"]) and np.array_equal(editor.player.bars, editor.bars)
+    expected = main(["--path", *map(repr, start + end), "--bars", str(count), "--seed", "5",
+                     "--model", str(model_path)])
+    assert np.array_equal(editor.bars, expected["bars"]) and np.array_equal(editor.player.bars, editor.bars)
     assert np.allclose(window.view.path_points()[0], start) and np.allclose(window.view.path_points()[-1], end)
     editor.player.bar = 2
     window.tick()
@@ -920,7 +921,7 @@ def test_the_playhead_shows_where_the_sound_is(window):
     assert all((np.abs(moved - column) < 8).any() for column in columns)
 
 
-def test_save_writes_what_the_twin_writes_and_never_over_a_file(window, model_path, tmp_path):
+def test_save_writes_what_the_command_line_writes_and_never_over_a_file(window, model_path, tmp_path):
     editor = window.editor
     click(window, window.view.map, 0.3, 0.3)
     editor.set_tempo(111)
@@ -934,9 +935,9 @@ def test_save_writes_what_the_twin_writes_and_never_over_a_file(window, model_pa
     assert "pattern_003" in editor.message and str(editor.folder) in editor.message
     x, y = map(repr, editor.point())
     main(["--at", x, y, "--seed", "5", "--bpm", "111", "--model", str(model_path),
-          "--midi", str(tmp_path / "twin.mid"), "--png", str(tmp_path / "twin.png")])
+          "--midi", str(tmp_path / "expected.mid"), "--png", str(tmp_path / "expected.png")])
     for kind in (".mid", ".png"):
-        assert (tmp_path / f"twin{kind}").read_bytes() == (editor.folder / f"pattern_002{kind}").read_bytes()
+        assert (tmp_path / f"expected{kind}").read_bytes() == (editor.folder / f"pattern_002{kind}").read_bytes()
     samples, rate = soundfile.read(editor.folder / "pattern_002.wav")
     assert rate == 44100 and np.abs(samples - sequencer.render(editor.bar, editor.kit, 111)).max() < 2 ** -22
 
