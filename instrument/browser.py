@@ -23,17 +23,10 @@ PAGE = """<!DOCTYPE html>
 
 
 def serve(figure, title, port, on_start, on_close):
-    """Serve a figure of the WebAgg backend at 127.0.0.1 until `stop`.
+    """Serve a figure of the WebAgg backend at 127.0.0.1 until `stop`; OSError where the port is taken or not allowed.
 
-    Args:
-        title: of the page.
-        figure: made by pyplot under the backend "webagg".
-        port: 0 for any that is free.
-        on_start: called once the event loop runs: the place to start timers.
-        on_close: called when the last page that shows the figure is closed.
-
-    Raises:
-        OSError: the port is taken or not allowed.
+    port: 0 for any that is free. on_start: called once the event loop runs, to start timers. on_close: called when the
+    last page that shows the figure is closed.
     """
     from matplotlib.backends.backend_webagg import WebAggApplication
     from tornado.httpserver import HTTPServer
