@@ -51,9 +51,8 @@ def load_checkpoint(path):
     except Exception as error:  # torch raises many kinds here: a broken zip, a pickle with code in it, an empty file
         reason = "it holds code, which is not run" if "nsupported" in str(error) else "broken, or not a checkpoint"
         raise ValueError(f"{path}: cannot be loaded: {reason}") from None
-    named = isinstance(content, dict) and all(
-        isinstance(content.get(part), dict) and set(map(type, content[part])) <= {str} for part in ("config", "weights"))
-    if not named or "class" not in content:
+    parts = [content.get(part) for part in ("config", "weights")] if isinstance(content, dict) else [None]
+    if not all(isinstance(part, dict) and set(map(type, part)) <= {str} for part in parts) or "class" not in content:
         raise ValueError(f"{path}: expected a checkpoint of this project, found something else")
     for part in ("config", "weights"):
         content[part] = {".".join(OLD_NAMES.get(word, word) for word in name.split(".")): value

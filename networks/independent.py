@@ -5,6 +5,7 @@
     cells = decoder.draw(z, noise)                                    # (B, 2), (B, 512) -> (B, 512) of 0.0 and 1.0
 """
 
+import contextlib
 import math
 
 import torch
@@ -30,7 +31,8 @@ def logistic_noise(shape, generator=None):
 
 def precision(net, x):
     """The context in which a net computes on x: bfloat16 in training where its `low_precision` is set."""
-    return torch.autocast(x.device.type, torch.bfloat16, enabled=net.low_precision and net.training)
+    low = net.low_precision and net.training
+    return torch.autocast(x.device.type, torch.bfloat16) if low else contextlib.nullcontext()
 
 
 def mlp(sizes, activation="SiLU"):

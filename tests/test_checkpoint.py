@@ -57,7 +57,8 @@ def test_a_run_from_before_the_names_changed_is_resumed_bit_for_bit(tmp_path, mo
     def fit(run, **options):
         torch.manual_seed(1)
         model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=2, dropout=0.2)
-        training.fit(model, bars, bars[:8], tmp_path / run, epochs=3, batch_size=8, device="cpu", **options)
+        settings = training.TrainingSettings(epochs=3, batch_size=8, device="cpu", **options)
+        training.fit(model, training.Examples(bars), training.Examples(bars[:8]), tmp_path / run, settings)
         return load_checkpoint(tmp_path / run / "checkpoint.pt")
 
     def fail(*arguments, **condition):

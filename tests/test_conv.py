@@ -225,6 +225,6 @@ def test_a_checkpoint_gives_the_model_again(tmp_path):
 
 @pytest.mark.parametrize("wrong", [dict(shape=(4,)), dict(shape=(0, 4)), dict(widths=(8,)), dict(patch=(8,)),
                                    dict(latent=0), dict(classes=0), dict(prior_scale=0.0), dict(prior_scale=1.5)])
-def test_sizes_that_make_no_net_are_said(wrong):
+def test_sizes_that_make_no_net_are_refused(wrong):
     with pytest.raises(ValueError):
         ConvVAE(**{**SMALL, **wrong})

@@ -17,7 +17,7 @@ from networks.pixels import MEAN_BEYOND, PixelDecoder, discretised_normal_log_li
 from saved_model import load_model
 
 LEVELS = torch.arange(256)
-LOG_DEVIATION_RANGE = (-2.0, 5.0)  # of a model that says nothing else
+LOG_DEVIATION_RANGE = (-2.0, 5.0)  # of a model by default
 KINDS = [dict(decoder=decoder, components=components) for decoder in ("independent", "raster") for components in (1, 3)]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -51,16 +51,16 @@ def outputs_of(model, x, z):
     return model.decoder.parameters_of(model.values(x), z)
 
 
-def always_say(model, mean, log_deviation):
-    """Let the model say the same of every pixel of every picture: raw numbers before the bounds, (components,) each."""
-    said = torch.cat([mean, log_deviation, torch.linspace(0, 1, len(mean))])
+def constant_outputs(model, mean, log_deviation):
+    """Give every pixel of every picture the same outputs: raw numbers before the bounds, (components,) each."""
+    outputs = torch.cat([mean, log_deviation, torch.linspace(0, 1, len(mean))])
     with torch.no_grad():
         for parameter in model.decoder.parameters():
             parameter.zero_()
         if isinstance(model.decoder, PixelDecoder):
-            model.decoder.out.bias.view(4, -1).copy_(said)
+            model.decoder.out.bias.view(4, -1).copy_(outputs)
         else:
-            model.decoder.out.bias.view(len(said), -1).copy_(said[:, None])
+            model.decoder.out.bias.view(len(outputs), -1).copy_(outputs[:, None])
     return model
 
 
@@ -89,9 +89,9 @@ def test_a_mass_is_the_difference_of_two_normal_distribution_functions():
     mass = np.where(level > mean.numpy(), normal.sf(lower) - normal.sf(upper), normal.cdf(upper) - normal.cdf(lower))
     found = discretised_normal_log_likelihood(LEVELS.double()[:, None].expand(256, 30), mean.expand(256, -1, -1),
                                               log_deviation.expand(256, -1, -1)).numpy()
-    told = mass > 1e-290  # below, a mass is no float of 64 bits, its logarithm is
-    assert told.mean() > 0.5 and found[~told].max() < -600
-    np.testing.assert_allclose(found[told], np.log(mass[told]), rtol=1e-9, atol=1e-9)
+    representable = mass > 1e-290  # below, a mass is no float of 64 bits, its logarithm is
+    assert representable.mean() > 0.5 and found[~representable].max() < -600
+    np.testing.assert_allclose(found[representable], np.log(mass[representable]), rtol=1e-9, atol=1e-9)
 
 
 def test_masses_too_small_for_a_float_have_the_logarithm_of_the_density_at_their_nearer_edge():
@@ -121,12 +121,12 @@ def test_gradients_of_a_mass_are_finite_over_its_whole_range_and_lead_to_the_lev
 
 @pytest.mark.parametrize("training_mode, tolerance", [(False, 1e-6), (True, 1e-4)])
 @pytest.mark.parametrize("components", [1, 3])
-def test_the_probabilities_of_a_pixels_256_values_sum_to_one_whatever_is_said(components, training_mode, tolerance):
+def test_the_probabilities_of_a_pixels_256_values_sum_to_one_whatever_the_outputs(components, training_mode, tolerance):
     model = make(shape=(1, 1), components=components).train(training_mode)
     z = torch.zeros(256, 2)
     for mean, log_deviation in itertools.product((-30.0, -1.0, 0.3, 1.2, 30.0), (-30.0, -1.0, 0.0, 1.0, 30.0)):
         apart = torch.linspace(0, 0.5, components)
-        always_say(model, mean + apart, log_deviation - apart)
+        constant_outputs(model, mean + apart, log_deviation - apart)
         with torch.no_grad():
             logs = model.log_likelihood(LEVELS.view(256, 1, 1), z)
         assert (logs <= 1e-6).all()
@@ -156,7 +156,7 @@ def test_each_pixels_probabilities_sum_to_one_and_the_picture_is_their_product(c
 
 @each_kind
 @each_likelihood
-def test_a_mean_a_deviation_and_a_weight_are_bounded_by_what_the_model_says_of_itself(config, likelihood):
+def test_a_mean_a_deviation_and_a_weight_are_bounded_whatever_the_outputs(config, likelihood):
     model = make(strength=300.0, likelihood=likelihood, **config)
     with torch.no_grad():
         outputs = outputs_of(model, pictures(), 9 * torch.randn(20, 2))
@@ -178,7 +178,7 @@ def test_the_loss_and_all_gradients_are_finite_at_extreme_inputs(config, likelih
     x = torch.cat([torch.zeros(2, 2, 4), torch.full((2, 2, 4), 255.0), pictures(count=4).float()]).byte()
     for extreme in ((None, None), (-30.0, -30.0), (30.0, -30.0), (-30.0, 30.0)):  # white on black, black on white ...
         if extreme[0] is not None:
-            always_say(model, *(torch.full((config["components"],), number) for number in extreme))
+            constant_outputs(model, *(torch.full((config["components"],), number) for number in extreme))
         for training_mode in (True, False):
             model.zero_grad()
             log_px, kl = model.train(training_mode).elbo(x, torch.linspace(-4, 4, 16).view(8, 2))
@@ -220,7 +220,7 @@ def test_whole_pixels_given_to_the_plain_density_are_dequantised():
 @pytest.mark.parametrize("log_deviation", [-30.0, -1.0, 0.0, 30.0])
 def test_the_dequantised_density_bounds_the_exact_mass_from_below_in_expectation(components, log_deviation):
     """Theis et al. 2016, eq. 4-6, by exact quadrature over the noise; the wider the Gaussian, the nearer the two."""
-    exact, dense = (always_say(make(shape=(1, 1), components=components, likelihood=likelihood),
+    exact, dense = (constant_outputs(make(shape=(1, 1), components=components, likelihood=likelihood),
                                torch.linspace(-0.3, 0.7, components), torch.full((components,), log_deviation))
                     for likelihood in ("mass", "normal"))
     nodes, weights = np.polynomial.legendre.leggauss(60)
@@ -231,7 +231,7 @@ def test_the_dequantised_density_bounds_the_exact_mass_from_below_in_expectation
         mass = exact.log_likelihood(LEVELS.view(256, 1, 1), z[:256]).double()
     gap = mass - density
     assert (gap > -1e-4 * density.abs().clamp_min(1)).all()
-    assert gap.max() > 0.01, "or there is nothing to tell: at the edges the mass reaches to infinity"
+    assert gap.max() > 0.01, "or there is nothing to test: at the edges the mass reaches to infinity"
     if log_deviation == 30.0:
         assert gap[1:-1].max() < 1e-3
     if log_deviation == -30.0:
@@ -305,7 +305,7 @@ def test_the_elbo_is_below_log_px_by_the_divergence_to_the_true_posterior():
 
 
 def test_the_numbers_of_a_model_are_those_of_the_known_one():
-    """bounds: the KL, the bound and the units that say something; the third column of W is zero."""
+    """bounds: the KL, the bound and the active units; the third column of W is zero."""
     found = bounds(LinearGaussianVAE(), LINEAR, k=2, seed=0, batch_size=10)
     assert found["bound"] == pytest.approx(LinearGaussianVAE().exact(LINEAR).mean().item(), abs=1e-5)
     assert found["active_units"] == 2 and found["latent"] == 3 and found["k"] == 2
@@ -354,7 +354,7 @@ def drawing_order(shape):
 
 @pytest.mark.parametrize("outputs, levels", [(1, 0), (9, 0), (1, 4), (9, 4)])
 @pytest.mark.parametrize("low_precision", [False, True])
-def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other(outputs, levels, low_precision):
+def test_the_outputs_of_a_pixel_depend_on_pixels_drawn_before_it_and_on_no_other(outputs, levels, low_precision):
     """On three squares by three, so that there is no blind spot: each later pixel sees each earlier one."""
     shape = (6, 6)
     torch.manual_seed(0)
@@ -364,15 +364,15 @@ def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other
     decoder = decoder.train() if low_precision else decoder.double()
     order, dtype = drawing_order(shape), torch.float32 if low_precision else torch.float64
     values = torch.rand(1, *shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
-    if levels:  # of 252 to 255, each told apart
+    if levels:  # of 252 to 255, each with a channel
         values = (252 + 4 * values).floor() / 255
     changed = values.repeat(37, 1, 1)
     for i, place in enumerate(order):
         changed[i + 1][place] = (507 / 255 if levels else 1) - changed[i + 1][place]
     with torch.no_grad():
-        said = decoder.parameters_of(changed, torch.full((37, 2), 0.5, dtype=dtype))  # (37, outputs, 6, 6)
-    assert said.shape == (37, outputs, 6, 6)
-    change = torch.stack([(said[1:, :, row, column] - said[0, :, row, column]).abs().amax(1)
+        found = decoder.parameters_of(changed, torch.full((37, 2), 0.5, dtype=dtype))  # (37, outputs, 6, 6)
+    assert found.shape == (37, outputs, 6, 6)
+    change = torch.stack([(found[1:, :, row, column] - found[0, :, row, column]).abs().amax(1)
                           for row, column in order], 1)  # row: the pixel changed; column: the pixel spoken of
     place = torch.arange(36)
     earlier_or_same = place[None] <= place[:, None]
@@ -382,11 +382,11 @@ def test_what_is_said_of_a_pixel_looks_at_pixels_drawn_before_it_and_at_no_other
         assert change[:-1].max(1).values.min() > 1e-3
 
 
-def test_what_is_said_of_a_pixel_looks_at_the_code():
+def test_the_outputs_of_a_pixel_depend_on_the_code():
     model = make(GaussianVAE, decoder="raster", shape=(4, 4))
     with torch.no_grad():
-        said = outputs_of(model, pictures((4, 4), 1).expand(2, -1, -1), torch.tensor([[0.0, 0.0], [0.3, 0.0]]))
-    assert (said[0] - said[1]).abs().amax(0).min() > 1e-4
+        outputs = outputs_of(model, pictures((4, 4), 1).expand(2, -1, -1), torch.tensor([[0.0, 0.0], [0.3, 0.0]]))
+    assert (outputs[0] - outputs[1]).abs().amax(0).min() > 1e-4
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (4, 2)])
@@ -441,7 +441,7 @@ def test_binary_pictures_are_drawn_as_often_as_their_probability_says(decoder):
 @pytest.mark.parametrize("components", [1, 3])
 def test_levels_are_drawn_as_often_as_their_mass_says(components, log_deviation):
     model, count = make(shape=(1, 1), components=components), 30_000
-    always_say(model, torch.linspace(-0.7, 0.75, components), torch.full((components,), log_deviation))
+    constant_outputs(model, torch.linspace(-0.7, 0.75, components), torch.full((components,), log_deviation))
     z = torch.zeros(count, 2)
     with torch.no_grad():
         expected = count * model.log_likelihood(LEVELS.view(256, 1, 1), z[:256]).double().exp()
@@ -477,15 +477,15 @@ def test_the_expected_picture_is_the_mean_of_many_draws():
 
 # Building a model, fitting it, keeping it.
 
-def test_a_raster_decoder_tells_the_commonest_levels_of_ink_apart():
+def test_the_commonest_levels_of_ink_have_input_channels():
     """A pixel's neighbour at 252 or at 253 is a 255th apart, and yet another thing to the pixels after it."""
     model = GaussianVAE(shape=(2, 2), hidden=(8,), decoder="raster", width=8, components=1).eval()
     pixels = torch.tensor([0] * 50 + [7] * 9 + [252] * 8 + [30] * 7 + [253] * 6 + [100] * 5)
     model.initialise_from_data(pixels)
     assert model.decoder.levels.tolist() == [7, 30, 252, 253]
     pair = torch.tensor([[[level, 0], [0, 0]] for level in (252, 253, 100, 101)])
-    known = model.decoder.cached_context(model.values(pair))
-    apart = (known[:, None] - known[None]).abs().amax((2, 3, 4))
+    context = model.decoder.cached_context(model.values(pair))
+    apart = (context[:, None] - context[None]).abs().amax((2, 3, 4))
     assert apart[0, 1] > 5 * apart[2, 3] > 0
     restored = GaussianVAE(**model.config)
     restored.load_state_dict({name: value.half() for name, value in model.state_dict().items()})
@@ -592,7 +592,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_what_was_saved_stands(tmp_p
     assert not (tmp_path / "broken" / "checkpoint.pt").exists()
 
 
-def test_weights_in_sixteen_bits_say_nearly_the_same(tmp_path):
+def test_weights_in_sixteen_bits_give_nearly_the_same_bound(tmp_path):
     """best.pt holds them so: the bound of what is evaluated is that of what was trained."""
     model, x, eps = make(decoder="raster", components=3, strength=1.0), pictures(count=200), torch.zeros(200, 2)
     checkpoint.save_checkpoint(tmp_path / "best.pt", model, half=True)

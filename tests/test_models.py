@@ -391,7 +391,7 @@ def test_samples_are_given_by_their_generator(drum_model):
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_the_likelihood_of_hits_does_not_hear_velocities_and_that_of_velocities_only_hits(drum_model):
+def test_the_likelihood_of_hits_does_not_depend_on_velocities(drum_model):
     bars, z = random_bars(), torch.zeros(3, 2)
     softer = torch.where(bars > 0, 1, 0)
     with torch.no_grad():
@@ -425,7 +425,7 @@ def test_impossible_hits_are_refused(drum_model, hits):
 
 @pytest.fixture(scope="module")
 def styled_model():
-    """A causal model of three styles, each of which has its own bars, and rows that hear one another."""
+    """A causal model of three styles, each of which has its own bars, and rows that depend on one another."""
     torch.manual_seed(4)
     model = BernoulliVAE(hidden=(16,), decoder="causal", width=16, velocities=True, styles=["funk", "jazz", "rock"])
     with torch.no_grad():
@@ -500,7 +500,7 @@ def test_what_cannot_be_had_is_refused_by_name(styled_model, options, words):
         drawn(styled_model, torch.zeros(1, 2), **options)
 
 
-def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_of_its_own(styled_model):
+def test_decoder_and_encoder_depend_on_the_style_and_none_is_a_style_of_its_own(styled_model):
     z, bars = torch.tensor([[0.2, 0.1]]), random_bars()
     made = [drawn(styled_model, z, style=style) for style in (None, 0, 1, 2)]
     assert all(not torch.equal(first, second) for first, second in itertools.combinations(made, 2))
@@ -509,25 +509,25 @@ def test_a_style_asked_for_is_heard_by_decoder_and_encoder_and_none_is_a_style_o
     codes = [styled_model.encode(bars, style=style)[0] for style in (None, torch.tensor([0, 0, 0]), 1)]
     assert not torch.equal(codes[0], codes[1]) and not torch.equal(codes[1], codes[2])
     with torch.no_grad():
-        told = styled_model.log_likelihood(bars, codes[0], style=torch.tensor([0, 1, 2]))
+        together = styled_model.log_likelihood(bars, codes[0], style=torch.tensor([0, 1, 2]))
         single = [styled_model.log_likelihood(bars[i:i + 1], codes[0][i:i + 1], style=i) for i in range(3)]
-    torch.testing.assert_close(told, torch.cat(single))
+    torch.testing.assert_close(together, torch.cat(single))
 
 
-def test_where_a_bar_begins_is_told_to_encoder_and_decoder_and_the_first_place_is_what_nobody_says():
+def test_encoder_and_decoder_depend_on_the_offset_of_a_bar_and_none_is_the_first():
     torch.manual_seed(0)
     model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=2,
                          offsets=4).eval()
-    x, z, begins = random_bars((2, 16), 4, 0.5), torch.randn(4, 2), torch.tensor([0, 1, 2, 3])
-    for speak in (lambda told: model.encode(x, offset=told)[0].sum(-1),
-                  lambda told: model.encode_velocities(x, offset=told)[0].sum(-1),
-                  lambda told: model.log_likelihood(x, z, offset=told),
-                  lambda told: model.auxiliary_log_likelihood(x, z, offset=told)):
-        silent, told, first = speak(None), speak(begins), speak(torch.zeros(4, dtype=torch.long))
-        assert torch.equal(silent, first) and torch.equal(told[0], silent[0])
-        assert (told[1:] - silent[1:]).abs().min() > 1e-4
+    x, z, offset = random_bars((2, 16), 4, 0.5), torch.randn(4, 2), torch.tensor([0, 1, 2, 3])
+    for function in (lambda offset: model.encode(x, offset=offset)[0].sum(-1),
+                  lambda offset: model.encode_velocities(x, offset=offset)[0].sum(-1),
+                  lambda offset: model.log_likelihood(x, z, offset=offset),
+                  lambda offset: model.auxiliary_log_likelihood(x, z, offset=offset)):
+        without, given, first = function(None), function(offset), function(torch.zeros(4, dtype=torch.long))
+        assert torch.equal(without, first) and torch.equal(given[0], without[0])
+        assert (given[1:] - without[1:]).abs().min() > 1e-4
     assert BernoulliVAE(**model.config).offsets.weight.shape == model.offsets.weight.shape
-    log_px, kl = model.elbo(x, torch.zeros(4, 2), offset=begins)
+    log_px, kl = model.elbo(x, torch.zeros(4, 2), offset=offset)
     (log_px - kl).sum().backward()
     assert not model.offsets.weight.grad[0].any() and model.offsets.weight.grad[1:].any()
 
@@ -579,26 +579,26 @@ def test_velocities_are_drawn_hit_by_hit_each_given_those_before(shape):
             parameter *= 2
         cells, z = (torch.rand(4, math.prod(shape), generator=generator) < 0.4).float(), torch.randn(4, 2)
         noise = models.logistic_noise(cells.shape, generator)
-        known = torch.where(torch.rand(cells.shape[1], generator=generator) < 0.2, 77.0, 0.0)
+        fixed = torch.where(torch.rand(cells.shape[1], generator=generator) < 0.2, 77.0, 0.0)
         velocities = torch.zeros_like(cells)
         for cell in playing_order(shape):
             mean, log_scale = net.distribution(cells, velocities, z)
             drawn = (mean + torch.exp(log_scale) * noise).round().clamp(1, 127)
-            velocities[:, cell] = (cells * torch.where(known > 0, known, drawn))[:, cell]
-        found = net.draw(cells, z, noise, known)
+            velocities[:, cell] = (cells * torch.where(fixed > 0, fixed, drawn))[:, cell]
+        found = net.draw(cells, z, noise, fixed)
     torch.testing.assert_close(found, velocities, rtol=0, atol=1.01)  # a rounding may fall to either side
     assert ((found - velocities).abs() > 0.5).float().mean() < 0.05 and len(found.unique()) > 8
 
 
-def test_the_touch_is_read_from_velocities_and_decides_how_given_hits_are_struck():
+def test_the_velocity_latent_is_read_from_velocities_and_decides_how_given_hits_are_struck():
     torch.manual_seed(0)
     model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=3,
                          styles=["a"]).eval()
     bars, z = random_bars(), torch.zeros(3, 2)
     softer = torch.where(bars > 0, bars // 2 + 1, 0)
     with torch.no_grad():
-        touch = model.encode_velocities(bars)[0]
-        assert touch.shape == (3, 3) and not torch.equal(touch, model.encode_velocities(softer)[0])
+        latent = model.encode_velocities(bars)[0]
+        assert latent.shape == (3, 3) and not torch.equal(latent, model.encode_velocities(softer)[0])
         assert torch.equal(torch.stack(model.encode(bars)), torch.stack(model.encode(softer)))
         exact = model.auxiliary_log_likelihood(bars, z)
         assert not torch.equal(model.train().auxiliary_log_likelihood(bars, z), exact), "in training it is a draw"
