@@ -28,8 +28,7 @@ from formats.audio import fit_length, load_audio, save_audio
 from learning.bounds import encode_all
 from learning.figures import draw_curves, draw_latent, draw_spectrograms
 from learning.run_folder import choose_run_folder
-from learning.training import (Examples, add_arguments, describe_best, describe_run, fit, read_settings, start_process,
-                               stop_process)
+from learning.training import Examples, add_arguments, describe_best, fit, read_settings, start_process
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
 from sounds.codes import attach_transform, encode, load_sound_model
@@ -120,7 +119,7 @@ def main(argv=None):
     first = start_process(arguments.device).first
     if first:
         print(f"{len(x)} sounds to train, {len(validation)} to validate, {len(sides['test'])} kept for the test; "
-              f"spectrograms of {x.shape[1]} x {x.shape[2]}; {describe_run(model, folder)}", flush=True)
+              f"spectrograms of {x.shape[1]} x {x.shape[2]}; run folder {folder}", flush=True)
     history = fit(model, Examples(x, {"label": labels}), Examples(validation, {"label": validation_labels}), folder,
                   settings, make_augmentation(arguments.augment, (FLOOR_DB - mean) / deviation), {"sound": sound},
                   "sounds")
@@ -132,7 +131,6 @@ def main(argv=None):
         print(f"{describe_best(history, arguments.free_bits, 'sound')}\n"
               f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"
               f"its sounds:   python generate_sounds.py my_kit --model {shlex.quote(str(folder))}")
-    stop_process()
     return {"run": folder, "history": history}
 
 

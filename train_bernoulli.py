@@ -25,8 +25,7 @@ from formats.checkpoint import load_checkpoint
 from learning.bounds import encode_all
 from learning.figures import draw_bar_pairs, draw_curves, draw_latent
 from learning.run_folder import choose_run_folder
-from learning.training import (Examples, add_arguments, describe_best, describe_run, fit, read_settings, start_process,
-                               stop_process)
+from learning.training import Examples, add_arguments, describe_best, fit, read_settings, start_process
 from models import BernoulliVAE, build_model
 from patterns.dataset import OFFSETS, load_bars, pack_hits, shifted_bars
 from patterns.sampling import Constraints, draw
@@ -128,8 +127,7 @@ def main(argv=None):
     first = start_process(settings.device).first
     if first:
         print(f"{len(bars['train'])} bars to train, {len(train)} with those that begin elsewhere, "
-              f"{len(bars['validation'])} to validate, {len(label_names)} styles; {describe_run(model, folder)}",
-              flush=True)
+              f"{len(bars['validation'])} to validate, {len(label_names)} styles; run folder {folder}", flush=True)
     history = fit(model, train, Examples(bars["validation"]), folder, settings, unit="bars",
                   extra_state=lambda model: build_map(model, bars["train"], labels["train"], label_names))
     if first:
@@ -137,7 +135,6 @@ def main(argv=None):
         print(f"{describe_best(history, settings.free_bits, 'bar')}\n"
               f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"
               f"play it:      python Activation_Matrix_To_Sound.py --model {shlex.quote(str(folder / 'best.pt'))}")
-    stop_process()
     return {"run": folder, "history": history}
 
 

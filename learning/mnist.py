@@ -18,12 +18,11 @@ import download
 from formats.checkpoint import load_checkpoint
 from learning.bounds import bounds, encode_all
 from learning.figures import draw_curves, draw_images, draw_latent
-from learning.training import Examples, describe_best, describe_run, fit, start_process, stop_process
+from learning.training import Examples, describe_best, fit, start_process
 from models import build_model, logistic_noise, principal_plane
 
 SIDE = 28  # pixels
 VALIDATION = 1000  # digits at the end of the training files: few, since the published figures train on all 60,000
-PARTS = {"train": "train", "test": "t10k"}
 
 
 def read_idx(path):
@@ -39,25 +38,38 @@ def read_idx(path):
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: damaged, or cut short ({error}); fetch it again") from None
     if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 3:
-        raise ValueError(f"{path}: expected an IDX file of bytes, found one that "
-                         + (f"begins with {content[:4].hex(' ')}" if content else "is empty"))
+        found = f"begins with {content[:4].hex(' ')}" if content else "is empty"
+        raise ValueError(f"{path}: expected an IDX file of bytes, found one that {found}")
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise ValueError(f"{path}: cut short within its head, {len(content)} bytes; fetch it again")
-    shape = struct.unpack(f">{content[3]}I", content[4:start])
-    if len(content) - start != math.prod(shape):
-        raise ValueError(f"{path}: expected {math.prod(shape)} numbers for its shape {shape}, found "
-                         f"{len(content) - start}; fetch it again")
+    shape, count = struct.unpack(f">{content[3]}I", content[4:start]), len(content) - start
+    if count != math.prod(shape):
+        raise ValueError(f"{path}: expected {math.prod(shape)} numbers for its shape {shape}, found {count}; fetch it "
+                         "again")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
 
 
 def find(folder, name):
     """The path of one of the four files in a folder, gzipped or not, with the names of either mirror."""
-    names = [name + end for name in (name, name.replace("-idx", ".idx")) for end in (".gz", "")]
-    for candidate in names:
-        if (Path(folder) / candidate).exists():
-            return Path(folder) / candidate
-    raise FileNotFoundError(f"{Path(folder) / names[0]}: no such file; expected the four files of MNIST in {folder}")
+    paths = [Path(folder) / (name + end) for name in (name, name.replace("-idx", ".idx")) for end in (".gz", "")]
+    for path in paths:
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"{paths[0]}: no such file; expected the four files of MNIST in {folder}")
+
+
+def read_digits(folder, part):
+    """Pixels (n, 28, 28) and classes (n,) of the files "train" or "t10k"."""
+    images_path, labels_path = (find(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1"))
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+        raise ValueError(f"{images_path}: expected images of {SIDE} x {SIDE} pixels, found shape {images.shape}")
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{labels_path}: expected a class for each of {len(images)} digits, found {labels.shape}")
+    if labels.max(initial=0) > 9:
+        raise ValueError(f"{labels_path}: expected classes 0 to 9, found {labels.max()}")
+    return images, labels
 
 
 def load_digits(folder=None):
@@ -66,26 +78,14 @@ def load_digits(folder=None):
     folder: where the four files lie; None finds them in data/ or $SEQUENCEUR_DATA, or else fetches them. The last
     VALIDATION digits of the training files are for validation. Raises ValueError or OSError, in one line.
     """
-    if folder is None:
-        folder = download.fetch("mnist")
-    splits = {}
-    for split, part in PARTS.items():
-        images_path, labels_path = find(folder, f"{part}-images-idx3-ubyte"), find(folder, f"{part}-labels-idx1-ubyte")
-        images, labels = read_idx(images_path), read_idx(labels_path)
-        if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
-            raise ValueError(f"{images_path}: expected images of {SIDE} x {SIDE} pixels, found shape {images.shape}")
-        if labels.shape != images.shape[:1]:
-            raise ValueError(f"{labels_path}: expected a class for each of {len(images)} digits, found {labels.shape}")
-        if labels.max(initial=0) > 9:
-            raise ValueError(f"{labels_path}: expected classes 0 to 9, found {labels.max()}")
-        splits[split] = images, labels
-    images, labels = splits["train"]
+    folder = download.fetch("mnist") if folder is None else folder
+    (images, labels), test = read_digits(folder, "train"), read_digits(folder, "t10k")
     aside = min(VALIDATION, len(images) // 10)
-    if not aside or not len(splits["test"][0]):
+    if not aside or not len(test[0]):
         raise ValueError(f"{folder}: expected at least 10 digits to train and one to test, found {len(images)} and "
-                         f"{len(splits['test'][0])}")
+                         f"{len(test[0])}")
     cut = len(images) - aside
-    return {"train": (images[:cut], labels[:cut]), "validation": (images[cut:], labels[cut:]), "test": splits["test"]}
+    return {"train": (images[:cut], labels[:cut]), "validation": (images[cut:], labels[cut:]), "test": test}
 
 
 def binarised(pixels, generator):
@@ -132,13 +132,12 @@ def fit_digits(model, splits, folder, settings):
     validation = Examples(prepare_pixels(model, splits["validation"][0], settings.seed))
     first = start_process(settings.device).first
     if first:
-        print(f"{len(train)} digits to train, {len(validation)} to validate; {describe_run(model, folder)}", flush=True)
+        print(f"{len(train)} digits to train, {len(validation)} to validate; run folder {folder}", flush=True)
     history = fit(model, train, validation, folder, settings, pixel_noise(model), unit="digits")
     if first:
         draw_figures(build_model(load_checkpoint(folder), folder), splits, history, folder, settings.seed)
         print(f"{describe_best(history, settings.free_bits, 'digit')}\n"
               f"its numbers:  python evaluate.py {shlex.quote(str(folder))} --split test")
-    stop_process()
     return history
 
 

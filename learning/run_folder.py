@@ -1,7 +1,7 @@
 """The folder of a training run: its name, lock, log, versions and checkpoints, and whether it may be resumed.
 
-    run = Run(Path("runs/mine"), recipe, fingerprints)    # what shapes the run, and checksums of its data
-    run.resume(model, optimizer)                          # weights, optimiser, run.epoch, run.best, run.history
+    run = Run(Path("runs/mine"), settings.recipe(), train.fingerprints("training"))
+    run.resume(model, optimizer)
 """
 
 import contextlib
@@ -24,10 +24,9 @@ KEPT = {"recipe", "data", "optimizer", "epoch", "best", "history"}  # what a run
 
 
 class Run:
-    """A run folder, and how far its training is.
+    """A run folder, and how far its training is: the last `epoch` done, the `best` score, the `history` of records.
 
     recipe: {name: plain value} of all settings that shape the result. data: {what: checksum}, of `fingerprint`.
-    Attributes: epoch, the last one done; best, the highest score so far; history, one record an epoch.
     """
 
     def __init__(self, folder, recipe, data):
@@ -42,23 +41,23 @@ class Run:
 
     def resume(self, model, optimizer):
         """Load weights, optimiser and progress. Raises ValueError where the run was started with anything else."""
-        content = load_checkpoint(self.folder / "checkpoint.pt")
+        path = self.folder / "checkpoint.pt"
+        content = load_checkpoint(path)
         if content["class"] != type(model).__name__ or content["config"] != model.config:
-            raise ValueError(f"{self.folder}: its model is {content['class']} {content['config']}, not the one asked "
-                             "for")
+            raise ValueError(f"{path}: its model is {content['class']} {content['config']}, not the one asked for")
         if not KEPT <= content.keys():
-            raise ValueError(f"{self.folder / 'checkpoint.pt'}: expected a run to go on with, found a model alone")
-        if not isinstance(content["data"], dict):
-            raise ValueError(f"{self.folder}: was started by an older version of this project, which alone can finish "
-                             "it; expected a new run")
-        before, now = content["recipe"], self.recipe
-        for name in {**now, **before}:
-            if before.get(name) != now.get(name) and name != "epochs":
+            raise ValueError(f"{path}: expected a run to go on with, found a model alone")
+        before, data = content["recipe"], content["data"]
+        if not isinstance(data, dict):
+            raise ValueError(f"{self.folder}: was started by an older version of this project; start a new run")
+        for name in {**self.recipe, **before}:
+            asked, kept = self.recipe.get(name), before.get(name)
+            if asked != kept and name != "epochs":
                 option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
-                raise ValueError(f"{option} {now.get(name)}: {self.folder} was started with {before.get(name)}; "
-                                 "start a new run, or leave it as it was")
-        for name in {**self.data, **content["data"]}:
-            if content["data"].get(name) != self.data.get(name):
+                raise ValueError(f"{option} {asked}: {self.folder} was started with {kept}; start a new run, or leave "
+                                 "it as it was")
+        for name in {**self.data, **data}:
+            if data.get(name) != self.data.get(name):
                 raise ValueError(f"{self.folder}: was started with other {name}; expected the same to go on with it")
         model.load_state_dict(content["weights"])
         optimizer.load_state_dict(content["optimizer"])
@@ -76,14 +75,15 @@ class Run:
 
         extra_state: what best.pt holds beside the model: a dictionary, or a function that gives one of the model.
         """
-        state = {"epoch": self.history[-1]["epoch"], "recipe": self.recipe, "data": self.data, "arguments": arguments}
+        last = self.history[-1]
+        state = {"epoch": last["epoch"], "recipe": self.recipe, "data": self.data, "arguments": arguments}
         if score is not None and score > self.best:
             self.best = score
             model.eval()
             extra = extra_state(model) if callable(extra_state) else extra_state or {}
             model.train()
-            save_checkpoint(self.folder / "best.pt", model, half=True,
-                            validation_elbo=self.history[-1]["validation_elbo"], **state, **extra)
+            save_checkpoint(self.folder / "best.pt", model, half=True, validation_elbo=last["validation_elbo"],
+                            **state, **extra)
         save_checkpoint(self.folder / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=self.best,
                         history=self.history, **state)
         write_log(self.folder / "log.jsonl", self.history)
@@ -138,6 +138,6 @@ def versions():
 
 
 def write_log(path, history):
-    """Write one JSON line an epoch; all lines anew, so that a resumed run never has an epoch twice."""
+    """Write one JSON line an epoch: all lines anew, so that a resumed run has no epoch twice."""
     with replacing(path) as temporary:
         temporary.write_text("".join(json.dumps(record) + "\n" for record in history))

@@ -7,6 +7,7 @@ All that is random in an epoch is drawn from (seed, epoch, process), so a resume
 uninterrupted one bit for bit. A loss that is not finite stops the run before the step and before any save.
 """
 
+import atexit
 import contextlib
 import math
 import os
@@ -157,20 +158,19 @@ def choose_precision(name, device):
     """float32 or bfloat16; "auto" is the latter where this device multiplies it natively."""
     if name != "auto":
         return name
-    native = {"cpu": lambda: "avx512_bf16" in cpu_flags(),
-              "cuda": lambda: torch.cuda.get_device_capability(device) >= (8, 0)}.get(device.type, bool)
-    return "bfloat16" if native() else "float32"
+    native = "avx512_bf16" in cpu_flags() if device.type == "cpu" else \
+        device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return "bfloat16" if native else "float32"
 
 
 def cpu_flags():
-    """What the processor says it can, as Linux lists it; nothing elsewhere."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text().split() if path.is_file() else []
+    """The features of the processor, where the system is Linux."""
+    return Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").is_file() else []
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those of torchrun, and its device."""
+    """This process among `count` of torchrun, and its device."""
 
     device: torch.device
     rank: int = 0
@@ -182,26 +182,21 @@ class Process:
         return self.rank == 0
 
     def sum(self, terms):
-        """The sum of tensors over the processes, float64 on the CPU."""
+        """The sum of a tensor over the processes, float64 on the CPU."""
         if self.count > 1:
             distributed.all_reduce(terms)
         return terms.cpu().double()
 
 
 def start_process(device_name):
-    """This process and its device; joins the others where torchrun started several."""
+    """This process and its device; it joins the others where torchrun started several."""
     device = choose_device(device_name)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return Process(device)
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)
     return Process(device, distributed.get_rank(), distributed.get_world_size())
-
-
-def stop_process():
-    """Leave the other processes, where there are any."""
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 # --- the loop ---
@@ -237,15 +232,16 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
     """Train a VAE and keep its run folder: checkpoint.pt and best.pt (by `best_score`), log.jsonl, config.json.
 
     train, validation: Examples. augment(x, generator): what is done to each training batch, such as drawing binary
-    pixels anew. extra_state: what best.pt shall hold beside the model, a dictionary or a function of the model.
-    Returns the history, one dictionary an epoch. Raises ValueError where the folder or what stands in it does not fit;
+    pixels anew. extra_state: what best.pt holds beside the model, a dictionary or a function of the model.
+    Returns the history, a dictionary an epoch. Raises ValueError where the folder or the run in it does not fit, and
     FloatingPointError, before any save, at a loss or gradient that is not finite.
     """
     folder, process = Path(folder), start_process(settings.device)
     settings = settings.settled(process, len(train))
-    size, peak = settings.epoch_size, settings.learning_rate
-    steps = math.ceil(size / settings.batch_size)
-    set_precision(model, settings.precision).to(process.device).train()
+    size, peak, steps = settings.epoch_size, settings.learning_rate, -(-settings.epoch_size // settings.batch_size)
+    for net in model.to(process.device).train().modules():
+        if hasattr(net, "low_precision"):
+            net.low_precision = settings.precision == "bfloat16"
     optimizer = Optimizers(model, settings.optimizer, peak, settings.weight_decay)
     run = Run(folder, settings.recipe(process.count),
               {**train.fingerprints("training"), **validation.fingerprints("validation")})
@@ -256,7 +252,8 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
             stack.enter_context(locked_run_folder(folder))
             run.begin(model, settings.arguments, examples={"train": len(train), "validation": len(validation)},
                       device=str(process.device))
-        bar = stack.enter_context(progress_bar(size * settings.epochs, size * run.epoch, unit, process))
+        bar = stack.enter_context(tqdm(total=size * settings.epochs, initial=size * run.epoch, unit=f" {unit}",
+                                       unit_scale=True, disable=not process.first, dynamic_ncols=True))
         for epoch in range(run.epoch + 1, settings.epochs + 1):
             started, sums = time.perf_counter(), torch.zeros(3, dtype=torch.float64)
             beta = settings.beta * min(1.0, epoch / (settings.warmup + 1))
@@ -267,12 +264,12 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
                 free = 0 < settings.free_bits >= mean_kl
                 loss = ((0.0 if free else beta * kl) - log_px - auxiliary).sum() * process.count / count
                 value = beta * mean_kl - mean_px - mean_auxiliary
-                at = f"{folder}: stopped at epoch {epoch}, step {i + 1}"
-                check_finite(value, f"{at}: the loss is {value}")
+                at = f"{folder}: stopped at epoch {epoch}, step {i + 1}: the"
+                check_finite(value, f"{at} loss is {value}")
                 optimizer.zero_grad()
                 loss.backward()
                 norm = torch.stack([clip_grad_norm_(group, 1.0) for group in model.parameter_groups()]).max().item()
-                check_finite(norm, f"{at}: the gradient's norm is {norm} at loss {value:.4g}")
+                check_finite(norm, f"{at} gradient's norm is {norm} at loss {value:.4g}")
                 optimizer.step(learning_rate_at(steps * (epoch - 1) + i, steps * settings.epochs, peak))
                 sums += terms
                 bar.update(count)
@@ -289,7 +286,7 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
                 run.save(model, optimizer, settings.arguments,
                          best_score(record, settings.free_bits) if beta == settings.beta else None, extra_state)
     if process.count > 1:
-        distributed.barrier()
+        distributed.barrier()  # until all is saved
     return run.history
 
 
@@ -324,17 +321,9 @@ def learning_rate_at(step, steps, peak):
 
 
 def check_finite(value, message):
-    """Raise FloatingPointError with the message unless the value is finite."""
+    """FloatingPointError with the message unless the value is finite."""
     if not math.isfinite(value):
         raise FloatingPointError(f"{message}; what was saved before stands")
-
-
-def set_precision(model, precision):
-    """Have the nets of a model multiply in float32 or bfloat16 in training; gives the model."""
-    for net in model.modules():
-        if hasattr(net, "low_precision"):
-            net.low_precision = precision == "bfloat16"
-    return model
 
 
 def summary(name, terms):
@@ -363,19 +352,8 @@ def best_score(record, free_bits=0.0):
     return record["validation_log_px"] - max(free_bits, record["validation_kl"])
 
 
-def describe_run(model, folder):
-    """What a script prints before a training, after its counts."""
-    return f"{sum(weights.numel() for weights in model.parameters()):,} weights; run folder {folder}"
-
-
 def describe_best(history, free_bits, unit):
     """What a script prints after a training: the best epoch, in nats a unit."""
     best = max(history, key=lambda record: best_score(record, free_bits))
     return (f"best validation bound {best['validation_elbo']:.2f} nats a {unit} (KL {best['validation_kl']:.2f}) in "
             f"epoch {best['epoch']}, {sum(record['seconds'] for record in history):.0f} s of training")
-
-
-def progress_bar(total, done, unit, process):
-    """A tqdm bar with examples a second and the time left; silent in all processes but the first."""
-    return tqdm(total=total, initial=done, unit=f" {unit}", unit_scale=True, disable=not process.first,
-                dynamic_ncols=True, mininterval=0.5)

@@ -8,7 +8,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from learning.training import Examples, TrainingSettings, fit, stop_process
+from learning.training import Examples, TrainingSettings, fit
 from models import VAE, BernoulliVAE
 
 SEEDS = range(8)
@@ -79,4 +79,3 @@ def train_all(folder):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     train_all(Path(sys.argv[1]))
-    stop_process()
