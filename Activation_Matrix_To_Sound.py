@@ -33,7 +33,7 @@ from instrument.files import MOST_BARS, read_pattern, write_all
 from instrument.window import Window, tk_helpers
 from patterns import latent_map, paths, sampling
 from patterns.latent_map import describe_bar
-from patterns.sampling import Constraints
+from patterns.sampling import DEFAULT_SEED, Constraints
 from sounds.kits import KIT, open_kit
 
 HERE = Path(__file__).resolve().parent
@@ -63,19 +63,20 @@ def chosen_bars(options):
         return own, None
     model = open_model(options.model)
     plane, training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
-    bars, codes = bars_and_codes(options, model, plane, own)
+    seed = DEFAULT_SEED if options.seed is None else options.seed
+    bars, codes = bars_and_codes(options, model, plane, own, seed)
     facts = [describe_bar(bar, code, plane, training_bars) for bar, code in zip(own if options.like else bars, codes)]
     if options.nearest:
         if not len(training_bars):
             raise ValueError(f"--nearest: {options.model} holds no training bars in its map")
-        bars = np.stack([training_bars.bar(fact["index"], options.seed or 0) for fact in facts])
+        bars = np.stack([training_bars.bar(fact["index"], seed) for fact in facts])
     return bars, facts
 
 
-def bars_and_codes(options, model, plane, own):
+def bars_and_codes(options, model, plane, own, seed):
     """The bars and where each lies on the map; own: those of --pattern or --like, uint8 (n, 8, 64), or None."""
     asked = constraints_of(options, model)
-    seed, style = options.seed or 0, asked.style
+    style = asked.style
     if options.path:
         start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
         if options.lock:
@@ -234,7 +235,8 @@ def make_parser():
     group.add_argument("--temperature", type=number(float, 0, 3), default=1.0,
                        help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
-                       help="of what is random (default: 0; for the window's random points, always another)")
+                       help=f"of what is random (default: {DEFAULT_SEED} for bars, 0 for a kit; for the window's "
+                       "random points, always another)")
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
     group.add_argument("--kit", type=Path, default=KIT,

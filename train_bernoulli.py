@@ -98,8 +98,8 @@ def draw_figures(model, splits, labels, label_names, history, folder):
     draw_latent({side: (codes[side], labels[side]) for side in labels}, label_names, folder / "latent.png")
     bars, names, _ = splits["validation"]
     shown = np.random.default_rng(0).permutation(len(bars))[:10]
-    made = [draw(model, codes["validation"][i:i + 1], 0, Constraints(hits=int(np.count_nonzero(bars[i]))))[0]
-            for i in shown]
+    made = [draw(model, codes["validation"][i:i + 1],
+                 constraints=Constraints(hits=int(np.count_nonzero(bars[i]))))[0] for i in shown]
     draw_bar_pairs(bars[shown], made, [names[i] for i in shown], INSTRUMENTS, folder / "reconstructions.png")
 
 

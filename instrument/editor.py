@@ -50,7 +50,7 @@ class PatternEditor:
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
         self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
         self.constraints = constraints or Constraints()
-        self.first_seed = seed or 0
+        self.first_seed = sampling.DEFAULT_SEED if seed is None else seed
         self.seed = self.first_seed  # of the noise: one for all points, until the next random one
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.random_count = 0

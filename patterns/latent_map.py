@@ -14,7 +14,7 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.checkpoint import load_checkpoint
 from models import build_model, logistic_noise, principal_plane
 from patterns.dataset import pack_hits, unpack_hits
-from patterns.sampling import humanise
+from patterns.sampling import DEFAULT_SEED, humanise
 
 RANDOM_STEP = 0.1  # a random code lies about as far from that of a training bar, in units of the map
 STYLE_NEIGHBOURS = 15  # training bars whose commonest style is that of a point
@@ -106,7 +106,7 @@ class TrainingBars:
         order = np.argsort(distances, kind="stable")[:count]
         return order, distances[order]
 
-    def bar(self, index, seed=0):
+    def bar(self, index, seed=DEFAULT_SEED):
         """One of them, uint8 (8, 64): its hits as they were played, and velocities of the model's, by the seed."""
         hits = unpack_hits(self.packed[index][None])
         return humanise(self.model, hits, self.code(index)[None], self.style(index), seed)[0]

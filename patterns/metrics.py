@@ -163,7 +163,7 @@ def count_exactness(model, z):
     counts, right = (4, 12, 20, 32, 48), 0
     for i, hits in enumerate(counts):
         row_hits = {0: 1 + i, 1: 2, 4: 2 * i}
-        bar, by_row = (draw(model, z[i:i + 1], 0, constraints)
+        bar, by_row = (draw(model, z[i:i + 1], constraints=constraints)
                        for constraints in (Constraints(hits=hits), Constraints(row_hits=row_hits)))
         right += int((bar > 0).sum()) == hits
         right += all(int((by_row[0, row] > 0).sum()) == count for row, count in row_hits.items())

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from formats.activation_matrix import CYMBAL, INSTRUMENTS, KICK, SNARE, STEPS_PER_BAR, TOM
-from patterns.sampling import DECISIVE, Constraints, draw, humanise, noise_field
+from patterns.sampling import DECISIVE, DEFAULT_SEED, Constraints, draw, humanise, noise_field
 
 BEAT = STEPS_PER_BAR // 4
 FILL_LOGIT_BIAS = {"Snare": 1.0, "Tom": 1.3, "HHO": -1.0, "HHC": -1.0, "Cymb": -1.0}  # towards what a fill plays more
@@ -16,7 +16,7 @@ FILL_HITS = 3  # of snare and toms a beat, at least
 CRASH_VELOCITY, KICK_VELOCITY = 112, 104
 
 
-def interpolate(model, start, end, count, fills=True, seed=0, constraints=None):
+def interpolate(model, start, end, count, fills=True, seed=DEFAULT_SEED, constraints=None):
     """`count` bars at even steps from one code (latent,) to another, both included: (bars, codes (count, latent)).
 
     With fills, of two bars or more: the last bar has a fill in its last two beats, each fourth bar before it one in its
@@ -39,7 +39,7 @@ def interpolate(model, start, end, count, fills=True, seed=0, constraints=None):
     return bars, codes
 
 
-def fill(model, bar, code, beats=1, seed=0, style=None, temperature=1.0, locked_rows=()):
+def fill(model, bar, code, beats=1, seed=DEFAULT_SEED, style=None, temperature=1.0, locked_rows=()):
     """The bar (8, 64) with a fill in its last beats: uint8 (8, 64). What comes before it stays, and the locked rows.
 
     The model continues the bar with a bias from hats and cymbals towards snare and toms, on sixteenths alone.

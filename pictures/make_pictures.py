@@ -65,7 +65,7 @@ def draw_window(model):
     """The window at POINT, once all of its map is drawn: (view, pixels uint8 (height, width, 4))."""
     figure = Figure(figsize=np.divide(SIZE, 100), dpi=100)
     FigureCanvasAgg(figure)
-    editor = PatternEditor(model, None, NoSound(), None, seed=0)
+    editor = PatternEditor(model, None, NoSound(), None, seed=8)
     window = Window(figure, editor)
     figure.canvas.draw()
     editor.go_to(editor.plane.to_code(*POINT), "This point")

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_map import a_bar, write_tiny_map
 
+from formats.activation_matrix import KICK
 from patterns import latent_map, sampling
 from patterns.sampling import Constraints
 
@@ -62,3 +64,18 @@ def test_humanising_keeps_the_hits_and_gives_them_velocities_that_differ(model):
     struck, again, other = (sampling.humanise(model, bars, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(struck > 0, bars > 0) and np.array_equal(struck, again) and not np.array_equal(struck, other)
     assert all(len(np.unique(bar[bar > 0])) > 5 for bar in struck)
+
+
+def test_the_seed_of_the_noise_is_that_of_a_generator():
+    directions, weights = sampling.fourier_features(2, 6, 5, 4)
+    generator = torch.Generator().manual_seed(5)
+    assert torch.equal(directions, torch.randn(4, 2, generator=generator))
+    assert torch.equal(weights, torch.randn(8, 6, generator=generator) / 2)
+
+
+def test_most_bars_of_the_default_seed_on_the_shipped_map_begin_with_a_kick(root):
+    """Of what drummers played 38 % do; of seed 0 none does, which is why it is not the default."""
+    model = latent_map.load_bar_model(root / "pretrained" / "bernoulli_map.pt")
+    codes = model.map["codes"][::100]
+    shares = [(sampling.draw(model, codes, *seed)[:, KICK, 0] > 0).mean() for seed in ((), (0,))]
+    assert shares[0] > 0.7 and shares[1] < 0.1
