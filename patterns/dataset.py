@@ -17,11 +17,9 @@ import download
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from Midi_To_Activation_Matrix import load_patterns, read_bars
 
-BEATS = (0, 16, 32, 48)  # the steps that they lie on
-# The steps at which bars of a training begin, the bar line first: as written, on any beat, or also a little before and
-# after one, since what one drummer plays late another plays early.
-OFFSETS = {"bar": (0,), "beat": BEATS,
-           "near": tuple((beat + off) % STEPS_PER_BAR for beat in BEATS for off in (0, 1, -1, 2, -2))}
+# The steps at which bars of a training begin, the bar line first: as written, on any beat, or also a little off one.
+OFFSETS = {"bar": (0,), "beat": (0, 16, 32, 48),
+           "near": tuple((beat + off) % STEPS_PER_BAR for beat in (0, 16, 32, 48) for off in (0, 1, -1, 2, -2))}
 
 
 def load_bars(data, seed=0):
@@ -47,13 +45,11 @@ def load_bars(data, seed=0):
 
 
 def groove_split(folder):
-    """The Groove MIDI Dataset by its published split: see `load_bars`.
+    """The Groove MIDI Dataset by its published split, see `load_bars`: its beats and fills in 4/4, by info.csv.
 
-    Of its beats and fills in 4/4, by info.csv, the bars with at least 2 hits: 17,291 to train, 2,161 to validate, 2,195
-    to test.
+    17,291 bars to train, 2,161 to validate, 2,195 to test.
     """
-    folder = Path(folder)
-    splits = {}
+    folder, splits = Path(folder), {}
     with open(folder / "info.csv", newline="") as table:
         rows = csv.DictReader(table)
         missing = {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ())
@@ -63,12 +59,10 @@ def groove_split(folder):
             if row["time_signature"] != "4-4":
                 continue
             bars, names, styles = splits.setdefault(row["split"], ([], [], []))
-            found = read_bars(folder / row["midi_filename"])
-            found = found[np.count_nonzero(found, axis=(1, 2)) >= 2]
-            name = row["midi_filename"].rsplit(".", 1)[0]
-            bars.append(found)
-            names += [name] * len(found)
-            styles += [style_of(name)] * len(found)
+            name, found = row["midi_filename"].rsplit(".", 1)[0], read_bars(folder / row["midi_filename"])
+            bars.append(found[np.count_nonzero(found, axis=(1, 2)) >= 2])
+            names += [name] * len(bars[-1])
+            styles += [style_of(name)] * len(bars[-1])
     return {split: (np.concatenate(bars), names, styles) for split, (bars, names, styles) in splits.items()}
 
 
@@ -100,8 +94,7 @@ def shifted_bars(bars, names, labels, where="near", avoid=None):
 
     bars (n, 8, 64) uint8, whole files in order; names and labels: lists of n. where: see OFFSETS; an offset is the
     place in OFFSETS[where], from 1, of the step at which a bar begins, int64 (m,). Left out: bars of fewer than two
-    hits, and those whose hits are in `avoid`. Where `load_bars` left out a bar between two, nobody played the seam: 3
-    of 16,404 in the Groove MIDI Dataset.
+    hits, and those whose hits are in `avoid`. (A bar that `load_bars` left out joins two that were not played so.)
     """
     pairs = [i for i in range(len(bars) - 1) if names[i] == names[i + 1]]
     unwanted = set() if avoid is None else set(hit_bytes(avoid))

@@ -63,19 +63,17 @@ def check_map(content, latent):
 
 
 def random_code(model, seed, index, style=None):
-    """Random code number `index` of a seed, the same however many are drawn: float32 (latent,).
+    """Random code number `index` of a seed: float32 (latent,).
 
-    Near a random training bar, of the style where its number is given and there are some. From the prior N(0, I) for a
-    model without a map.
+    Near that of a random training bar, of the style if there are some; from the prior N(0, I) without a map.
     """
     random = np.random.default_rng([seed, index])
     step = random.standard_normal(model.config["latent"])
     if not model.map:
         return step.astype(np.float32)
-    members = np.arange(len(model.map["codes"]))
-    if style is not None and model.styles[style] in model.map["label_names"]:
-        label = list(model.map["label_names"]).index(model.styles[style])
-        of_style = np.flatnonzero(np.asarray(model.map["labels"]) == label)
+    members, names = np.arange(len(model.map["codes"])), list(model.map["label_names"])
+    if style is not None and model.styles[style] in names:
+        of_style = np.flatnonzero(np.asarray(model.map["labels"]) == names.index(model.styles[style]))
         members = of_style if len(of_style) else members
     return (np.asarray(model.map["codes"][random.choice(members)]) + RANDOM_STEP * step).astype(np.float32)
 
@@ -96,10 +94,7 @@ class TrainingBars:
         return len(self.rows)
 
     def nearest(self, bar, count=1):
-        """The nearest to a bar (8, 64) by cells that differ, hit or no hit: (indices, distances), at most `count` each.
-
-        Nearest first, and of equals the first in the map.
-        """
+        """The nearest to a bar (8, 64) by cells that differ, nearest first: (indices, distances), at most `count`."""
         hits = pack_hits(np.asarray(bar)[None]).numpy()                               # (1, 64)
         differing = self.packed.view(np.uint64) ^ hits.view(np.uint64)                # (n, 8)
         distances = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
@@ -192,9 +187,8 @@ class HitDensity:
             self.hits[tuple(now.T)] = drawn.sum(-1).numpy()
         if not len(self.left) and len(now):
             there = np.isfinite(self.hits)
-            weights = blurred(there.astype(float), SMOOTH_RADIUS)
-            smooth = blurred(np.where(there, self.hits, 0), SMOOTH_RADIUS) / np.maximum(weights, 1e-9)
-            self.hits = np.where(there, smooth, np.nan)
+            weights = np.maximum(blurred(there.astype(float), SMOOTH_RADIUS), 1e-9)
+            self.hits = np.where(there, blurred(np.where(there, self.hits, 0), SMOOTH_RADIUS) / weights, np.nan)
         return not len(self.left)
 
     def range(self):

@@ -72,16 +72,15 @@ def classifier_auc(real, real_groups, other, other_groups=None, velocities=False
     if min(len(real), len(other)) < 40:
         return None
     random = np.random.default_rng(seed)
-    sides, places = [], []
+    places = []
     for bars, groups in ((real, real_groups), (other, other_groups)):
         groups = np.arange(len(bars)) if groups is None else np.unique(groups, return_inverse=True)[1]
         folds = min(folds, groups.max() + 1)
-        sides.append(features(bars, velocities))
-        places.append((groups, random.permutation(groups.max() + 1)))
+        places.append(random.permutation(groups.max() + 1)[groups])
     if folds < 2:
         return None
-    x, label = np.concatenate(sides), np.repeat([1, 0], [len(real), len(other)])
-    fold = np.concatenate([order[groups] % folds for groups, order in places])
+    x, fold = np.concatenate([features(bars, velocities) for bars in (real, other)]), np.concatenate(places) % folds
+    label = np.repeat([1, 0], [len(real), len(other)])
     scores = []
     for k in range(folds):
         classifier = HistGradientBoostingClassifier(max_iter=100, learning_rate=0.1, random_state=0)
@@ -145,7 +144,7 @@ def sample_codes(model, count, generator, style=None):
 
 
 def draw_batches(model, z, generator, style=None):
-    """A bar at each code, each with noise of its own: (n, latent) -> uint8 (n, 8, 64)."""
+    """`draw_independent` of many codes, some at a time: (n, latent) -> uint8 (n, 8, 64)."""
     return np.concatenate([draw_independent(model, part, generator, style) for part in z.split(500)])
 
 
@@ -229,9 +228,8 @@ def compare_to_real(model, real, train, options, style=None):
 def evaluate_bars(options, content, model, bounds):
     """The numbers of a model of drum bars, a dictionary; `report` makes lines of it.
 
-    options: those of evaluate.py: run, data, split, limit, k, draws, no_classifier, seed. content: the checkpoint.
-    model: on the device that computes `bounds`, learning.bounds.bounds. Bars are drawn on the CPU, whose noise is the
-    same everywhere. Raises ValueError or OSError where the data are not there.
+    options: those of evaluate.py. content: the checkpoint. model: on the device that computes `bounds`, those of
+    learning.bounds; bars are drawn on the CPU. Raises ValueError or OSError where the data are not there.
     """
     real, train, data = load_real_bars(options, content)
     x, seed, styles = torch.as_tensor(real[0]), options.seed, real[2]
