@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -16,7 +17,6 @@ from digit_files import NAMES, strokes, write_idx, write_mnist
 import Activation_Matrix_To_Sound
 import evaluate
 import train_gaussian
-from benchmarks import mnist_rows
 from formats import checkpoint
 from learning import figures, mnist, training
 from learning.training import Examples, TrainingSettings, fit
@@ -24,6 +24,9 @@ from models import BernoulliVAE, GaussianVAE
 import command_line
 import download
 from saved_model import load_model
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+import mnist_rows
 
 RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "manifold.png",
              "samples.png", "reconstructions.png"}
