@@ -27,9 +27,8 @@ def logistic_log_likelihood(value, mean, log_scale):
     return torch.where(value <= 1, F.logsigmoid(upper), torch.where(value >= 127, F.logsigmoid(-lower), middle))
 
 
-def logistic_parameters(outputs):
+def logistic_parameters(mean, log_scale):
     """Two outputs of any size as a mean from 0 to 128 and a log-scale from 0 to 4, so that no likelihood overflows."""
-    mean, log_scale = outputs
     return 64 + 64 * torch.tanh(mean), 2 + 2 * torch.tanh(log_scale)
 
 
@@ -95,14 +94,11 @@ class CausalNet(nn.Module):
         return context if block_condition is None else context + self.block_condition(block_condition)
 
     def history_context(self, blocks):
-        """What the blocks before each block add to that: (B, T, C) -> (B, T, K).
-
-        A matrix product of the cells before with `history`; few cells are not zero, so only those are added up.
-        """
+        """What the blocks before each block add to that: (B, T, C) -> (B, T, K)."""
         ages = range(1, max(2, self.blocks))
         before = torch.cat([F.pad(blocks, (0, 0, ago, 0))[:, :self.blocks] for ago in ages], -1)
         before = self.drop(before, self.rate / 2).flatten(0, 1)                       # (B T, cells before)
-        where = before.nonzero()
+        where = before.nonzero()  # few cells: so only their rows of the product with `history` are added up
         counts = torch.bincount(where[:, 0], minlength=len(before))
         context = F.embedding_bag(where[:, 1], self.history, counts.cumsum(0) - counts, mode="sum",
                                   per_sample_weights=before[where[:, 0], where[:, 1]])
@@ -133,9 +129,7 @@ class CausalNet(nn.Module):
 
     def forward(self, values, condition, block_condition=None, context=None):
         """The outputs of each cell: values (B, cells), condition (B, n) -> (B, outputs, cells).
-
-        context: `cached_context` of these values, where it is computed already.
-        """
+        context: `cached_context` of the values, where it is computed already."""
         blocks = self.to_blocks(values)                                               # (B, T, C)
         context = self.cached_context(values) if context is None else context         # (B, T, K)
         context = self.condition_context(condition, block_condition) + context
@@ -147,9 +141,8 @@ class CausalNet(nn.Module):
         """The bar in which each cell is what `choose` makes of its outputs: (B, n) -> (B, cells).
 
         choose(t, outputs): the values (B, C) of block t from (B, outputs, C). All cells of a block are guessed at once
-        and the guess is repeated until it no longer changes: the bar that is drawn cell by cell, in a few passes a
-        block instead of 32 (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: of
-        each block, where the number that suffices is known.
+        until the guess no longer changes: the bar as drawn cell by cell, in a few passes a block instead of 32 (the
+        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: how many suffice for each block.
         """
         context, weights, decoded = self.condition_context(condition, block_condition), self.masked_weights(), []
         to_later = self.history.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)  # (C, (T - 1) K)
@@ -179,10 +172,8 @@ class CausalDecoder(CausalNet):
         return self(cells, z, context=context)[:, 0]
 
     def draw(self, z, noise):
-        """The bar in which a cell is struck where its logit, given the cells before it, + noise is above 0.
-
-        With logistic noise this is an exact draw from p(bar | z): (B, latent), (B, cells) -> (B, cells).
-        """
+        """The bar in which a cell is struck where its logit + noise is above 0: (B, latent), (B, cells) -> (B, cells).
+        With logistic noise this is an exact draw from p(bar | z)."""
         threshold = self.to_blocks(-noise)                                            # (B, T, C)
         return self.decode(z, lambda t, outputs: (outputs[:, 0] > threshold[:, t]).to(noise.dtype))
 
@@ -203,7 +194,7 @@ class VelocityNet(CausalNet):
 
     def distribution(self, cells, velocities, z):
         """Mean and log-scale of each hit given all hits and the velocities before it: (B, cells) -> (B, cells) each."""
-        return logistic_parameters(self(cells * velocities / 64, z, self.hit_context(cells)).unbind(1))
+        return logistic_parameters(*self(cells * velocities / 64, z, self.hit_context(cells)).unbind(1))
 
     def log_likelihood(self, cells, velocities, z):
         """log p(velocities | hits, z) in nats, summed over the hits: (B, cells) twice, (B, latent) -> (B,)."""
@@ -211,15 +202,12 @@ class VelocityNet(CausalNet):
         return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1)
 
     def draw(self, cells, z, noise, fixed=None):
-        """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; where `fixed` is above 0, those.
-
-        cells, noise, fixed (B, cells), z (B, latent) -> (B, cells)
-        """
+        """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; those of `fixed` where it is above 0."""
         hits, noise = self.to_blocks(cells), self.to_blocks(noise)                    # (B, T, C)
         fixed = None if fixed is None else self.to_blocks(fixed.expand_as(cells))
 
         def choose(t, outputs):
-            mean, log_scale = logistic_parameters(outputs.unbind(1))                  # (B, C) each
+            mean, log_scale = logistic_parameters(*outputs.unbind(1))                 # (B, C) each
             velocity = (mean + torch.exp(log_scale) * noise[:, t]).round().clamp(1, 127)
             if fixed is not None:
                 velocity = torch.where(fixed[:, t] > 0, fixed[:, t], velocity)

@@ -20,11 +20,6 @@ from networks.independent import check_sizes
 LOG_SCALE = 2.0  # the most by which a layer of CodeFlow scales a number up or down, as a logarithm
 
 
-def halved(size):
-    """The sizes of what a convolution of stride 2 leaves: (rows, columns) -> (rows, columns)."""
-    return tuple(-(-length // 2) for length in size)
-
-
 class ResidualBlock(nn.Module):
     """Two convolutions and the identity, given a condition (Perez et al. 2018, "FiLM"): (B, C, ...) -> same."""
 
@@ -53,7 +48,11 @@ class Patches(nn.Module):
         if len(shape) != 2 or len(patch) != 2:
             raise ValueError(f"expected shape (bands, frames) and a patch of both, found {shape} and {patch}")
         self.shape, self.patch = tuple(shape), tuple(patch)
-        self.grid = tuple(-(-size // side) for size, side in zip(shape, patch))
+        self.grid = tuple(-(-size // length) for size, length in zip(shape, patch))
+
+    def grids(self, levels):
+        """The grid of patches, and those that convolutions of stride 2 leave of it: `levels` pairs."""
+        return [tuple(-(-size // 2 ** level) for size in self.grid) for level in range(levels)]
 
     def cut(self, spectrogram):
         """(B, *shape) -> (B, P, a, b); the last patches are filled up with the spectrogram's edge."""
@@ -80,15 +79,12 @@ class ConvEncoder(nn.Module):
         if len(widths) < 2:
             raise ValueError(f"widths: expected at least 2, found {widths}")
         self.patches = patches
-        grids = [patches.grid]
-        for _ in widths[1:]:
-            grids.append(halved(grids[-1]))
         self.stem = nn.Conv2d(math.prod(patches.patch), widths[0], 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(*pair, 3, 2, 1) for pair in zip(widths[:-1], widths[1:]))
         # The finest level, where a block would cost most, has none.
         self.blocks = nn.ModuleList(ResidualBlock(width, embedding) for width in widths[2:])
         self.bottleneck = nn.Conv2d(widths[-1], bottleneck, 1)
-        self.code = nn.Linear(bottleneck * math.prod(grids[-1]), 2 * latent)
+        self.code = nn.Linear(bottleneck * math.prod(patches.grids(len(widths))[-1]), 2 * latent)
         self.linear_skip = nn.Linear(math.prod(patches.grid), latent)
         nn.init.normal_(self.code.weight, 0, 0.03 / math.sqrt(self.code.in_features))
 
@@ -112,11 +108,7 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, patches, latent, widths, bottleneck, embedding, units=128):
         super().__init__()
-        self.patches = patches
-        self.grids = [patches.grid]
-        for _ in widths[1:]:
-            self.grids.append(halved(self.grids[-1]))
-        down = widths[::-1]
+        self.patches, self.grids, down = patches, patches.grids(len(widths)), widths[::-1]
         self.condition = nn.Sequential(nn.Linear(latent + embedding, units), nn.SiLU())
         self.start = nn.Linear(latent + embedding, bottleneck * math.prod(self.grids[-1]))
         self.bottleneck = nn.Conv2d(bottleneck, widths[-1], 1)
@@ -143,8 +135,7 @@ class ConvDecoder(nn.Module):
 def initialise_linear(encoder, decoder, x):
     """Begin the linear nets at the principal components of spectrograms (n, *shape), and return their mean.
 
-    The components are those of the mean of each patch, codes have unit variance. With fewer components than the code
-    has dimensions, the others keep their small random weights.
+    Codes then have unit variance. Where there are fewer components than dimensions, the others keep random weights.
     """
     parts = x.split(256)
     mean = torch.stack([part.float().mean(0) * len(part) for part in parts]).sum(0) / len(x)

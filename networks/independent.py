@@ -75,9 +75,7 @@ class IndependentDecoder(nn.Module):
 
     def decode(self, z, choose):
         """The example in which each cell is what `choose` makes of its parameters: (B, latent) -> (B, *shape).
-
-        choose(parameters, i): values (b, *shape) of the examples with indices i from (b, outputs, *shape).
-        """
+        choose(parameters, i): values (b, *shape) of the examples with indices i from (b, outputs, *shape)."""
         return choose(self.parameters_of(None, z), slice(None))
 
     def logits(self, cells, z, context=None):

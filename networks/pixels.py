@@ -70,18 +70,17 @@ class PixelMixture:
         self.middle, (self.low, self.high) = (LEVELS - 1) / 2, (math.log(least_deviation), math.log(MOST_DEVIATION))
 
     def distribution(self, outputs):
-        """Means, log-deviations, log-weights of each pixel: (B, 3 components, *shape) -> (B, *shape, components) each,
-        the first two in levels."""
+        """Means, log-deviations in levels, log-weights: (B, 3 components, *shape) -> (B, *shape, components) each."""
         mean, log_deviation, weight = outputs.movedim(1, -1).chunk(3, -1)             # (B, *shape, components)
         return (self.middle + (self.middle + MEAN_BEYOND) * torch.tanh(mean),
                 (self.low + self.high) / 2 + (self.high - self.low) / 2 * torch.tanh(log_deviation),
                 torch.log_softmax(weight, -1))
 
     def initial_outputs(self, counts):
-        """Outputs (3 components,) with which to begin, given how many pixels have each level, counts (256,).
+        """Outputs (3 components,) with which to begin, given counts (256,) of the levels; None for one component.
 
-        Half of the components are narrow, at the commonest levels, each as likely as that level; the others wide,
-        spread from black to white, sharing the rest. None for one component.
+        Half of the components are narrow, at the commonest levels, each as likely as its level; the others wide, from
+        black to white, sharing the rest.
         """
         if self.components == 1:
             return None
@@ -103,10 +102,7 @@ class PixelMixture:
 
     @staticmethod
     def noise(uniform):
-        """Uniform numbers as noise: Gumbel for the choice of a component, normal for the level.
-
-        (B, 2, *shape, components) -> same
-        """
+        """Uniform numbers (B, 2, *shape, components) as noise: Gumbel for the component, normal for the level."""
         choice, level = uniform.clamp(1e-6, 1 - 1e-6).unbind(1)
         return torch.stack([-torch.log(-torch.log(choice)), torch.special.ndtri(level)], 1)
 
@@ -159,10 +155,9 @@ class PixelDecoder(nn.Module):
     (but for some far to its right); inside a square a masked layer lets each of its four pixels depend on those before
     it (Germain et al. 2015, "MADE"). A quarter of the positions with four times the channels is fast on a processor.
 
-    outputs: parameters of each pixel's distribution. width: channels of the masked convolutions; blocks: their number.
-    indicator_levels: how many levels of 0..255 have an input channel of their own; the buffer `levels` holds which.
-    units: of the masked layer and of the one after it, for each pixel. Shapes below: B pictures of h x w pixels, values
-    from 0 to 1; a x b squares; C = width; U = 4 units.
+    outputs: parameters of a pixel's distribution. width, blocks: channels and number of the masked convolutions.
+    indicator_levels: how many levels of 0..255 have an input channel of their own. units: of the masked layer, for each
+    pixel. Shapes below: B pictures of h x w pixels from 0 to 1, in a x b squares; C = width; U = 4 units.
     """
 
     CODE_HIDDEN, CODE_CHANNELS = 256, 16  # of the net from the code to a plane of squares
@@ -201,24 +196,19 @@ class PixelDecoder(nn.Module):
                 self.context.weight, self.hidden.weight, self.code[0].weight, self.code_units.weight]
 
     def initialise_from_data(self, bias, counts):
-        """Begin with the same outputs `bias` (outputs,) for every pixel, None leaves them; counts (256,) of the levels:
-        the commonest but black have indicator channels."""
+        """Begin with outputs `bias` (outputs,) for every pixel, None leaves them, and channels for the commonest levels
+        but black, by their counts (256,)."""
         self.levels.copy_(counts[1:].topk(len(self.levels)).indices.sort().values + 1)
         if bias is not None:
             self.out.bias.copy_(bias.repeat(4))
 
-    def indicators(self, values):
-        """The input channels of the pixels: (B, h, w) -> (B, 4 (3 + levels), a, b)."""
-        # Ink at all and full ink have channels: between lie the few pixels of an edge.
-        seen = torch.stack([values, (values > 0).float(), (values > 0.97).float()], 1)
-        if len(self.levels):  # levels a 255th apart: too near for a convolution to tell from the value
-            level = (values * (LEVELS - 1)).round()[:, None]
-            seen = torch.cat([seen, (level == self.levels[:, None, None]).float()], 1)
-        return F.pixel_unshuffle(seen, 2)
-
     def cached_context(self, values):
         """What the pixels before each give its units, without the code: (B, h, w) or flat -> (B, U, a, b)."""
-        seen = self.indicators(values.view(-1, *self.shape))                          # (B, 4 numbers, a, b)
+        values = values.view(-1, 1, *self.shape)                                      # (B, 1, h, w)
+        level = (values * (LEVELS - 1)).round()  # some are a 255th apart: too near for a convolution to see
+        # Ink at all and full ink have channels: between lie the few pixels of an edge.
+        seen = [values, (values > 0).float(), (values > 0.97).float(), (level == self.levels[:, None, None]).float()]
+        seen = F.pixel_unshuffle(torch.cat(seen, 1), 2)                               # (B, 4 numbers, a, b)
         with precision(self, values):
             units = self.first(seen) + self.position                                  # (B, C, a, b)
             for block in self.blocks:
@@ -229,9 +219,7 @@ class PixelDecoder(nn.Module):
 
     def parameters_of(self, values, z, context=None):
         """The outputs of each pixel given those before it: values (B, h, w), z (B, latent) -> (B, outputs, h, w).
-
-        context: `cached_context` of these values, where it is computed already; then they are not used.
-        """
+        context: `cached_context` of the values, which then are not used."""
         context = self.cached_context(values) if context is None else context         # (B, U, a, b)
         plane = self.code(z).view(len(z), -1, *self.squares)                          # (B, CODE_CHANNELS, a, b)
         outputs = self.out(F.silu(context + self.code_units(plane)))                  # (B, 4 outputs, a, b)
@@ -241,8 +229,8 @@ class PixelDecoder(nn.Module):
         """The picture in which each pixel is what `choose` makes of its outputs: (B, latent) -> (B, h, w).
 
         choose(outputs, i): values (b, h, w) of the pictures with indices i (b,) from (b, outputs, h, w). All pixels are
-        guessed at once and the guess is repeated until it no longer changes: the picture that is drawn pixel by pixel
-        (the fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"), in fewer passes than it has pixels.
+        guessed at once until the guess no longer changes: the picture as drawn pixel by pixel, in fewer passes (the
+        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
         """
         values = torch.zeros(len(z), *self.shape, device=z.device)
         left = torch.arange(len(z), device=z.device)
