@@ -6,14 +6,13 @@
     python Midi_To_Activation_Matrix.py my_groove.mid --notation my_groove.musicxml    # a drum staff, for MuseScore
 """
 
-import hashlib
 import re
 import sys
 from collections import Counter
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
-from command_line import ROOT, Parser, number, one_line, replacing, run
+from command_line import ROOT, Parser, find_files, number, one_line, replacing, run
 
 import numpy as np
 from tqdm import tqdm
@@ -53,7 +52,7 @@ def read_bars(path, channel=None):
 
     Args:
         path: a Standard MIDI file of type 0 or 1, or a drum part in MusicXML, ABC or Humdrum.
-        channel: the MIDI channel to read, 1 to 16; None finds the drums (see `_drum_hits`).
+        channel: the MIDI channel to read, 1 to 16; None finds the drums.
     Returns:
         uint8, (bars, 8, 64): velocities 1 to 127, 0 where nothing is struck. A hit goes to the nearest step, which
         may be the first of the next bar; of two in one cell the louder stays. A silent bar counts where a hit
@@ -61,7 +60,7 @@ def read_bars(path, channel=None):
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it gives no bar.
     """
-    return _read(path, channel)[0]
+    return read_with_facts(path, channel)[0]
 
 
 def read_with_facts(path, channel=None):
@@ -70,27 +69,23 @@ def read_with_facts(path, channel=None):
     facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a Counter of pitches;
     "left_out", a Counter of why bars were left out; "bpm" at the first bar.
     """
-    matrices, ticks, pitches, offsets, left_out, first_tick, tempos = _read(path, channel)
-    tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is the default of MIDI
-    quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
-                                    for when in (ticks, first_tick))
-    return matrices, {"distances_ms": np.abs(offsets) * quarter_ms, "left_out": left_out,
-                      "unmapped": Counter(pitch for pitch in pitches.tolist() if pitch not in PITCH_TO_INSTRUMENT),
-                      "bpm": float(60_000 / first_quarter_ms)}
-
-
-def _read(path, channel):
-    """Read any file for `read_with_facts`; errors name the file."""
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
     try:
         reader = notation if str(path).lower().endswith(NOTATION_SUFFIXES) else midi_file
         parts, end, ticks_per_quarter, meters, tempos = reader.read_parts(path)
-        return *_bars_of_hits(_drum_hits(parts, channel), end, ticks_per_quarter, meters), tempos
+        matrices, ticks, pitches, offsets, left_out, first_tick = _bars_of_hits(
+            _drum_hits(parts, channel), end, ticks_per_quarter, meters)
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from None
     except OSError as error:
         raise OSError(error.errno, error.strerror or one_line(error), str(path)) from None  # a bad disk names none
+    tempo_ticks, quarters_ms = np.array([(0, 500.0), *tempos]).T  # 120 bpm is the default of MIDI
+    quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
+                                    for when in (ticks, first_tick))
+    return matrices, {"distances_ms": np.abs(offsets) * quarter_ms, "left_out": left_out,
+                      "unmapped": Counter(pitches[~np.isin(pitches, list(PITCH_TO_INSTRUMENT))].tolist()),
+                      "bpm": float(60_000 / first_quarter_ms)}
 
 
 def _drum_hits(parts, channel):
@@ -232,7 +227,7 @@ def load_patterns(source, minimum_hits=0):
         ValueError, OSError: no bar is left, or the one file cannot be used.
     """
     source = Path(source)
-    files = _files(source, (".npy", *MIDI_SUFFIXES))
+    files = find_files(source, (".npy", *MIDI_SUFFIXES)).values()
     bars, names = [], []
     for file in files:
         try:
@@ -262,29 +257,24 @@ def convert_folder(source, target, channel=None, progress=False):
         progress: show a progress bar on stderr, if that is a terminal.
     Returns:
         a dict: counts of "files" read, "converted", "bars" kept, "silent_bars" among them, "hits"; "skipped" {file:
-        reason}; "left_out" Counter of bars by reason; "unmapped" Counter of hits by pitch; "same_files", "same_bars":
-        exact repeats of earlier ones, "same_hits": of bars apart from velocities; "mean_ms", "largest_ms": distance
-        between a hit and its step.
+        reason}; "left_out" Counter of bars by reason; "unmapped" Counter of hits by pitch; "mean_ms", "largest_ms":
+        distance between a hit and its step.
     """
     source, target = Path(source), Path(target)
-    root = source if source.is_dir() else source.parent
-    files = _files(source, MIDI_SUFFIXES + NOTATION_SUFFIXES)
-    taken = Counter(file.with_suffix("") for file in files)
-    report = dict.fromkeys(("files", "converted", "bars", "silent_bars", "hits", "same_files", "same_bars",
-                            "same_hits"), 0)
-    report |= {"files": len(files), "skipped": {}, "left_out": Counter(), "unmapped": Counter(), "largest_ms": 0.0}
-    seen, total_ms = set(), 0.0
-    for file in tqdm(files, desc="convert", unit="file", disable=None if progress else True):
-        name = file.relative_to(root)
+    files = find_files(source, MIDI_SUFFIXES + NOTATION_SUFFIXES)
+    report = {"files": len(files), "converted": 0, "bars": 0, "silent_bars": 0, "hits": 0, "skipped": {},
+              "left_out": Counter(), "unmapped": Counter(), "largest_ms": 0.0}
+    total_ms = 0.0
+    for name, file in tqdm(files.items(), desc="convert", unit="file", disable=None if progress else True):
         try:
             matrices, facts = read_with_facts(file, channel)
             if not matrices.any():
                 raise ValueError(f"{file}: empty (nothing is struck in its 4/4 bars)")
         except (ValueError, OSError) as error:
-            report["skipped"][name.as_posix()] = one_line(error).removeprefix(f"{file}: ")
+            file_name = file.relative_to(source).as_posix() if source.is_dir() else file.name
+            report["skipped"][file_name] = one_line(error).removeprefix(f"{file}: ")
             continue
-        output = target / (name.with_suffix(".npy") if taken[file.with_suffix("")] == 1 else f"{name}.npy")
-        with replacing(output) as temporary, open(temporary, "r+b") as stream:  # "wb" would truncate: slow on ext4
+        with replacing(target / name) as temporary, open(temporary, "r+b") as stream:  # "wb" would truncate: slow on ext4
             np.save(stream, matrices)
         report["converted"] += 1
         report["bars"] += len(matrices)
@@ -294,28 +284,8 @@ def convert_folder(source, target, channel=None, progress=False):
         report["unmapped"] += facts["unmapped"]
         report["largest_ms"] = max(report["largest_ms"], float(facts["distances_ms"].max(initial=0)))
         total_ms += float(facts["distances_ms"].sum())
-        report["same_files"] += _repeats([matrices], "file", seen)
-        report["same_bars"] += _repeats(matrices, "bar", seen)
-        report["same_hits"] += _repeats(matrices != 0, "hits", seen)
     report["mean_ms"] = total_ms / max(1, report["hits"])
     return report
-
-
-def _files(source, suffixes):
-    """The files with these suffixes in a folder, walked whole and in order; or the one file that `source` is."""
-    if not source.is_dir():
-        return [source]
-    return sorted(file for file in source.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
-
-
-def _repeats(arrays, kind, seen):
-    """How many of these arrays are in the set `seen` under this kind; adds them."""
-    repeats = 0
-    for array in arrays:
-        key = kind, hashlib.blake2b(array.tobytes(), digest_size=16).digest()
-        repeats += key in seen
-        seen.add(key)
-    return repeats
 
 
 def print_report(report):
@@ -329,8 +299,6 @@ def print_report(report):
     if report["unmapped"]:
         pitches = ", ".join(f"{pitch} ({count})" for pitch, count in report["unmapped"].most_common())
         print(f"{report['unmapped'].total()} hits on pitches that are not in the table, put to Percu: {pitches}")
-    print(f"repeats of earlier ones: {report['same_files']} files, {report['same_bars']} bars, "
-          f"{report['same_hits']} bars if velocities do not count")
     print(f"distance between a hit and its step: {report['mean_ms']:.2f} ms on average, "
           f"{report['largest_ms']:.2f} ms at most")
 
@@ -378,7 +346,6 @@ def main(argv=None):
         parser.error(f"{options.source}: expected -o FOLDER, where the matrices of a folder go")
     if not output:
         return show_file(options.source, options.channel, options.plot, options.notation)
-    options.source.stat()  # a missing file is an error, not a file left out
     report = convert_folder(options.source, output, options.channel, progress=True)
     print_report(report)
     if not report["converted"]:

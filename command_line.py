@@ -18,6 +18,7 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent  # the project's folder
@@ -49,22 +50,20 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {one_line(message)} (see --help)\n")
 
 
-def number(kind=float, low=None, high=None):
-    """An argparse type: a finite number of `kind` within [low, high], both ends included, None for no end."""
+def number(kind=float, low=-math.inf, high=math.inf):
+    """An argparse type: a finite number of `kind` within [low, high], both ends included."""
     expected = {int: "a whole number", float: "a number"}[kind]
-    if low is not None and high is not None:
+    if high < math.inf:
         expected += f" from {low} to {high}"
-    elif low is not None:
+    elif low > -math.inf:
         expected += f" of at least {low}"
-    elif high is not None:
-        expected += f" of at most {high}"
 
     def parse(text):
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
-        if (not -math.inf < value < math.inf or low is not None and value < low or high is not None and value > high):
+        if not (low <= value <= high and abs(value) < math.inf):
             raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
         return value
 
@@ -93,41 +92,49 @@ def run(main):
         result = main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        _leave(f"\n{name}: stopped", 130)
+        print(f"\n{name}: stopped", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # `script | head`: nothing more is to be written, nor flushed by Python at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except USER_ERRORS as error:
+    except Exception as error:
+        message = one_line(error)
+        if isinstance(error, ModuleNotFoundError):
+            message = (f"this Python has no module {error.name}; run it with .venv/bin/python (make play makes it), or "
+                       "pip install -r requirements.txt")
+        elif re.search("(allocate|out of) memory|^Unable to alloc", str(error)):  # as NumPy and torch say it
+            message = f"this takes more memory than there is ({message[-150:]})"
+        elif not isinstance(error, USER_ERRORS):
+            raise
         if os.environ.get("SEQUENCEUR_DEBUG"):
             raise
-        _leave(f"{name}: {one_line(error)}", 2)
-    except ModuleNotFoundError as error:
-        if os.environ.get("SEQUENCEUR_DEBUG"):
-            raise
-        _leave(f"{name}: this Python has no module {error.name}; run it with .venv/bin/python (make play makes it), or "
-               "pip install -r requirements.txt", 2)
-    except (MemoryError, RuntimeError) as error:  # NumPy raises the first, torch the second
-        if os.environ.get("SEQUENCEUR_DEBUG") or not re.search("(allocate|out of) memory|^Unable to alloc", str(error)):
-            raise
-        _leave(f"{name}: this takes more memory than there is ({one_line(error)[-150:]})", 2)
+        print(f"{name}: {message}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(result if isinstance(result, int) and not isinstance(result, bool) else 0)
 
 
 def keep_memory():
-    """Let the process keep freed memory, up to a gigabyte, where the C library is glibc.
-
-    Else the system provides each tensor above 128 kB anew, filled with zeros: half the time of an evaluation, a tenth
-    of a training.
-    """
+    """Let the process keep freed memory, up to 1 GB, where the C library is glibc: half the time of an evaluation."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         for option in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
             mallopt(option, 1 << 30)
 
 
-def _leave(message, status):
-    print(message, file=sys.stderr)
-    sys.exit(status)
+def find_files(source, suffixes):
+    """The files with these suffixes in a folder and below, or one file, in order: {name of its .npy: path}.
+
+    a/b.wav becomes a/b.npy; of two files that differ in the suffix alone, a.wav.npy and a.flac.npy.
+    """
+    source = Path(source)
+    if not source.is_dir():
+        source.stat()  # a missing one is an OSError that names it
+        return {f"{source.stem}.npy": source}
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    stems = [path.relative_to(source).with_suffix("") for path in paths]
+    counts = Counter(stems)
+    return {(path.relative_to(source) if counts[stem] > 1 else stem).as_posix() + ".npy": path
+            for path, stem in zip(paths, stems)}
 
 
 @contextlib.contextmanager

@@ -33,17 +33,18 @@ def load_matrix(path):
     """Load a matrix, uint8 (n, 8, 64), or the classic 0.0 and 1.0. ValueError, naming the file, for anything else."""
     try:
         bars = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header that lies takes no memory
+        if not isinstance(bars, np.ndarray):
+            raise ValueError("it is an archive of them")
     except (ValueError, EOFError) as error:
         reason = "it holds Python objects, or is something else" if "ickle" in str(error) else one_line(error)
         raise ValueError(f"{path}: expected a NumPy matrix ({reason})") from None
-    if not isinstance(bars, np.ndarray):
-        raise ValueError(f"{path}: expected a NumPy matrix, found an archive of them")
     try:
         if np.issubdtype(bars.dtype, np.floating) and np.isin(bars, (0, 1)).all():
             bars = 100 * bars
         return check_bars(bars)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
 
 def as_text(bar):
     """A bar (8, 64) as eight lines of text: `-` soft, `o` medium, `X` loud, `|` at the beats."""

@@ -4,14 +4,13 @@
     Path("loop.mid").write_bytes(to_bytes([(0, 36, 100), (480, 38, 90)], end=1920, note_ticks=15))
 """
 
-import os
 import struct
 from collections import defaultdict
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
-MAX_BYTES = 1 << 26  # 64 MiB of MIDI is no drum part: read no more of a file that claims more
 TICKS_PER_QUARTER = 480  # of the files we write
 NAME, END_OF_TRACK, TEMPO, METER = 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
 
@@ -27,12 +26,7 @@ def read_parts(path):
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size or MAX_BYTES + 1  # a pipe's is 0, and /dev/zero's
-        data = file.read(min(size, MAX_BYTES + 1))
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
-    ticks_per_quarter, tracks = _split_into_tracks(data)
+    ticks_per_quarter, tracks = _split_into_tracks(Path(path).read_bytes())
     parts, metas, end = [], [], 0
     for track in tracks:
         notes, metas_here, last = _read_track(track)
@@ -49,34 +43,26 @@ def read_parts(path):
 
 
 def _split_into_tracks(data):
-    """Check the header of a MIDI file. Returns (ticks per quarter note, [bytes of the events of a track])."""
-    if not data:
-        raise ValueError("empty file (0 bytes)")
+    """Check the chunks of a MIDI file. Returns (ticks per quarter note, [bytes of the events of a track])."""
     start = data.find(b"MThd", 0, 256)  # some programs put a header of their own before it
     if start < 0 or len(data) < start + 14:
         raise ValueError("not a MIDI file (it has no MThd header)")
-    header_length, kind, promised, division = struct.unpack_from(">IHHH", data, start + 4)
+    length, kind, promised, division = struct.unpack_from(">IHHH", data, start + 4)
     if kind > 1:
         raise ValueError(f"expected MIDI type 0 or 1, found type {kind}")
-    if division & 0x8000:
-        raise ValueError("its time is in SMPTE frames, expected ticks per quarter note")
-    if division == 0:
-        raise ValueError("broken MIDI file (0 ticks per quarter note)")
-    tracks = list(islice(_tracks(data, start + 8 + header_length), promised))
-    if len(tracks) < promised:
-        raise ValueError(f"broken MIDI file (its header promises {promised} tracks, {len(tracks)} are there)")
-    return division, tracks
-
-
-def _tracks(data, position):
-    """Yield the bytes of each track from a position on; chunks of another kind are passed over."""
-    while position + 8 <= len(data):
+    if not 0 < division < 0x8000:
+        raise ValueError("its time is in SMPTE frames or 0 ticks per quarter note, expected 1 tick or more")
+    tracks, position = [], start + 8 + length
+    while len(tracks) < promised:
+        if position + 8 > len(data):
+            raise ValueError(f"broken MIDI file (its header promises {promised} tracks, {len(tracks)} are there)")
         name, length = struct.unpack_from(">4sI", data, position)
         position += 8 + length
         if position > len(data):
             raise ValueError(f"broken MIDI file (a track is cut off, {position - len(data)} bytes are missing)")
-        if name == b"MTrk":
-            yield data[position - length:position]
+        if name == b"MTrk":  # chunks of another kind are passed over
+            tracks.append(data[position - length:position])
+    return division, tracks
 
 
 def _read_track(track):
@@ -123,19 +109,14 @@ def _number(byte, stream):
     while byte >= 0x80:
         byte = next(stream)
         number = number << 7 | byte & 0x7f
-        if number >> 28:
-            raise ValueError("broken MIDI file (a number of more than 28 bits)")
     return number
 
 
 def to_bytes(hits, end, note_ticks, bpm=120):
-    """Give the bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
+    """The bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
 
-    Args:
-        hits: [(tick, pitch, velocity)], whole numbers, in any order; those of one tick are written as they come.
-        end: of the track, in ticks, not before the end of a note.
-        note_ticks: how long each note is.
-        bpm: quarter notes a minute, 4 to 60,000.
+    hits: [(tick, pitch, velocity)], whole numbers, each a note of `note_ticks`; end: of the track, in ticks, not before
+    the end of a note; bpm: quarter notes a minute, 4 to 60,000.
     """
     events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
               (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4

@@ -66,7 +66,7 @@ def test_a_number_keeps_every_bit(value):
     ("-inf", {}, "expected a number, found '-inf'"),
     ("1e999", {"low": 0}, "expected a number of at least 0, found '1e999'"),
     ("-0.1", {"low": 0}, "expected a number of at least 0, found '-0.1'"),
-    ("8", {"high": 7.5}, "expected a number of at most 7.5, found '8'"),
+    ("8", {"high": 7.5}, "expected a number from -inf to 7.5, found '8'"),
     ("39", {"kind": int, "low": 40, "high": 240}, "expected a whole number from 40 to 240, found '39'"),
     ("2.5", {"kind": int}, "expected a whole number, found '2.5'"),
     ("", {}, "expected a number, found ''"),
