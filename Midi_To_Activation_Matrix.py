@@ -9,6 +9,7 @@
 import re
 import sys
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
@@ -66,8 +67,8 @@ def read_bars(path, channel=None):
 def read_with_facts(path, channel=None):
     """As `read_bars`, with facts for the data report: (bars, facts).
 
-    facts is a dict: "distances_ms" float (hits,), between each hit and its step; "unmapped", a Counter of pitches;
-    "left_out", a Counter of why bars were left out; "bpm" at the first bar.
+    facts: "distances_ms" float (hits,), between each hit and its step; "unmapped", a Counter of pitches; "left_out", a
+    Counter of bars left out by reason; "bpm" at the first bar.
     """
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
@@ -118,8 +119,7 @@ def _uses_drums(hits):
     """Whether the pitches of a part are those of drums: a kick, with a snare or hi-hat.
 
     Either some hits fall together and at least 60 % of all are on the nine commonest drums, or all are, with kick,
-    snare and hi-hat. Bass lines use the same pitches, but one at a time and others besides. On 834 files found on
-    the web none of the 405 parts outside channel 10 is taken for drums, and most drums are found.
+    snare and hi-hat. Bass lines use the same pitches, but one at a time and others besides.
     """
     pitches = set(hits[1].tolist())
     common = np.isin(hits[1], (35, 36, 38, 40, 42, 44, 46, 49, 51)).mean()
@@ -177,14 +177,10 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters):
 
 def _stretches(meters):
     """Where the meter changes: [(tick, "4/4"), ...], the first at tick 0; meters: [(tick, numerator, denominator)]."""
-    stretches = [(0, "4/4")]  # the default of MIDI
+    meter_at = {0: "4/4"}  # the default of MIDI; of several at one tick the last holds
     for tick, numerator, denominator in sorted(meters, key=lambda meter: meter[0]):
-        meter = f"{numerator}/{denominator}"
-        if tick == stretches[-1][0]:  # of several at one tick the last holds
-            stretches.pop()
-        if not stretches or meter != stretches[-1][1]:
-            stretches.append((tick, meter))
-    return stretches
+        meter_at[tick] = f"{numerator}/{denominator}"
+    return [next(same) for _, same in groupby(meter_at.items(), key=lambda item: item[1])]
 
 
 def _counted(counter):
@@ -246,15 +242,12 @@ def load_patterns(source, minimum_hits=0):
     return np.concatenate(bars), names
 
 
-def convert_folder(source, target, channel=None, progress=False):
+def convert_folder(source, target, channel=None):
     """Convert every MIDI file and score of a folder (or one file) to a matrix in `target`, in the same tree.
 
     Of two files that would get one name, as a.mid and a.MID, both keep their suffix: a.mid.npy and a.MID.npy. A file
     that cannot be used, or in whose 4/4 bars nothing is struck, is left out and named in the report.
 
-    Args:
-        channel: as in `read_bars`.
-        progress: show a progress bar on stderr, if that is a terminal.
     Returns:
         a dict: counts of "files" read, "converted", "bars" kept, "silent_bars" among them, "hits"; "skipped" {file:
         reason}; "left_out" Counter of bars by reason; "unmapped" Counter of hits by pitch; "mean_ms", "largest_ms":
@@ -265,7 +258,7 @@ def convert_folder(source, target, channel=None, progress=False):
     report = {"files": len(files), "converted": 0, "bars": 0, "silent_bars": 0, "hits": 0, "skipped": {},
               "left_out": Counter(), "unmapped": Counter(), "largest_ms": 0.0}
     total_ms = 0.0
-    for name, file in tqdm(files.items(), desc="convert", unit="file", disable=None if progress else True):
+    for name, file in tqdm(files.items(), desc="convert", unit="file", disable=None):
         try:
             matrices, facts = read_with_facts(file, channel)
             if not matrices.any():
@@ -346,7 +339,7 @@ def main(argv=None):
         parser.error(f"{options.source}: expected -o FOLDER, where the matrices of a folder go")
     if not output:
         return show_file(options.source, options.channel, options.plot, options.notation)
-    report = convert_folder(options.source, output, options.channel, progress=True)
+    report = convert_folder(options.source, output, options.channel)
     print_report(report)
     if not report["converted"]:
         print(f"{options.source}: no file with a drum bar in 4/4", file=sys.stderr)

@@ -15,17 +15,15 @@ import contextlib
 import functools
 import importlib
 import json
-import os
 import sys
 import tempfile
 import time
 import warnings
 import zipfile
-from collections import Counter
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
-from command_line import ROOT, USER_ERRORS, Parser, number, one_line, replacing, run, write_json
+from command_line import ROOT, USER_ERRORS, Parser, find_files, number, one_line, replacing, run, write_json
 
 import numpy as np
 import torch
@@ -49,51 +47,48 @@ def block_rms(magnitude, downsample):
     return np.sqrt(sums / np.diff(starts, append=magnitude.shape[-1])).astype(np.float32)
 
 
-def make_transform(settings, samples, dtype="float32", device="cpu"):
-    """The NSGT that nsgt.json describes, for sounds of that many samples: all bands, in matrix form."""
+def make_transform(settings, samples, device="cpu"):
+    """The NSGT that nsgt.json describes, for sounds of that many samples: all bands, in matrix form, float32."""
     scale = SCALES[settings["scale"]](settings["min_freq"], settings["max_freq"], settings["bins"])
-    return NSGT(scale, settings["rate"], samples, matrixform=True, dtype=dtype, device=device)
+    with warnings.catch_warnings(action="ignore"):  # windows widened at low frequencies do no harm to the inverse
+        return NSGT(scale, settings["rate"], samples, matrixform=True, dtype="float32", device=device)
 
 
 @functools.lru_cache(maxsize=8)
 def _transform(settings, samples):
-    """(make_transform of the items of a dictionary, the text of its warning or None), cached."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        transform = make_transform(dict(settings), samples)
-    return transform, next((str(warning.message) for warning in caught), None)
+    """make_transform of the items of a dictionary, cached."""
+    return make_transform(dict(settings), samples)
 
 
-def load_sound(path, settings):
-    """A sound at the rate and length that the settings of nsgt.json ask for: float32, shape (samples,)."""
+def _load(path, settings):
+    """A sound at the rate and length that the settings ask for, float32 (samples,), and the transform for it."""
     samples, rate = load_audio(path, settings["rate"])
     if settings["seconds"] is not None:
         samples = fit_length(samples, round(settings["seconds"] * rate))
     if len(samples) < 4:
         raise ValueError(f"{path}: expected at least 4 samples at {rate} Hz, found {len(samples)}; --seconds pads it")
-    return samples
+    return samples, _transform(tuple(settings.items()), len(samples))
 
 
 def convert_file(source, target, settings):
-    """Write the coefficients of one sound as `target`; returns (its record in nsgt.json, a warning or None).
+    """Write the coefficients of one sound as `target`; returns its record in nsgt.json.
 
     With downsample 1 the file holds complex64 (frames, bands), else magnitudes, float32 (blocks, bands).
     """
-    stamp = file_stamp(source)
-    samples = load_sound(source, settings)
-    transform, warning = _transform(tuple(settings.items()), len(samples))
+    stamp = file_stamp(source)  # before it is read
+    samples, transform = _load(source, settings)
     with torch.inference_mode():
         coefficients = transform.forward(samples).numpy()  # (bands, frames)
     if settings["downsample"] > 1:
         coefficients = block_rms(np.abs(coefficients), settings["downsample"])
     with replacing(target) as temporary:
         np.save(temporary, np.ascontiguousarray(coefficients.T))
-    return {"source": str(source), "stamp": stamp, "samples": len(samples)}, warning
+    return {"stamp": stamp, "samples": len(samples)}
 
 
 def file_stamp(path):
-    """[size in bytes, time of the last change in ns] of a file: where it differs, the sound is converted again."""
-    return [os.stat(path).st_size, os.stat(path).st_mtime_ns]
+    """[path, size in bytes, time of the last change in ns]: where it differs, a sound is converted again."""
+    return [str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def reconstruction_error(source, target, settings):
@@ -101,70 +96,49 @@ def reconstruction_error(source, target, settings):
 
     The inverse is that of the file `target` if it holds complex coefficients, else of the transform's own.
     """
-    samples = load_sound(source, settings)
-    transform, _ = _transform(tuple(settings.items()), len(samples))
+    samples, transform = _load(source, settings)
     coefficients = np.load(target).T if settings["downsample"] == 1 else transform.forward(samples)
     error = np.linalg.norm(transform.backward(coefficients).numpy() - samples)
     with np.errstate(divide="ignore"):
         return float(20 * np.log10(error / np.linalg.norm(samples))) if error else -np.inf
 
 
-def find_sounds(folder):
-    """The sounds of a folder and below, or one file: {output name: path}, sorted.
-
-    a/b.wav becomes a/b.npy; of two sounds that differ in the suffix alone, a.wav.npy and a.flac.npy.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        os.stat(folder)  # a missing one is an OSError that names it
-        return {f"{folder.stem}.npy": folder}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise ValueError(f"{folder}: expected sounds ({' '.join(SUFFIXES)}), found none")
-    stems = [path.relative_to(folder).with_suffix("") for path in paths]
-    counts = Counter(stems)
-    return {(path.relative_to(folder) if counts[stem] > 1 else stem).as_posix() + ".npy": path
-            for path, stem in zip(paths, stems)}
-
-
-def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrite=False, check=False):
+def convert_folder(source, output, settings, workers=1, scheduler=None, check=False):
     """Convert the sounds of a folder to coefficients, one .npy each, and write nsgt.json beside them.
 
     Args:
-        sounds: a folder, walked whole, or a file.
+        source: a folder, walked whole, or a file.
         output: the folder for the results, of the same tree.
         settings: {name: value} of SETTINGS: scale, rate (Hz), downsample, min_freq, max_freq (Hz), bins, seconds.
         workers: processes on this machine.
         scheduler: the address of a Dask scheduler to use instead; its workers must see the same folders.
-        overwrite: convert again what is up to date.
         check: measure the reconstruction error of every sound.
     Returns:
         a dict: converted, skipped (counts), failed {path: reason}, errors {path: dB} with check, seconds of audio
-        converted, warnings Counter of texts, elapsed (seconds).
+        converted, elapsed (seconds).
     """
     job = importlib.import_module("audio2nsgt")._job  # by its name: workers cannot see what runs as __main__
-    sounds, output = find_sounds(sounds), Path(output)
-    try:
-        _transform(tuple(settings.items()), settings["rate"])  # a wrong scale is an error before any work
-    except ValueError as error:
-        raise ValueError(f"--min_freq, --max_freq, --bins or --rate: {error}") from error
+    sounds, output = find_files(source, SUFFIXES), Path(output)
+    if not sounds:
+        raise ValueError(f"{source}: expected sounds ({' '.join(SUFFIXES)}), found none")
+    make_transform(settings, settings["rate"])  # a wrong scale is an error before any work
     index = output / INDEX
     before = read_index(index) if index.exists() else {"settings": settings, "files": {}}
     if (others := sorted(set(before["files"]) - set(sounds))) and before["settings"] != settings:
         raise ValueError(f"{index}: {len(others)} other sounds ({others[0]}, ...) are there with other parameters; "
                          "choose another output folder")
     records = before["files"] if before["settings"] == settings else {}
-    stale = {name for name in sounds if overwrite or not _up_to_date(sounds[name], output / name, records.get(name))}
+    stale = {name for name, path in sounds.items()
+             if not (output / name).is_file() or records.get(name, {}).get("stamp") != file_stamp(path)}
     names = [name for name in sounds if check or name in stale]
-    result = {"converted": 0, "skipped": len(sounds) - len(stale), "failed": {}, "errors": {}, "seconds": 0.0,
-              "warnings": Counter()}
+    result = {"converted": 0, "skipped": len(sounds) - len(stale), "failed": {}, "errors": {}, "seconds": 0.0}
     began = time.perf_counter()
     jobs = (delayed(job)(name, sounds[name].resolve(), (output / name).resolve(), settings, name in stale, check)
             for name in names)
     with _backend(workers, scheduler) as options:
         done = Parallel(return_as="generator_unordered", **options)(jobs) if names else ()
         try:
-            for name, record, warning, error, reason in tqdm(done, total=len(names), unit="sound", disable=None):
+            for name, record, error, reason in tqdm(done, total=len(names), unit="sound", disable=None):
                 if reason:
                     result["failed"][str(sounds[name])] = reason
                     records.pop(name, None)
@@ -175,7 +149,6 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
                     result["seconds"] += record["samples"] / settings["rate"]
                 if check:
                     result["errors"][str(sounds[name])] = error
-                result["warnings"] += Counter([warning] if warning else [])
         finally:  # a stopped job too keeps what it has done
             if records:
                 write_json(index, {"settings": settings, "files": dict(sorted(records.items()))})
@@ -184,19 +157,13 @@ def convert_folder(sounds, output, settings, workers=1, scheduler=None, overwrit
 
 
 def _job(name, source, target, settings, convert, check):
-    """One sound in a worker: (name, its record, warning, error in dB, reason of failure), each None without."""
+    """One sound in a worker: (name, its record, error in dB, reason of failure), each None without."""
     torch.set_num_threads(1)  # the workers share the processor already
     try:
-        record, warning = convert_file(source, target, settings) if convert else (None, None)
-        return name, record, warning, reconstruction_error(source, target, settings) if check else None, None
+        record = convert_file(source, target, settings) if convert else None
+        return name, record, reconstruction_error(source, target, settings) if check else None, None
     except USER_ERRORS as reason:
-        return name, None, None, None, one_line(reason)
-
-
-def _up_to_date(path, target, record):
-    """Whether the .npy `target` is there and, by its record in nsgt.json or None, made from this very sound."""
-    return (record is not None and target.is_file() and record["source"] == str(path.resolve())
-            and record["stamp"] == file_stamp(path))
+        return name, None, None, one_line(reason)
 
 
 @contextlib.contextmanager
@@ -205,12 +172,7 @@ def _backend(workers, scheduler):
     if scheduler is None:
         yield {"n_jobs": workers}
         return
-    try:
-        client_of = importlib.import_module("dask.distributed").Client
-    except ImportError as error:
-        raise ValueError("--scheduler: needs the package dask (pip install \"dask[distributed]\")") from error
-
-    with client_of(scheduler) as client, tempfile.TemporaryDirectory() as folder:
+    with importlib.import_module("dask.distributed").Client(scheduler) as client, tempfile.TemporaryDirectory() as folder:
         client.upload_file(_zip_of_modules(Path(folder)))  # for workers that come later, too
         with parallel_config(backend="dask", wait_for_workers_timeout=60):
             yield {"n_jobs": -1}
@@ -227,7 +189,7 @@ def _zip_of_modules(folder):
 
 
 def read_index(path):
-    """The parsed nsgt.json: {"settings": {...}, "files": {name: {"source", "stamp", "samples"}}}."""
+    """The parsed nsgt.json: {"settings": {...}, "files": {name: {"stamp", "samples"}}}."""
     try:
         index = json.loads(Path(path).read_text(encoding="utf-8"))
         if set(index["settings"]) != set(SETTINGS) or not isinstance(index["files"], dict):
@@ -291,8 +253,7 @@ def draw_magnitude(axis, magnitude, centres, seconds, top=None):
 
 def plot_sound(path, settings, figure_path):
     """Draw a sound into a file: its waveform, and its coefficients in dB."""
-    samples = load_sound(path, settings)
-    transform, _ = _transform(tuple(settings.items()), len(samples))
+    samples, transform = _load(path, settings)
     magnitude, seconds = transform.forward(samples).abs().numpy(), len(samples) / settings["rate"]
     figure = Figure(figsize=(9, 7), layout="constrained")
     wave, bands = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.5))
@@ -325,8 +286,8 @@ def make_parser():
         help="pad or cut every sound, with a fade (default: each its own length)")
     add = parser.add_argument_group("the work").add_argument
     add("--workers", type=number(int, 1), default=1, metavar="N", help="processes (default: 1)")
-    add("--scheduler", metavar="ADDRESS", help="a Dask scheduler, tcp://host:8786, to work there")
-    add("--overwrite", action="store_true", help="convert again what is up to date")
+    add("--scheduler", metavar="ADDRESS",
+        help="a Dask scheduler, tcp://host:8786, to work there (needs pip install dask[distributed])")
     add("--check", action="store_true", help="print the reconstruction error of every sound, in dB")
     add("--plot", type=Path, metavar="FILE", help="draw the (first) sound into a file (.png .pdf .svg)")
     return parser
@@ -336,8 +297,6 @@ def print_report(result, output):
     """Print what convert_folder returned."""
     for path, error in sorted(result["errors"].items()):
         print(f"{error:8.1f} dB  {path}")
-    for text, count in result["warnings"].most_common(1):
-        print(f"{count} of {result['warnings'].total()} sounds with a warning: {text}", file=sys.stderr)
     for path, reason in sorted(result["failed"].items()):
         print(f"left out: {reason if path in reason else f'{path}: {reason}'}", file=sys.stderr)
     speed = [result[name] / result["elapsed"] if result["converted"] else 0 for name in ("converted", "seconds")]
@@ -350,14 +309,15 @@ def main(argv=None):
     arguments = make_parser().parse_args(argv)
     settings = {name: getattr(arguments, name) for name in SETTINGS}
     result = convert_folder(arguments.input, arguments.output, settings, arguments.workers, arguments.scheduler,
-                            arguments.overwrite, arguments.check)
+                            arguments.check)
     print_report(result, arguments.output)
     if result["converted"] + result["skipped"] == 0:
         return 1
     if arguments.plot:
-        usable = [path for path in find_sounds(arguments.input).values() if str(path) not in result["failed"]]
-        plot_sound(usable[0], settings, arguments.plot)
-        print(f"{arguments.plot}: {usable[0]}")
+        sounds = find_files(arguments.input, SUFFIXES).values()
+        first = next(path for path in sounds if str(path) not in result["failed"])
+        plot_sound(first, settings, arguments.plot)
+        print(f"{arguments.plot}: {first}")
     return result
 
 

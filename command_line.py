@@ -29,15 +29,14 @@ USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cau
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
-
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose description is a module's docstring as written, and whose errors are one line."""
 
     def __init__(self, doc, **options):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-        self._negative_number_matcher = NEGATIVE_NUMBER  # argparse's own takes -1e-3 for an option
+        # argparse's own takes -1e-3 for an option
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE)
 
     def parse_args(self, args=None, namespace=None):
         """Parse; an empty argument is an error, or an unset "$FOLDER" would mean this folder."""
@@ -147,38 +146,30 @@ def replacing(path):
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a file name, found a folder")
-    if path.exists() and not path.is_file():
-        try:
-            yield path
-        except OSError as error:
-            raise _naming(path, error, path) from error
-        return
-    if path.is_symlink():
-        path = path.resolve()
-    temporary = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
+    special = path.exists() and not path.is_file()
+    path = path.resolve() if path.is_symlink() and not special else path
+    temporary = path if special else path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}")
     try:  # from before it is made: Ctrl-C may come just then
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.touch(exist_ok=False)
+            if not special:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.touch(exist_ok=False)
         except OSError as error:
             raise OSError(f"{path}: cannot write here ({error.strerror})") from error
         yield temporary
-        os.replace(temporary, path)
+        if not special:
+            os.replace(temporary, path)
     except OSError as error:
-        raise _naming(path, error, temporary) from error
+        if error.errno and error.filename in (None, temporary, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if not special:
+                temporary.unlink(missing_ok=True)
 
 
 def write_json(path, content):
     """Write readable JSON, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, default=str) + "\n")
-
-
-def _naming(path, error, written):
-    """An error of writing `written` as one that names `path`; an error about another file as it is."""
-    if error.errno and error.filename in (None, written, str(written)):
-        return OSError(error.errno, error.strerror, str(path))
-    return error

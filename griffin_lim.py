@@ -35,17 +35,16 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
 
     Args:
         magnitude: shape (bands, frames) or (B, bands, frames), not negative.
-        transform: a pair with `forward` and `backward`: an STFT, or an NSGT in matrix form.
+        transform: an STFT, or an NSGT in matrix form.
         iterations: of both rules, each one inverse and one transform.
         momentum: of fast Griffin-Lim.
         init: the first phases: "zero", as of an impulse at sample 0; "random"; or "coarse", for an NSGT: found from
             the low bands upwards, work besides the iterations; for other transforms it is "zero".
-        seed: of the random phases, which are the same for every sound of a batch, so that a sound's result does not
-            depend on the others.
+        seed: of the random phases, the same for every sound of a batch.
         search: the share of the iterations by Douglas-Rachford; 0 is plain fast Griffin-Lim; None: 0 after a coarse
             start, else a half.
-        progress: called with "start" or "iterations", how many of its steps are done, their number, and the spectral
-            convergence of the batch in dB (None in the start).
+        progress: called after each iteration with the spectral convergence of the batch in dB. A coarse start then
+            shows a bar of its own on stderr, if that is a terminal.
     Returns:
         A tensor of shape (samples,) or (B, samples).
     Raises:
@@ -63,19 +62,17 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     level = batch.amax((-2, -1), keepdim=True).clamp_min(1e-30)                 # (B, 1, 1)
     batch = batch / level  # so that nothing depends on it
     first = round(iterations * (search if search is not None else 0 if init == "coarse" else 0.5))
-    seen = progress and (lambda iteration, error: progress("iterations", iteration + 1, iterations, error))
     with torch.no_grad():
         if init == "coarse":
-            starting = progress and (lambda done, total: progress("start", done, total, None))
-            c = phase_retrieval.low_band_start(batch, transform, seed=seed, progress=starting)
+            c = phase_retrieval.low_band_start(batch, transform, seed=seed, show=progress is not None)
         else:
             c = start(batch, transform, init, seed)
         # on a processor, a few sounds at a time stay in its cache
         size = max(1, 2**18 // c[0].numel()) if c.device.type == "cpu" and not progress else len(c)
         found = []
         for part, wanted in zip(c.split(size), batch.split(size)):
-            part = phase_retrieval.douglas_rachford(part, wanted, transform, first, seen)
-            part = phase_retrieval.fast_griffin_lim(part, wanted, transform, iterations - first, momentum, seen, first)
+            part = phase_retrieval.douglas_rachford(part, wanted, transform, first, progress)
+            part = phase_retrieval.fast_griffin_lim(part, wanted, transform, iterations - first, momentum, progress)
             found.append(transform.backward(part))
         return (torch.cat(found) * level[..., 0]).view(*magnitude.shape[:-2], -1)
 
@@ -102,12 +99,8 @@ def convergence(signal, magnitude, transform):
 def full_rate(blocks, frames, downsample):
     """Magnitudes of every frame, from the root mean squares of blocks of `downsample` frames.
 
-    Args:
-        blocks: shape (bands, blocks).
-        frames, downsample: of the transform, and frames a block.
-    Returns:
-        Shape (bands, frames), float32: between the middles of blocks the magnitude is exponential in time, as decays
-        are; then each block is scaled to its own root mean square again, so that no energy moves from block to block.
+    Between the middles of blocks it is exponential in time, as decays are; then each block is scaled to its own root
+    mean square again, so that no energy moves from block to block. (bands, blocks) -> float32 (bands, frames)
     """
     starts = np.arange(0, frames, downsample)
     sizes = np.diff(starts, append=frames)
@@ -140,9 +133,7 @@ def make_parser():
 def magnitude_of_file(path, device):
     """Of an .npy of audio2nsgt.py: (magnitude (bands, frames) at every frame, transform, sample rate in Hz)."""
     content, settings, samples = load_transform(path)                           # (frames or blocks, bands)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of wide windows, given when the file was made
-        transform, rate = make_transform(settings, samples, device=device), settings["rate"]
+    transform = make_transform(settings, samples, device)
     bands, frames = len(transform.frequencies), int(transform.frames[0])
     expected = (-(-frames // settings["downsample"]), bands)
     if content.shape != expected:
@@ -150,7 +141,7 @@ def magnitude_of_file(path, device):
     magnitude = np.abs(content.T)                                               # (bands, frames or blocks)
     if settings["downsample"] > 1:
         magnitude = full_rate(magnitude, frames, settings["downsample"])        # (bands, frames)
-    return torch.as_tensor(magnitude, device=device), transform, rate
+    return torch.as_tensor(magnitude, device=device), transform, settings["rate"]
 
 
 def magnitude_of_sound(arguments):
@@ -161,8 +152,7 @@ def magnitude_of_sound(arguments):
     else:
         # up to just below Nyquist, as the classic 11,000 Hz at 22,050: a gap would be one band of very many frames
         scale = OctScale(min(30.0, rate / 8), rate / 2 * (11000 / 11025), arguments.bins)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # windows widened at low frequencies do no harm to the inverse
+        with warnings.catch_warnings(action="ignore"):  # windows widened at low frequencies do no harm
             transform = NSGT(scale, rate, len(signal), matrixform=True, dtype="float32", device=arguments.device)
     return transform.forward(torch.as_tensor(signal, device=arguments.device)).abs(), transform, rate
 
@@ -175,19 +165,10 @@ def main(argv=None):
         magnitude, transform, rate = magnitude_of_file(arguments.input, arguments.device)
     else:
         magnitude, transform, rate = magnitude_of_sound(arguments)
-    curve, bars = [], {}
-
-    def progress(stage, done, total, error):
-        if stage not in bars:
-            bars[stage] = tqdm(total=total, desc=stage, disable=None, leave=False)
-        bars[stage].update(done - bars[stage].n)
-        if error is not None:
-            curve.append(error)
-
-    result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
-                         progress=progress)
-    for bar in bars.values():
-        bar.close()
+    curve = []
+    with tqdm(total=arguments.iterations, desc="iterations", disable=None, leave=False) as bar:
+        result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
+                             progress=lambda error: (curve.append(error), bar.update()))
     final = float(convergence(result, magnitude, transform))
     samples = result.cpu().numpy()
     peak = float(np.abs(samples).max())

@@ -60,13 +60,12 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
 
     Args:
         path: the file; folders that are missing are made.
-        samples: shape (samples,) or (samples, channels), within [-1, 1] unless subtype is "FLOAT" or "DOUBLE": nothing
-            is ever clipped here.
+        samples: shape (samples,) or (samples, channels), within [-1, 1] unless subtype is "FLOAT" or "DOUBLE".
         sample_rate: in Hz.
         subtype: soundfile's name of the sample format; a format that does not know it gets its own default.
     Raises:
         OSError: nothing can be written there.
-        ValueError: a value is not finite, or beyond [-1, 1] in a format of whole numbers; an unknown suffix.
+        ValueError: a value is not finite, or beyond [-1, 1], for nothing is ever clipped; an unknown suffix.
     """
     path, samples = Path(path), np.asarray(samples)
     kind = {"AIF": "AIFF"}.get(path.suffix[1:].upper(), path.suffix[1:].upper())

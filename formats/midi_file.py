@@ -66,7 +66,7 @@ def _split_into_tracks(data):
 
 
 def _read_track(track):
-    """Returns ({status: [tick, pitch, velocity, tick, ...] of its note-ons}, metas [(tick, kind, content)], end)."""
+    """Read ({status: [tick, pitch, velocity, tick, ...] of its note-ons}, metas [(tick, kind, content)], end)."""
     notes, metas, tick, status, stream = defaultdict(list), [], 0, 0, iter(track)
     try:
         for byte in stream:  # nearly all time goes here: no call that is not needed

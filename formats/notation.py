@@ -20,19 +20,11 @@ from command_line import one_line, replacing
 
 TICKS_PER_QUARTER = 10_080  # divides by 64, 3, 5 and 7: every note value and common tuplet is whole
 STEPS_PER_QUARTER = 16
-WRITTEN_SUFFIXES = (".musicxml", ".xml")
 # An instrument's line or space (in treble clef), notehead, and name on the staff; the kick is the lower voice.
-STAFF = (
-    ("F4", "normal", "Bass Drum"),
-    ("C5", "normal", "Snare Drum"),
-    ("A4", "x", "Hand Clap"),
-    ("G5", "circle-x", "Open Hi-Hat"),
-    ("G5", "x", "Closed Hi-Hat"),
-    ("D5", "normal", "Tom"),
-    ("A5", "x", "Cymbal"),
-    ("E5", "triangle", "Percussion"),
-)
-LOWER_VOICE = (0,)
+STAFF = (("F4", "normal", "Bass Drum"), ("C5", "normal", "Snare Drum"), ("A4", "x", "Hand Clap"),
+         ("G5", "circle-x", "Open Hi-Hat"), ("G5", "x", "Closed Hi-Hat"), ("D5", "normal", "Tom"),
+         ("A5", "x", "Cymbal"), ("E5", "triangle", "Percussion"))
+VOICES = (([1, 2, 3, 4, 5, 6, 7], "up"), ([0], "down"))  # rows, and where their stems point
 # General MIDI pitches of the places on a drum staff, for unpitched notes that name no instrument.
 PITCH_AT = {"D4": 44, "E4": 36, "F4": 36, "G4": 41, "A4": 43, "B4": 45, "C5": 38, "D5": 47, "E5": 48, "F5": 51,
             "G5": 42, "A5": 49, "B5": 57}
@@ -165,17 +157,15 @@ def write_staff(bars, path, pitches, bpm=120, title=None):
         title: of the score; the file's name where it is None.
     """
     path = Path(path)
-    if path.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise ValueError(f"{path}: expected a name that ends in {', '.join(WRITTEN_SUFFIXES)}")
+    if path.suffix.lower() not in (".musicxml", ".xml"):
+        raise ValueError(f"{path}: expected a name that ends in .musicxml or .xml")
     part = stream.Part()
     part.partName = "Drums"
-    upper = [row for row in range(len(STAFF)) if row not in LOWER_VOICE]
     for number, bar in enumerate(bars, start=1):
         measure = stream.Measure(number=number)
         if number == 1:
             measure.append([clef.PercussionClef(), meter.TimeSignature("4/4"), tempo.MetronomeMark(number=bpm)])
-        voices = [(upper, "up"), (list(LOWER_VOICE), "down")]
-        sounding = [voice for voice in voices if bar[voice[0]].any()] or voices[:1]
+        sounding = [voice for voice in VOICES if bar[voice[0]].any()] or VOICES[:1]
         for identity, (rows, stem) in enumerate(sounding, start=1):
             voice = stream.Voice(id=str(identity))
             for start, steps, struck in _note_values(bar, rows):
@@ -264,13 +254,10 @@ def _note_values(bar, rows):
 
 
 def _longest_value(position, longest, dotted):
-    """The longest note value of at most `longest` steps that may start here: on a multiple of its own length."""
-    for value in (16, 12, 8, 6, 4, 3, 2, 1):
-        plain = value & (value - 1) == 0
-        grid = value if plain else value * 2 // 3
-        if value <= longest and position % grid == 0 and (plain or dotted):
-            return value
-    raise AssertionError("a step is a note value")
+    """The longest note value of at most `longest` steps that may start here: on a multiple of itself, undotted."""
+    undotted = {16: 16, 12: 8, 8: 8, 6: 4, 4: 4, 3: 2, 2: 2, 1: 1}
+    return next(value for value, grid in undotted.items()
+                if value <= longest and position % grid == 0 and (dotted or value == grid))
 
 
 def _event(steps, struck, stem):

@@ -8,7 +8,6 @@
 sounds/synthesis.py makes sounds of codes.
 """
 
-import warnings
 
 import numpy as np
 import torch
@@ -37,8 +36,7 @@ def load_sound_model(path):
 def attach_transform(model, sound, path="checkpoint"):
     """The model with `sound` and `transform`, as load_sound_model gives it. Raises ValueError, naming `path`."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # of wide windows at low frequencies, harmless on the way back
-            model.transform = make_transform(sound["settings"], sound["samples"])
+        model.transform = make_transform(sound["settings"], sound["samples"])
         model.sound = {**sound, "rate": sound["settings"]["rate"]}
         bands, frames = len(model.transform.frequencies), int(model.transform.frames[0])
         if tuple(model.shape) != (bands, frames):

@@ -10,7 +10,6 @@ folder, and read from there, without decoding a sound, until a file or a setting
 import contextlib
 import hashlib
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +49,7 @@ def denormalise(x, sound):
 
 def spectrograms_of(sounds, settings, floor_db=FLOOR_DB):
     """Sounds (n, samples) as spectrograms in dB: float16 (n, bands, frames)."""
-    with warnings.catch_warnings(action="ignore"):  # of wide windows at low frequencies: harmless here
-        transform = make_transform(settings, sounds.shape[1])
+    transform = make_transform(settings, sounds.shape[1])
     found = np.empty((len(sounds), len(transform.frequencies), int(transform.frames[0])), np.float16)
     with torch.inference_mode():
         for start in range(0, len(sounds), 64):

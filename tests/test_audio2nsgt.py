@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 import audio2nsgt
-from audio2nsgt import block_rms, find_sounds, load_transform, load_transforms, main, make_transform
+from audio2nsgt import block_rms, load_transform, load_transforms, main, make_transform
+from command_line import find_files
 from formats.audio import fit_length, load_audio, save_audio
 
 FAST = ["--bins", "6", "--min_freq", "100", "--max_freq", "3900", "-r", "8000"]
@@ -114,7 +115,6 @@ def test_a_second_run_does_only_what_is_missing_or_stale(sounds, tmp_path):
     soundfile.write(sounds / "new.wav", noise(2000), 8000)
     assert main(arguments)["converted"] == 3
     assert load_transform(tmp_path / "out" / "one.npy")[2] == 2000
-    assert main([*arguments, "--overwrite"])["converted"] == 5
     assert main([*arguments[:-1], "8001"])["converted"] == 5  # another rate: all are stale
 
 
@@ -174,7 +174,7 @@ def test_what_dask_workers_are_sent_is_all_that_they_need(tmp_path):
 def test_sounds_that_differ_in_suffix_alone_keep_it(tmp_path):
     for name in ("a.wav", "a.flac", "b.wav"):
         soundfile.write(tmp_path / name, noise(100), 8000)
-    assert list(find_sounds(tmp_path)) == ["a.flac.npy", "a.wav.npy", "b.npy"]
+    assert list(find_files(tmp_path, (".wav", ".flac"))) == ["a.flac.npy", "a.wav.npy", "b.npy"]
 
 
 def test_silence_is_converted(tmp_path):

@@ -47,11 +47,7 @@ class NSGT:
         centres, widths: b_k and L_k in bins of the spectrum, int64, shape (bands,).
     Raises:
         ValueError: the scale reaches past Nyquist, an argument is out of its range, or some bins are in no window.
-
     Warns (UserWarning) of bands whose window would be narrower than 4 bins and is widened to that.
-
-    Memory: about 50 bytes a sample for the plan, 64 MB for a minute at 22,050 Hz and 48 bands an octave, whose
-    coefficients in float32 take 62 MB.
     """
 
     def __init__(self, scale, fs, Ls, real=True, matrixform=False, reducedform=0, dtype="float64", device="cpu"):
@@ -67,7 +63,6 @@ class NSGT:
         self.scale, self.fs, self.Ls, self.real = scale, fs, int(Ls), bool(real)
         self.matrixform, self.reducedform = bool(matrixform), reducedform
         self.dtype, self.device = dtype, torch.device(device)
-
         inner = self._inner_frequencies()
         centres, widths = self._positions(inner)  # of all bands, negative frequencies last, in bins
         half = len(inner) + 2  # bands from 0 Hz to Nyquist
@@ -93,9 +88,7 @@ class NSGT:
         """This transform of real signals with reducedform=0, in matrix form, with at least as many frames."""
         if not self.reducedform:
             return self
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of wide windows, given for this one already
-            whole = NSGT(self.scale, self.fs, self.Ls, matrixform=True, dtype=self.dtype, device=self.device)
+        whole = self._all_bands_of(self.scale, self.fs, self.Ls)
         return whole.with_frames(max(int(self.frames.max()), int(whole.frames[0])))
 
     def below(self, frequency):
@@ -110,24 +103,24 @@ class NSGT:
             return None
         duration = self.Ls / self.fs
         samples = 2 * int(np.ceil(inner[count] * duration))
-        rate = samples / duration
         widest = int(np.ceil(np.max(inner[2:count + 1] - inner[:count - 1]) * duration))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of wide windows, given for the whole already
-            low = NSGT(FixedScale(inner[:count]), rate, samples, matrixform=True, dtype=self.dtype, device=self.device)
+        low = self._all_bands_of(FixedScale(inner[:count]), samples / duration, samples)
         return low.with_frames(max(int(low.frames[0]), min(2 * widest + 1, int(self.frames[0]))))
+
+    def _all_bands_of(self, scale, fs, Ls):
+        """Another NSGT in matrix form, with this one's precision and device."""
+        with warnings.catch_warnings(action="ignore"):  # of wide windows, given for this one already
+            return NSGT(scale, fs, Ls, matrixform=True, dtype=self.dtype, device=self.device)
 
     def _inner_frequencies(self):
         """The scale's frequencies below Nyquist, in Hz, checked."""
         frequencies, nyquist = np.asarray(self.scale()[0], dtype=float), self.fs / 2
-        if len(frequencies) < 1 or not frequencies[0] > 0 or not np.all(np.diff(frequencies) > 0):
-            raise ValueError(f"scale: expected rising frequencies above 0 Hz, found {frequencies.tolist()[:8]}")
         if frequencies[-1] > nyquist * (1 + 1e-9):
             raise ValueError(f"fmax: the scale reaches {frequencies[-1]:.6g} Hz, past Nyquist ({nyquist:.6g} Hz at a "
                              f"rate of {self.fs:g} Hz); use fmax = {nyquist:.6g} or less, or a rate above "
                              f"{2 * frequencies[-1]:.6g} Hz")
-        if frequencies[0] >= nyquist:
-            raise ValueError(f"scale: expected a band below Nyquist ({nyquist:.6g} Hz), found {frequencies[0]:.6g} Hz")
+        if not (0 < frequencies[0] < nyquist and np.all(np.diff(frequencies) > 0)):
+            raise ValueError(f"scale: expected rising frequencies above 0 Hz, found {frequencies.tolist()[:8]}")
         return frequencies[frequencies < nyquist]
 
     def _positions(self, inner):
@@ -157,10 +150,8 @@ class NSGT:
         warnings.warn(
             f"Q too high: {len(narrow)} of {len(inner)} bands, up to {inner[narrow[-1]]:.1f} Hz (Q = "
             f"{np.max(inner[narrow] / exact[narrow]) * self.Ls / self.fs:.1f}), ask for windows of {worst:.2f} bins "
-            f"and more where 4 are the least, and are widened; {length} samples ({length / self.fs:.3g} s) would do in "
-            f"place of {self.Ls} ({self.Ls / self.fs:.3g} s)"
-            + (f", or {fewer} {name} in place of {count}" if fewer else ""),
-            stacklevel=4)
+            f"and more, and are widened to 4; {length} samples would do in place of {self.Ls}"
+            + (f", or {fewer} {name} in place of {count}" if fewer else ""), stacklevel=4)
 
     def _plan(self, count):
         """Compute indices and windows for runs of bands transformed together; count: frames a band, in matrix form."""
@@ -212,8 +203,8 @@ class NSGT:
         nothing = length + len(mirror_places)  # the place of the zero behind all values
         bins = np.concatenate((bins, mirror))
         places = np.concatenate((places, length + np.arange(len(mirror_places))))
-        self._sums, self._order = _overlaps(bins, places, last + 1, nothing)
-        self._sums, self._order = [self._tensor(table) for table in self._sums], self._tensor(self._order)
+        sums, order = _overlaps(bins, places, last + 1, nothing)
+        self._sums, self._order = [self._tensor(table) for table in sums], self._tensor(order)
         self._zero = torch.zeros(1, 1, dtype=self.dtype.to_complex(), device=self.device)
 
     def _tensor(self, array):
@@ -237,8 +228,7 @@ class NSGT:
         signal = signal.to(self.dtype.to_complex() if signal.is_complex() else self.dtype)
         if signal.ndim not in (1, 2) or signal.shape[-1] != self.Ls or not len(signal):
             raise ValueError(f"signal: expected shape ({self.Ls},) or (B, {self.Ls}), found {tuple(signal.shape)}")
-        if not torch.isfinite(signal).all():
-            bad = int((~torch.isfinite(signal)).sum())
+        if bad := int((~torch.isfinite(signal)).sum()):
             raise ValueError(f"signal: expected finite samples, found {bad} that are not")
         batch = signal.reshape(-1, self.Ls)
         if not self.matrixform:
@@ -247,7 +237,7 @@ class NSGT:
         shape, size = (len(batch), len(self.frames), int(self.frames[0])), len(batch)
         if self.device.type == "cpu":
             # NumPy asks for memory in huge pages, torch does not: a fifth of the time of a large batch in float64
-            result = torch.from_numpy(np.empty(shape, {torch.float32: "c8", torch.float64: "c16"}[self.dtype]))
+            result = torch.from_numpy(np.empty(shape, f"c{2 * self.dtype.itemsize}"))
             size = max(1, 2**19 // result[0].numel())  # a few sounds at a time stay in the cache
         else:
             result = batch.new_empty(shape, dtype=self._zero.dtype)
@@ -335,10 +325,8 @@ def _runs(widths, breaks, matrixform):
 
 
 def _by_table(width, frames):
-    """Is a product with a table of exponentials faster than an FFT of `frames` points of which `width` are not zero?
-
-    The factors are measured (MKL, one thread): an FFT is slow where `frames` has a large prime factor.
-    """
+    """Is a product with a table of exponentials faster than an FFT of `frames` points of which `width` are not zero?"""
+    # measured (MKL, one thread): an FFT is slow where `frames` has a large prime factor
     rest = frames
     for prime in (2, 3, 5, 7, 11, 13):
         while rest % prime == 0:

@@ -11,6 +11,7 @@ P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. `griffin_lim.py` is th
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from transforms.nsgt import sum_table
 
@@ -42,23 +43,23 @@ def douglas_rachford(c, magnitude, transform, iterations, progress=None):
     """
     # in place, here and below: fresh memory for every step would cost more than the arithmetic
     c, imposed, reflected = c.clone(), torch.empty_like(c), torch.empty_like(c)
-    for iteration in range(iterations):
+    for _ in range(iterations):
         impose(magnitude, c, out=imposed)
         torch.mul(imposed, 2, out=reflected).sub_(c)
         possible = transform.forward(transform.backward(reflected))
         c.add_(possible).sub_(imposed)
         if progress:
-            progress(iteration, total_error(possible, magnitude))
+            progress(total_error(possible, magnitude))
     return impose(magnitude, c, out=imposed)
 
 
-def fast_griffin_lim(c, magnitude, transform, iterations, momentum=0.99, progress=None, done=0):
+def fast_griffin_lim(c, magnitude, transform, iterations, momentum=0.99, progress=None):
     """Fast Griffin-Lim, which reaches the minimum at hand: t' = P(c),  c <- M(t' + momentum (t' - t)),  t = t'.
 
-    Perraudin, Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm". done: iterations before, for `progress`.
+    Perraudin, Balazs and Soendergaard 2013, "A fast Griffin-Lim algorithm".
     """
     c, ahead, before = c.clone(), torch.empty_like(c), None
-    for iteration in range(iterations):
+    for _ in range(iterations):
         possible = transform.forward(transform.backward(c))
         if before is None:
             ahead.copy_(possible)
@@ -67,7 +68,7 @@ def fast_griffin_lim(c, magnitude, transform, iterations, momentum=0.99, progres
         before = possible
         impose(magnitude, ahead, out=c)
         if progress:
-            progress(done + iteration, total_error(possible, magnitude))
+            progress(total_error(possible, magnitude))
     return c
 
 
@@ -144,7 +145,7 @@ class BandSlice:
         return (self.forward(stretch).abs() - magnitude).flatten(1).norm(dim=1)
 
 
-def low_band_start(magnitude, transform, candidates=CANDIDATES, seed=0, progress=None):
+def low_band_start(magnitude, transform, candidates=CANDIDATES, seed=0, show=False):
     """First coefficients (B, bands, frames) for an NSGT: phases found from the low bands upwards, a few at a time.
 
     The low frequencies are solved in small transforms (`NSGT.below`). Above, each slice adds STEP bands to those that
@@ -155,10 +156,13 @@ def low_band_start(magnitude, transform, candidates=CANDIDATES, seed=0, progress
         magnitude: (B, bands, frames), of about 1 at most. Bands that a reducedform leaves out count as silent.
         transform: an NSGT of real signals, in matrix form.
         seed: of the random phases, the same for every sound of a batch.
-        progress: called with the number of steps done and their total.
+        show: show a progress bar on stderr, if that is a terminal.
     """
-    given, asked = magnitude, transform
-    magnitude, transform = _with_all_bands(magnitude, transform)
+    given, asked, left_out = magnitude, transform, transform.reducedform
+    if left_out:
+        transform = asked.with_all_bands()
+        magnitude = _at_frames(given, torch.fft.rfft(given.square()), slice(None), int(transform.frames[0]))
+        magnitude = torch.nn.functional.pad(magnitude, (0, 0, left_out, left_out))
     small = [(transform.below(transform.frequencies[-2] / part), count) for part, count in LOW_PARTS]
     small = [(low, count) for low, count in small if low is not None]
     top = magnitude.shape[1] - 1  # the band at Nyquist
@@ -170,39 +174,24 @@ def low_band_start(magnitude, transform, candidates=CANDIDATES, seed=0, progress
     size = len(magnitude)
     if magnitude.device.type == "cpu":  # a few sounds at a time stay in the cache
         size = max(1, 2**18 // (candidates * (STEP + MARGIN) * magnitude.shape[2]))
-    total, done, found = -(-len(magnitude) // size) * (len(small) + len(growing) + len(again)), 0, []
-
-    def tick():
-        nonlocal done
-        done += 1
-        if progress:
-            progress(done, total)
-
+    total, found = -(-len(magnitude) // size) * (len(small) + len(growing) + len(again)), []
+    bar = tqdm(total=total, desc="first phases", disable=None if show else True, leave=False)
     for part in magnitude.split(size):
         power = torch.fft.rfft(part.square())
-        spectrum = _solve_low(part, power, transform, small, tick)
-        spectrum = _grow(spectrum, solved, part, power, growing, candidates, seed, tick)
+        spectrum = _solve_low(part, power, transform, small, bar)
+        spectrum = _grow(spectrum, solved, part, power, growing, candidates, seed, bar)
         for piece in again:
             wanted = _at_frames(part, power, piece.bands, piece.frames)
             stretch, error = piece.solve(spectrum, wanted)
             better = error < piece.error(piece.context, wanted)
             spectrum[:, piece.bins] = torch.where(better[:, None], stretch, piece.context)
-            tick()
+            bar.update()
         found.append(torch.fft.irfft(spectrum, n=transform.Ls))
+    bar.close()
     return impose(given, asked.forward(torch.cat(found)))
 
 
-def _with_all_bands(magnitude, transform):
-    """(magnitudes (B, bands, frames), transform) with the bands that a reducedform leaves out, of magnitude 0."""
-    whole, left_out = transform.with_all_bands(), transform.reducedform
-    if whole is not transform:
-        power = torch.fft.rfft(magnitude.square())
-        magnitude = _at_frames(magnitude, power, slice(None), int(whole.frames[0]))
-        magnitude = torch.nn.functional.pad(magnitude, (0, 0, left_out, left_out))
-    return magnitude, whole
-
-
-def _solve_low(magnitude, power, transform, small, tick):
+def _solve_low(magnitude, power, transform, small, bar):
     """The spectrum (B, bins) found in small transforms, each of which begins with what the one before it found."""
     spectrum, solved = magnitude.new_zeros(len(magnitude), transform.Ls // 2 + 1) + 0j, 0
     for low, iterations in small:
@@ -214,7 +203,7 @@ def _solve_low(magnitude, power, transform, small, tick):
             c[:, :solved] = impose(wanted[:, :solved], before[:, :solved])
         c, found, error = _solve_small(c, wanted, low, iterations)
         spectrum[:, :count - 1], solved = torch.fft.rfft(found)[:, :-1], bands
-        tick()
+        bar.update()
     rest = torch.arange(len(magnitude), device=magnitude.device)  # of the sounds
     for _ in range(ROUNDS if small else 0):
         bad = error > GOOD * wanted.flatten(1).norm(dim=1)
@@ -238,7 +227,7 @@ def _solve_small(c, magnitude, low, iterations):
     return c, found, error
 
 
-def _grow(spectrum, solved, magnitude, power, slices, candidates, seed, tick):
+def _grow(spectrum, solved, magnitude, power, slices, candidates, seed, bar):
     """The spectrum (B, bins) with the bands from `solved` upwards found slice by slice, the best of some candidates.
 
     Their first phases in the new bands are 0 and random ones, the same for every sound.
@@ -259,7 +248,7 @@ def _grow(spectrum, solved, magnitude, power, slices, candidates, seed, tick):
         sounds = torch.arange(len(best), device=best.device)
         spectrum[:, piece.bins] = stretch.view(len(best), candidates, -1)[sounds, best]
         solved = piece.bands.stop
-        tick()
+        bar.update()
     return spectrum
 
 
