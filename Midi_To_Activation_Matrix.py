@@ -212,10 +212,8 @@ def write_midi(bars, path, bpm=120):
 def load_patterns(source, minimum_hits=0):
     """Load every bar of a folder, or of one file: matrices (.npy) and MIDI.
 
-    Args:
-        source: a folder, walked whole and in order, or a file. A matrix is uint8 (n, 8, 64), or the classic form:
-            (8, 64) or (n, 8, 64) of 0.0 and 1.0, whose hits get the velocity 100.
-        minimum_hits: leave out bars with fewer hits; 0 keeps silent bars too, as a loop needs them.
+    minimum_hits: leave out bars with fewer; 0 keeps silent bars too, as a loop needs them.
+
     Returns:
         (bars uint8 (n, 8, 64), names [str] * n: the file each bar came from, relative to the folder, less its suffix).
         A file of a folder that cannot be used is named on stderr.
@@ -297,7 +295,7 @@ def print_report(report):
 
 
 def show_file(path, channel=None, plot=None, staff=None):
-    """Show a file's bars as text, and in a window or in the files `plot` (a picture) and `staff` (a score).
+    """Show a file's bars as text, and in a window or in the files `plot` (a figure) and `staff` (a score).
 
     Returns a dict: "bars" uint8 (n, 8, 64), "bpm" at the first of them, and the facts of `read_with_facts`.
     """
@@ -329,7 +327,7 @@ def main(argv=None):
                         help="where matrices go (only Dataset_Drum_Groove_Midi has a default: ..._Pattern beside it)")
     parser.add_argument("--channel", type=number(int, 1, 16), metavar="N",
                         help="the channel of the drums, 1 to 16 (default: 10, else the tracks that name or use drums)")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a file's bars into a picture, not a window")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw a file's bars into a figure, not a window")
     parser.add_argument("--notation", type=Path, metavar="FILE.musicxml", help="write a file's bars as a drum staff")
     options = parser.parse_args(argv)
     output = options.output or (PATTERNS if options.source.resolve() == GROOVES else None)

@@ -2,7 +2,7 @@
 
     python audio2nsgt.py -i dataset_audio/ -o results -d 1              # complex coefficients, every frame
     python audio2nsgt.py -i dataset_audio/ -o results20 --seconds 0.5   # magnitudes, 20 frames a block
-    python audio2nsgt.py -i dataset_audio/kit/Snare.wav -d 1 --check --plot snare.png
+    python audio2nsgt.py -i dataset_audio/kit/Snare.wav -d 1 --check    # and the error of the way back
     python audio2nsgt.py -i dataset_audio/ -o results -d 1 --workers 4
     python audio2nsgt.py -i /data/sounds -o /data/results --scheduler tcp://host:8786
 
@@ -28,7 +28,6 @@ from command_line import ROOT, USER_ERRORS, Parser, find_files, number, one_line
 import numpy as np
 import torch
 from joblib import Parallel, delayed, parallel_config
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from formats.audio import SUFFIXES, fit_length, load_audio
@@ -242,30 +241,6 @@ def load_transforms(folder):
     return coefficients, [name.removesuffix(".npy") for name in names], index["settings"]
 
 
-def draw_magnitude(axis, magnitude, centres, seconds, top=None):
-    """Draw magnitudes (bands, frames) in dB re `top`, their maximum if None; centres: of the bands, in Hz."""
-    level = 20 * np.log10(np.maximum(magnitude / max(top or magnitude.max(), 1e-30), 1e-5))
-    times = np.linspace(0, seconds, magnitude.shape[1])
-    image = axis.pcolormesh(times, centres[1:], level[1:], cmap="magma", vmin=-100, vmax=0, rasterized=True)
-    axis.set(ylabel="frequency (Hz)")
-    axis.figure.colorbar(image, ax=axis, label="dB re maximum")
-
-
-def plot_sound(path, settings, figure_path):
-    """Draw a sound into a file: its waveform, and its coefficients in dB."""
-    samples, transform = _load(path, settings)
-    magnitude, seconds = transform.forward(samples).abs().numpy(), len(samples) / settings["rate"]
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    wave, bands = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2.5))
-    wave.plot(np.arange(len(samples)) / settings["rate"], samples, linewidth=0.6)
-    wave.set(ylabel="amplitude", title=Path(path).name)
-    draw_magnitude(bands, magnitude, transform.frequencies, seconds)
-    bands.set(yscale="linear" if settings["scale"] == "mel" else "log", xlabel="time (s)",
-              title=f"{magnitude.shape[0]} bands x {magnitude.shape[1]} frames, {settings['scale']} scale")
-    with replacing(figure_path) as temporary:
-        figure.savefig(temporary, dpi=130)
-
-
 def make_parser():
     """The options of the command."""
     parser = Parser(__doc__)
@@ -289,7 +264,6 @@ def make_parser():
     add("--scheduler", metavar="ADDRESS",
         help="a Dask scheduler, tcp://host:8786, to work there (needs pip install dask[distributed])")
     add("--check", action="store_true", help="print the reconstruction error of every sound, in dB")
-    add("--plot", type=Path, metavar="FILE", help="draw the (first) sound into a file (.png .pdf .svg)")
     return parser
 
 
@@ -311,14 +285,7 @@ def main(argv=None):
     result = convert_folder(arguments.input, arguments.output, settings, arguments.workers, arguments.scheduler,
                             arguments.check)
     print_report(result, arguments.output)
-    if result["converted"] + result["skipped"] == 0:
-        return 1
-    if arguments.plot:
-        sounds = find_files(arguments.input, SUFFIXES).values()
-        first = next(path for path in sounds if str(path) not in result["failed"])
-        plot_sound(first, settings, arguments.plot)
-        print(f"{arguments.plot}: {first}")
-    return result
+    return result if result["converted"] + result["skipped"] else 1
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def run(main):
         if isinstance(error, ModuleNotFoundError):
             message = (f"this Python has no module {error.name}; run it with .venv/bin/python (make play makes it), or "
                        "pip install -r requirements.txt")
-        elif re.search("(allocate|out of) memory|^Unable to alloc", str(error)):  # as NumPy and torch say it
+        elif re.search("(allocate|out of) memory|^Unable to alloc", str(error)):  # NumPy's words and torch's
             message = f"this takes more memory than there is ({message[-150:]})"
         elif not isinstance(error, USER_ERRORS):
             raise

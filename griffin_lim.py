@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from audio2nsgt import draw_magnitude, load_transform, make_transform
+from audio2nsgt import load_transform, make_transform
 from formats.audio import load_audio, save_audio
 from transforms import phase_retrieval
 from transforms.nsgt import NSGT
@@ -189,8 +189,11 @@ def plot(before, after, transform, rate, curve, path):
     is_nsgt = isinstance(transform, NSGT)
     centres = transform.frequencies if is_nsgt else np.linspace(0, rate / 2, len(before))
     for axis, magnitude, title in zip(axes, (before, after), ("magnitude asked for", "magnitude of the sound found")):
-        draw_magnitude(axis, magnitude, centres, transform.Ls / rate, top=before.max())
-        axis.set(title=title, yscale="log" if is_nsgt else "linear")
+        level = 20 * np.log10(np.maximum(magnitude / max(before.max(), 1e-30), 1e-5))
+        times = np.linspace(0, transform.Ls / rate, magnitude.shape[1])
+        image = axis.pcolormesh(times, centres[1:], level[1:], cmap="magma", vmin=-100, vmax=0, rasterized=True)
+        axis.set(title=title, ylabel="frequency (Hz)", yscale="log" if is_nsgt else "linear")
+        figure.colorbar(image, ax=axis, label="dB re maximum")
     axes[1].set_xlabel("time (s)")
     axes[2].plot(np.arange(1, len(curve) + 1), curve)
     axes[2].set(xlabel="iteration", ylabel="convergence (dB)")

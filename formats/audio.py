@@ -17,16 +17,10 @@ SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w
 
 
 def load_audio(path, sample_rate=None):
-    """Read a sound: its samples, mixed to mono, and their rate.
+    """Read a sound: its samples, mixed to mono, float32 (samples,) with full scale 1, and their rate in Hz.
 
-    Args:
-        path: the file.
-        sample_rate: the rate wanted, in Hz; None keeps the file's own.
-    Returns:
-        (samples, sample_rate): float32, shape (samples,), full scale 1; rate in Hz.
-    Raises:
-        OSError: there is no such file, or it may not be read.
-        ValueError: it is no sound, holds no samples, or holds values that are not finite.
+    sample_rate: the rate wanted; None keeps the file's own. Raises OSError where the file cannot be read; ValueError
+    where it is no sound, holds no samples, or holds values that are not finite.
     """
     path = Path(path)
     with open(path, "rb") as file:  # a missing file or a folder is an OSError that names it
@@ -58,14 +52,9 @@ def resample(samples, from_rate, to_rate):
 def save_audio(path, samples, sample_rate, subtype="PCM_24"):
     """Write a sound, whole or not at all; the suffix of `path` chooses the format.
 
-    Args:
-        path: the file; folders that are missing are made.
-        samples: shape (samples,) or (samples, channels), within [-1, 1] unless subtype is "FLOAT" or "DOUBLE".
-        sample_rate: in Hz.
-        subtype: soundfile's name of the sample format; a format that does not know it gets its own default.
-    Raises:
-        OSError: nothing can be written there.
-        ValueError: a value is not finite, or beyond [-1, 1], for nothing is ever clipped; an unknown suffix.
+    samples: (samples,) or (samples, channels); subtype: soundfile's name of the sample format; a format that does not
+    know it gets its own default. Raises OSError where nothing can be written; ValueError at an unknown suffix, a value
+    that is not finite, or, unless subtype is "FLOAT" or "DOUBLE", beyond [-1, 1]: nothing is ever clipped.
     """
     path, samples = Path(path), np.asarray(samples)
     kind = {"AIF": "AIFF"}.get(path.suffix[1:].upper(), path.suffix[1:].upper())

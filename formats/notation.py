@@ -20,6 +20,8 @@ from command_line import one_line, replacing
 
 TICKS_PER_QUARTER = 10_080  # divides by 64, 3, 5 and 7: every note value and common tuplet is whole
 STEPS_PER_QUARTER = 16
+HEAD = (b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE score-partwise PUBLIC '
+        b'"-//Recordare//DTD MusicXML 4.0 Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">\n')
 # An instrument's line or space (in treble clef), notehead, and name on the staff; the kick is the lower voice.
 STAFF = (("F4", "normal", "Bass Drum"), ("C5", "normal", "Snare Drum"), ("A4", "x", "Hand Clap"),
          ("G5", "circle-x", "Open Hi-Hat"), ("G5", "x", "Closed Hi-Hat"), ("D5", "normal", "Tom"),
@@ -215,11 +217,7 @@ def _with_sounds(xml, bars, pitches):
                     drum = ElementTree.Element("instrument", id=f"P1-I{pitches[row]}")
                     event.insert(list(event).index(event.find("duration")) + 1, drum)
     ElementTree.indent(tree)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + DOCTYPE + ElementTree.tostring(tree)
-
-
-DOCTYPE = (b'<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
-           b'"http://www.musicxml.org/dtds/partwise.dtd">\n')
+    return HEAD + ElementTree.tostring(tree)
 
 
 def _note_values(bar, rows):

@@ -184,11 +184,6 @@ def test_silence_is_converted(tmp_path):
     assert not load_transform(tmp_path / "out" / "silence.npy")[0].any()
 
 
-def test_a_plot_is_drawn(sounds, tmp_path):
-    main(["-i", str(sounds / "one.wav"), "-o", str(tmp_path / "out"), "--plot", str(tmp_path / "one.png"), *FAST])
-    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
-
-
 @pytest.mark.parametrize("damage, words", [
     (lambda folder: (folder / "nsgt.json").write_text("{}"), "nsgt.json"),
     (lambda folder: (folder / "nsgt.json").unlink(), "nsgt.json"),

@@ -212,15 +212,10 @@ class NSGT:
         return torch.as_tensor(array, dtype=kinds[array.dtype.kind], device=self.device)
 
     def forward(self, signal):
-        """The coefficients of a signal, differentiably.
+        """The coefficients of a signal (samples,) or (B, samples), samples = Ls, differentiably.
 
-        Args:
-            signal: a tensor or array of shape (samples,) or (B, samples), samples = Ls; real unless `real` is false.
-        Returns:
-            With matrixform a complex tensor (bands, frames) or (B, bands, frames); else a list of bands (frames_k,) or
-            (B, frames_k).
-        Raises:
-            ValueError: another length, no samples, or samples that are not finite.
+        With matrixform a complex tensor (bands, frames) or (B, bands, frames), else a list of bands (frames_k,) or
+        (B, frames_k). Raises ValueError at another length, no samples, or samples that are not finite.
         """
         signal = torch.as_tensor(signal, device=self.device)
         if self.real and signal.is_complex():
@@ -266,14 +261,10 @@ class NSGT:
             start += count
 
     def backward(self, coefficients):
-        """The signal of coefficients, differentiably; of those of no signal the least-squares one (reducedform=0).
+        """The signal (samples,) or (B, samples) of coefficients as forward gives them, differentiably.
 
-        Args:
-            coefficients: what forward gives, or tensors or arrays of its shape.
-        Returns:
-            A tensor of shape (samples,) or (B, samples), real unless `real` is false.
-        Raises:
-            ValueError: another shape, or values that are not finite.
+        Of those of no signal it is the least-squares one (reducedform=0). Raises ValueError at another shape, or values
+        that are not finite.
         """
         if self.matrixform:
             coefficients = torch.as_tensor(coefficients, dtype=self._zero.dtype, device=self.device)

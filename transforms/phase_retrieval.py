@@ -20,7 +20,6 @@ from transforms.nsgt import sum_table
 LOW_PARTS = ((64, 500), (45, 300), (32, 300), (22, 300), (16, 300), (11, 300), (8, 300), (5.6, 300))
 ROUNDS, GOOD = 4, 0.01  # the last is repeated, ROUNDS times at most, for sounds whose relative error is above GOOD
 STEP, MARGIN = 6, 12  # above them: bands that a slice adds, and bands below these that it solves again
-CANDIDATES = 4  # first phases that are tried for a slice
 DOUGLAS_RACHFORD_STEPS, GRIFFIN_LIM_STEPS = 150, 50  # iterations in a slice
 
 
@@ -145,7 +144,7 @@ class BandSlice:
         return (self.forward(stretch).abs() - magnitude).flatten(1).norm(dim=1)
 
 
-def low_band_start(magnitude, transform, candidates=CANDIDATES, seed=0, show=False):
+def low_band_start(magnitude, transform, candidates=4, seed=0, show=False):
     """First coefficients (B, bands, frames) for an NSGT: phases found from the low bands upwards, a few at a time.
 
     The low frequencies are solved in small transforms (`NSGT.below`). Above, each slice adds STEP bands to those that

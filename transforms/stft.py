@@ -19,9 +19,7 @@ class STFT:
         hop: samples from window to window, at most half of fft_size.
         Ls: length of the signals in samples.
         dtype: float32 or float64, torch's or NumPy's.
-        device: the torch device that coefficients and signals live on.
-    Raises:
-        ValueError: naming the argument out of its range.
+        device: the torch device of coefficients and signals.
     """
 
     def __init__(self, fft_size, hop, Ls, dtype="float32", device="cpu"):
