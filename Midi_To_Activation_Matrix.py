@@ -40,6 +40,7 @@ PITCHES = {
 PITCH_TO_INSTRUMENT = {pitch: row for row, pitches in PITCHES.items() for pitch in pitches}
 INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # written by write_midi
 ROW_OF_PITCH = np.array([PITCH_TO_INSTRUMENT.get(pitch, PERCUSSION) for pitch in range(128)])
+UNMAPPED = ~np.isin(np.arange(128), list(PITCH_TO_INSTRUMENT))
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1
 DRUM_NAMES = re.compile(r"drum|perc|\bkit\b|\bbeat|groove|kick|snare|hi.?hat|cymbal|\btoms?\b|clap|"
                         r"conga|bongo|tamb|shaker|cabasa|cowbell", re.I)
@@ -85,7 +86,7 @@ def read_with_facts(path, channel=None):
     quarter_ms, first_quarter_ms = (quarters_ms[np.searchsorted(tempo_ticks, when, side="right") - 1]
                                     for when in (ticks, first_tick))
     return matrices, {"distances_ms": np.abs(offsets) * quarter_ms, "left_out": left_out,
-                      "unmapped": Counter(pitches[~np.isin(pitches, list(PITCH_TO_INSTRUMENT))].tolist()),
+                      "unmapped": Counter(pitches[UNMAPPED[pitches]].tolist()),
                       "bpm": float(60_000 / first_quarter_ms)}
 
 

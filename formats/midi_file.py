@@ -7,7 +7,6 @@
 import struct
 from collections import defaultdict
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +25,8 @@ def read_parts(path):
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """
-    ticks_per_quarter, tracks = _split_into_tracks(Path(path).read_bytes())
+    with open(path, "rb") as file:
+        ticks_per_quarter, tracks = _split_into_tracks(file.read())
     parts, metas, end = [], [], 0
     for track in tracks:
         notes, metas_here, last = _read_track(track)
