@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from audio2nsgt import convert_folder
 from command_line import Parser, number, run
+from audio2nsgt import convert_folder
 
 SETTINGS = {"scale": "oct", "rate": 22050, "downsample": 1, "min_freq": 30.0, "max_freq": 11000.0, "bins": 48,
             "seconds": None}

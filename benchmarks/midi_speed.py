@@ -17,8 +17,8 @@ import pretty_midi
 import symusic
 from music21 import converter
 
-import Midi_To_Activation_Matrix as midi
 from command_line import ROOT, Parser, number, run
+import Midi_To_Activation_Matrix as midi
 from formats import midi_file
 
 

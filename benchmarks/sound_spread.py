@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from command_line import Parser, number, run
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import load_audio
-from command_line import Parser, number, run
 
 RATE = 44100
 FEATURES = ("low edge, Hz", "centre, Hz", "high edge, Hz", "to -20 dB, s", "to -40 dB, s", "flatness, dB", "crest, dB")

@@ -32,9 +32,9 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # this script stands in a folder of the project
 
+from command_line import Parser, number, run  # noqa: E402
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
-from command_line import Parser, number, run  # noqa: E402
 
 RATE = 44100
 LONGEST = 2.0  # seconds

@@ -508,7 +508,7 @@ def test_no_surprise_costs_more_than_the_least_deviation_allows(components):
 @pytest.mark.parametrize("decoder", ["raster", "independent"])
 @pytest.mark.parametrize("components", [2, 4, 7])
 def test_the_components_begin_where_the_levels_are(decoder, components):
-    """Told of nothing else, the model gives the commonest levels about the share they have, and none nothing."""
+    """Given nothing else, the model gives the commonest levels about the share they have, and none nothing."""
     source = np.random.default_rng(0)
     pixels = torch.tensor(source.choice([0, 255, 100], (3000, 2, 2), p=[0.7, 0.2, 0.1])
                           + source.integers(0, 50, (3000, 2, 2)) * (source.random((3000, 2, 2)) < 0.05)).clamp(max=255)
