@@ -4,12 +4,10 @@
     python train_audio.py                                 # dataset_audio
     python train_audio.py --data my_samples               # a folder with a subfolder a class: kick, snare, oh, ...
     python train_audio.py --data my_samples --also dataset_audio --start-from pretrained/sound_vae.pt
-    python train_audio.py --data results                  # the .npy that audio2nsgt.py wrote
     python train_audio.py --run-folder runs/audio --resume
 
-The run folder that it names holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png,
-samples.png and, in sounds/, WAV files of reconstructions. python evaluate.py RUN prints its numbers, python
-generate_sounds.py OUT --model RUN makes sounds.
+The run folder holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png, samples.png and, in
+sounds/, reconstructions. `evaluate.py RUN` prints its numbers, `generate_sounds.py OUT --model RUN` makes sounds.
 """
 
 import shlex
@@ -31,7 +29,7 @@ from learning.run_folder import choose_run_folder
 from learning.training import Examples, add_arguments, describe_best, fit, read_settings, start_process
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
-from sounds.codes import attach_transform, encode, load_sound_model
+from sounds.codes import attach_transform, load_sound_model
 from sounds.dataset import split_by_machine
 from sounds.spectrograms import (FLOOR_DB, denormalise, load_spectrograms, make_augmentation, mean_and_deviation,
                                  to_tensors)
@@ -42,7 +40,7 @@ def make_parser():
     """The options of this script."""
     parser = Parser(__doc__)
     parser.add_argument("--data", default=str(ROOT / "dataset_audio"),
-                        help="a folder of sounds by class, or of .npy of audio2nsgt.py (default: dataset_audio)")
+                        help="a folder of sounds by class (default: dataset_audio)")
     parser.add_argument("--also", nargs="+", default=[], metavar="FOLDER",
                         help="more sounds to learn from; random codes are drawn as those of --data lie")
     group = parser.add_argument_group("spectrograms")
@@ -51,8 +49,6 @@ def make_parser():
                        help="length of all sounds, padded or cut with a fade (default 0.5)")
     group.add_argument("--bins", type=number(int, 1), default=48, help="bands an octave (default 48)")
     group.add_argument("--min-freq", type=number(float, 1), default=30.0, metavar="HZ", help="default 30")
-    group.add_argument("--max-freq", type=number(float, 1), metavar="HZ",
-                       help="default: just below half of --rate (11000 of 22050)")
     group = parser.add_argument_group("model")
     group.add_argument("--latent", type=number(int, 1), default=32, help="dimensions of the code (default 32)")
     group.add_argument("--widths", type=number(int, 1), nargs="+", default=[16, 32, 64, 96], metavar="N",
@@ -67,24 +63,19 @@ def make_parser():
 def load_data(arguments):
     """The spectrograms of --data, indices of them by side, and the spectrograms of each folder of --also."""
     settings = dict(scale="oct", rate=arguments.rate, downsample=1, min_freq=arguments.min_freq, bins=arguments.bins,
-                    max_freq=arguments.max_freq or arguments.rate / 2 - 25, seconds=arguments.seconds)
+                    max_freq=arguments.rate / 2 - 25, seconds=arguments.seconds)
     data = load_spectrograms(arguments.data, settings)
     try:
         sides = split_by_machine(data["names"], arguments.seed)
     except ValueError as error:
         raise ValueError(f"--data {arguments.data}: {error}") from None
-    others = [load_spectrograms(folder, data["settings"]) for folder in arguments.also]
-    shape = data["spectrograms"].shape[1:]
-    for folder, other in zip(arguments.also, others):
-        if other["spectrograms"].shape[1:] != shape:
-            raise ValueError(f"--also {folder}: expected spectrograms of {shape}, as --data has, found "
-                             f"{other['spectrograms'].shape[1:]}")
+    others = [load_spectrograms(folder, settings) for folder in arguments.also]
     for line in [line for part in (data, *others) for line in part["left_out"]]:
         print(f"left out: {line}", file=sys.stderr)
     return data, sides, others
 
 
-def make_model(arguments, x, start=None):
+def make_model(arguments, x, start):
     """The model to train on x (n, bands, frames): with the weights of `start`, or from the data's own components."""
     torch.manual_seed(arguments.seed)
     model = ConvVAE(latent=arguments.latent, shape=tuple(x.shape[1:]), widths=arguments.widths)
@@ -135,7 +126,7 @@ def main(argv=None):
 
 
 def finish(folder, x, labels, data, sides):
-    """Calibrate best.pt, unless that was done when a run that is resumed ended before; draw, write reconstructions.
+    """Calibrate best.pt, unless a run that is resumed has done so before; draw, write reconstructions.
 
     x, labels: by side. data, sides: of load_data.
     """
@@ -143,51 +134,49 @@ def finish(folder, x, labels, data, sides):
     model = models.build_model(content, folder)
     codes = {side: (*encode_all(model, x[side], 64, label=labels[side]), labels[side]) for side in x}
     if not content.get("calibrated"):
-        durations = None if data["durations"] is None else data["durations"][sides["train"]]
         fit_prior(model, codes)
-        content["sound"] |= calibrate_durations(model, content["sound"], x["train"], labels["train"], durations)
+        content["sound"] |= calibrate_durations(model, content["sound"], x["train"], labels["train"],
+                                                data["durations"][sides["train"]])
         state = {name: value for name, value in content.items() if name not in ("class", "config", "weights", "map")}
         checkpoint.save_checkpoint(folder / "best.pt", model, half=True, **state | {"calibrated": True})
     draw_latent({side: (mean, label) for side, (mean, _, label) in codes.items()}, INSTRUMENTS, folder / "latent.png")
-    draw_examples(model, content["sound"], x["validation"], labels["validation"],
-                  [data["names"][i] for i in sides["validation"]], folder)
-    if data["paths"]:
-        write_reconstructions(attach_transform(model, content["sound"]),
-                              [data["paths"][i] for i in sides["validation"]], labels["validation"].tolist(),
-                              folder / "sounds")
+    x, labels, unseen = x["validation"], labels["validation"], sides["validation"]
+    draw_examples(model, content["sound"], x, labels, [data["names"][i] for i in unseen], folder)
+    write_reconstructions(attach_transform(model, content["sound"]), [data["paths"][i] for i in unseen], x, labels,
+                          folder / "sounds")
 
 
+@torch.no_grad()
 def draw_examples(model, sound, x, labels, names, folder, columns=10, each=8):
     """spectrograms.png, unseen sounds over what the model makes of their codes; samples.png, sounds of its own."""
-    def in_decibels(x):
-        return denormalise(x, sound).numpy()
-
     generator = torch.Generator().manual_seed(0)
     shown = torch.randperm(len(x), generator=generator)[:2 * columns]
     shown = shown[labels[shown].argsort(stable=True)]
-    with torch.no_grad():
-        remade = model.decode_base(model.encode_base(x[shown], label=labels[shown]), label=labels[shown])
-        rows, titles = [], []
-        for part in torch.arange(len(shown)).split(columns):
-            rows += [list(in_decibels(x[shown[part]])), list(in_decibels(remade[part]))]
-            titles += [[names[shown[i]] for i in part.tolist()], ["reconstruction"] * len(part)]
-        draw_spectrograms(rows, titles, folder / "spectrograms.png", low=sound["floor_db"])
-        label = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
-        noise = torch.randn(len(label), model.latent, generator=generator)
-        made = in_decibels(model.decode_base(noise, label=label))
+    rows, titles = [], []
+    for part in shown.split(columns):
+        remade = model.decode_base(model.encode_base(x[part], label=labels[part]), label=labels[part])
+        rows += [list(denormalise(some, sound).numpy()) for some in (x[part], remade)]
+        titles += [[names[i] for i in part], ["reconstruction"] * len(part)]
+    draw_spectrograms(rows, titles, folder / "spectrograms.png", low=sound["floor_db"])
+    label = torch.arange(len(INSTRUMENTS)).repeat_interleave(each)
+    noise = torch.randn(len(label), model.latent, generator=generator)
+    made = denormalise(model.decode_base(noise, label=label), sound).numpy()
     draw_spectrograms([list(made[label == row]) for row in range(len(INSTRUMENTS))], [[""] * each] * len(INSTRUMENTS),
                       folder / "samples.png", low=sound["floor_db"], row_names=INSTRUMENTS)
 
 
-def write_reconstructions(model, paths, labels, folder):
-    """Write up to eight sounds, of as many classes, and what comes back from their codes, as WAV files."""
-    order = sorted(range(len(labels)), key=lambda i: (labels[:i].count(labels[i]), labels[i]))[:8]
-    rate = model.sound["rate"]
-    for place, (path, row) in enumerate((paths[i], labels[i]) for i in order):
-        name = f"{place + 1}_{INSTRUMENTS[row]}"
-        original = fit_length(load_audio(path, rate)[0], model.sound["samples"])
-        code, _ = encode(model, original, row)
-        made, = synthesise(model, code[None], row, numbers=[place], quality="fine")
+@torch.no_grad()
+def write_reconstructions(model, paths, x, labels, folder):
+    """Write up to eight sounds, of as many classes, and what comes back from their codes, as WAV files.
+
+    x (n, bands, frames), labels (n,): of the sounds, in the model's units.
+    """
+    rows, rate = labels.tolist(), model.sound["rate"]
+    order = sorted(range(len(rows)), key=lambda i: (rows[:i].count(rows[i]), rows[i]))[:8]
+    codes = model.encode_base(x[order], label=labels[order])
+    for place, (i, made) in enumerate(zip(order, synthesise(model, codes, labels[order], quality="fine"))):
+        original = fit_length(load_audio(paths[i], rate)[0], model.sound["samples"])
+        name = f"{place + 1}_{INSTRUMENTS[rows[i]]}"
         save_audio(folder / f"{name}_original.wav", original, rate, subtype="FLOAT")
         save_audio(folder / f"{name}_reconstruction.wav", made, rate)
 

@@ -1,10 +1,8 @@
-"""What is fitted to a trained sound model: where its codes lie, how long its sounds last, how loud classes are.
+"""What is fitted to a trained sound model: where its codes lie, how long its sounds last, how loud its classes are.
 
     fit_prior(model, codes)                             # sets the weights of model.prior, a flow
     sound |= calibrate_durations(model, sound, x["train"], labels["train"], durations)
     sound |= measure_class_levels(data, sides["train"])
-
-train_audio.py calls this when the VAE is trained, and keeps what it gives in best.pt.
 """
 
 import copy
@@ -17,10 +15,9 @@ from sounds import codes, synthesis
 
 
 def fit_duration_regression(features, durations, length, seed=0, steps=400):
-    """Fit the regression: duration_features (n, features) of sounds that last `durations` samples (n,) of `length`.
+    """Fit durations in samples (n,), of `length` at most, to duration_features (n, features) of the same sounds.
 
-    Returns plain tensors for a checkpoint, that `regress_durations` takes: a net with one hidden layer, on the log
-    of the duration.
+    Returns tensors that `regress_durations` takes: a net with one hidden layer, on the log of the duration.
     """
     durations = torch.as_tensor(durations, dtype=torch.float32)
     fitted = {"centre": features.mean(0), "scale": features.std(0, correction=0) + 1.0,
@@ -41,19 +38,17 @@ def fit_duration_regression(features, durations, length, seed=0, steps=400):
 
 
 def measure_class_levels(data, index):
-    """The level of each class's sounds, {"levels": [dB] * 8}, where there are sounds to measure.
+    """The median level of each class's sounds, {"levels": [dB] * 8}; a class without sounds gets that of all.
 
     data: of load_spectrograms; index: of the training sounds.
     """
-    if data["levels"] is None:
-        return {}
     levels, labels = data["levels"][index], data["labels"][index]
-    return {"levels": [round(float(np.median(levels[labels == row])), 2) if (labels == row).any() else
-                       float(np.median(levels)) for row in range(len(INSTRUMENTS))]}
+    groups = [levels[labels == row] for row in range(len(INSTRUMENTS))]
+    return {"levels": [round(float(np.median(group if len(group) else levels)), 2) for group in groups]}
 
 
 def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
-    """Fit model.prior to where the training codes of each class lie; gives the mean log density of validation codes.
+    """Fit model.prior to the training codes of each class; returns the mean log density of validation codes.
 
     codes: {"train": (mean, log_variance, label), "validation": ...}, of q(z | x). Codes of rare classes are drawn as
     often as those of frequent ones, from their q(z | x) and `jitter` of the codes' deviation around; the weights kept
@@ -88,13 +83,11 @@ def fit_prior(model, codes, steps=1500, seed=0, batch_size=128, jitter=0.2):
 
 
 def calibrate_durations(model, sound, x, labels, durations, most=2000):
-    """What predicts a sound's duration from its spectrogram, {"end": tensors}, see regress_durations.
+    """The regression of a sound's duration from its spectrogram, {"end": tensors}, see regress_durations.
 
-    x (n, bands, frames), labels (n,): training sounds in the model's units; durations: in samples (n,), or None where
-    they are not known, which gives {}. It learns from spectrograms as they are and as the model decodes them.
+    x (n, bands, frames), labels (n,): training sounds in the model's units. durations: in samples (n,). It learns from
+    spectrograms as they are and as the model decodes them.
     """
-    if durations is None:
-        return {}
     codes.attach_transform(model, sound)
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:most]
     features = []

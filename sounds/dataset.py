@@ -4,9 +4,8 @@
     sides = split_by_machine([path.stem for path in paths])     # {"train": indices, "validation": ..., "test": ...}
 
 A class is a subfolder named after a row of the activation matrix, or by one of the usual names in CLASS_NAMES ("BD",
-"Snare Drums", "closed hats", "01 kicks"); folders within it belong to it. What is not understood or cannot be read is
-listed with its reason, never dropped in silence. Short sounds are padded with silence, long ones faded out.
-`level_db` and `duration_of` measure a sound as samplers do.
+"Snare Drums", "closed hats", "01 kicks"); folders within it belong to it. What cannot be used is listed with its
+reason. Short sounds are padded with silence, long ones faded out.
 """
 
 import re
@@ -17,82 +16,71 @@ import numpy as np
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import SUFFIXES, fit_length, load_audio
 
-# What people call the rows, in lower case, singular, words apart. The longest name that a folder's name contains wins.
+# What people call the rows, in lower case and singular, written as one word. The longest one in a name wins.
 CLASS_NAMES = {
-    "Kick": ("kick", "bd", "bass drum", "bassdrum", "kick drum", "kik", "kd"),
-    "Snare": ("snare", "sd", "snare drum", "snr", "sn"),
-    "Clap": ("clap", "cp", "hand clap", "handclap", "clp", "hc clap"),
-    "HHO": ("hho", "oh", "ohh", "open hat", "open hh", "open hihat", "open hi hat", "hat open", "hihat open",
-            "hi hat open", "hh open", "openhat", "openhihat"),
-    "HHC": ("hhc", "hh", "ch", "chh", "closed hat", "closed hh", "closed hihat", "closed hi hat", "hat closed",
-            "hihat closed", "hi hat closed", "hh closed", "closedhat", "closedhihat", "hat", "hihat", "hi hat"),
-    "Tom": ("tom", "tm", "lt", "mt", "ht", "floor tom", "tomtom", "tom tom"),
-    "Cymb": ("cymb", "cymbal", "cy", "crash", "cr", "ride", "rd", "splash", "china", "crash cymbal", "ride cymbal"),
-    "Percu": ("percu", "perc", "percussion", "cowbell", "cb", "clave", "rim", "rs", "rimshot", "rim shot", "shaker",
-              "sh", "tambourine", "tambo", "tb", "conga", "bongo", "agogo", "triangle", "wood block", "woodblock",
-              "maraca", "cabasa", "guiro", "timbale", "snap", "block"),
+    "Kick": ("kick", "bd", "bassdrum", "kik", "kd"),
+    "Snare": ("snare", "sd", "snaredrum", "snr", "sn"),
+    "Clap": ("clap", "cp", "handclap", "clp"),
+    "HHO": ("hho", "oh", "ohh", "openhat", "openhh", "openhihat", "hatopen", "hihatopen", "hhopen"),
+    "HHC": ("hhc", "hh", "ch", "chh", "closedhat", "closedhh", "closedhihat", "hat", "hihat"),
+    "Tom": ("tom", "tm", "lt", "mt", "ht", "tomtom"),
+    "Cymb": ("cymb", "cymbal", "cy", "crash", "cr", "ride", "rd", "splash", "china"),
+    "Percu": ("percu", "perc", "percussion", "cowbell", "cb", "clave", "rim", "rs", "rimshot", "shaker", "sh",
+              "tambourine", "tambo", "tb", "conga", "bongo", "agogo", "triangle", "woodblock", "maraca", "cabasa",
+              "guiro", "timbale", "snap", "block"),
 }
 END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
-ROW_OF_NAME = {tuple(name.split()): INSTRUMENTS.index(row) for row, names in CLASS_NAMES.items() for name in names}
+ROW_OF_NAME = {name: INSTRUMENTS.index(row) for row, names in CLASS_NAMES.items() for name in names}
 
 
-def class_from_name(folder_name):
+def class_from_name(name):
     """The row (0 to 7) that a folder's name means, or None: "BD" 0, "Snare Drums 2" 1, "Loops" None."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder_name)  # OpenHat -> Open Hat
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # OpenHat -> Open Hat
     words = [re.sub(r"(?<=..)(?<!s)s$", "", word) for word in re.findall(r"[a-z]+", spaced.lower())]  # singular
-    for size in range(len(words), 0, -1):
-        for start in range(len(words) - size + 1):
-            row = ROW_OF_NAME.get(tuple(words[start:start + size]))
-            if row is not None:
-                return row
-    return None
+    parts = ("".join(words[start:start + size]) for size in range(len(words), 0, -1)
+             for start in range(len(words) - size + 1))  # the longest first
+    return next((ROW_OF_NAME[part] for part in parts if part in ROW_OF_NAME), None)
 
 
 def find_one_shots(folder):
     """The sound files below a folder, in the order of their paths, with their classes.
 
-    Returns (paths, labels, left_out): Path and row for each sound that has a class; one line "path: reason" for each
-    file that has none. A file's class is that of the nearest folder around it that has one. Raises OSError or
-    ValueError where `folder` is no folder or no sound in it has a class.
+    Returns (paths, labels, left_out): Path and row of each sound, and a line "path: reason" for each file that is left
+    out. A file's class is that of the nearest folder around it that has one. Raises OSError or ValueError where
+    `folder` is no folder or no sound in it has a class.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder with a subfolder a class, found "
                                  f"{'a file' if folder.exists() else 'nothing'}")
-    paths, labels, left_out = [], [], []
+    found, left_out = {}, []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts) or path.suffix in (".py", ".pyc"):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or path.suffix in (".py", ".pyc"):
             continue
-        around = [class_from_name(part) for part in reversed(path.relative_to(folder).parts[:-1])]
-        row = next((row for row in around if row is not None), None)
         if path.suffix.lower() not in SUFFIXES:
             left_out.append(f"{path}: not a sound file ({', '.join(SUFFIXES)})")
-        elif row is None:
-            left_out.append(f"{path}: no folder around it is named after a class ({', '.join(INSTRUMENTS)})")
+        elif rows := [row for row in map(class_from_name, reversed(inside.parts[:-1])) if row is not None]:
+            found[path] = rows[0]
         else:
-            paths.append(path)
-            labels.append(row)
-    if not paths:
+            left_out.append(f"{path}: no folder around it is named after a class ({', '.join(INSTRUMENTS)})")
+    if not found:
         raise ValueError(f"{folder}: expected sounds in subfolders named after classes ({', '.join(INSTRUMENTS)}, or "
                          f"kick, bd, sd, hh, oh, ...), found none")
-    return paths, labels, left_out
+    return list(found), list(found.values()), left_out
 
 
 def load_one_shots(folder, sample_rate, seconds):
-    """The sounds of a folder, mono at `sample_rate` and all `seconds` long.
+    """The sounds of a folder, mono at `sample_rate` and all `seconds` long: (sounds, labels, paths, left_out).
 
-    Returns (sounds, labels, paths, left_out): float32 (n, samples), peaks as they are; uint8 (n,), the rows; the files;
-    and one line for each file that is not in it. Raises what `find_one_shots` does, and ValueError where no file can
-    be read.
+    sounds: float32 (n, samples), peaks as they are. labels: uint8 (n,). left_out: a line "path: reason" for each file
+    that is not in it. Raises what `find_one_shots` does, and ValueError where no file can be read.
     """
     paths, rows, left_out = find_one_shots(folder)
-    length = round(sample_rate * seconds)
-    if not length >= 1:
-        raise ValueError(f"seconds: expected at least one sample at {sample_rate} Hz, found {seconds}")
-    sounds, kept = np.empty((len(paths), length), np.float32), []
+    sounds, kept = np.empty((len(paths), round(sample_rate * seconds)), np.float32), []
     for i, path in enumerate(paths):
         try:
-            sounds[len(kept)] = fit_length(load_audio(path, sample_rate)[0], length)
+            sounds[len(kept)] = fit_length(load_audio(path, sample_rate)[0], sounds.shape[1])
             kept.append(i)
         except (ValueError, OSError) as error:
             left_out.append(str(error))

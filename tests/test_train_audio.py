@@ -9,7 +9,6 @@ import pytest
 import soundfile
 import torch
 
-import audio2nsgt
 import evaluate
 import models
 import train_audio
@@ -147,12 +146,6 @@ def test_a_run_that_ended_before_its_calibration_is_calibrated_when_resumed(soun
     assert "end" in checkpoint.load_checkpoint(tmp_path / "parts")["sound"]
 
 
-def test_a_folder_of_transforms_trains_as_its_sounds_do(sounds, tmp_path, capsys):
-    audio2nsgt.convert_folder(sounds, tmp_path / "npy", SETTINGS)
-    train(tmp_path / "npy", tmp_path / "run")
-    assert checkpoint.load_checkpoint(tmp_path / "run")["sound"]["settings"] == SETTINGS
-
-
 def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
     train(sounds, tmp_path / "run")
     found = evaluate.main([str(tmp_path / "run"), "--limit", "16"])
@@ -199,16 +192,17 @@ def test_what_was_kept_needs_no_sound_decoded(sounds, monkeypatch):
     assert first["durations"][7] == dataset.duration_of(samples, 4000)
 
 
-def test_one_entry_a_folder_is_kept(sounds, tmp_path):
+def test_the_cache_keeps_a_few_entries_the_last_used_among_them(sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(spectrograms, "KEPT", 2)
     other = write_sounds(tmp_path / "other", machines=3)
     load_spectrograms(other, SETTINGS)
     for bins in (6, 5, 6):
         load_spectrograms(sounds, {**SETTINGS, "bins": bins})
     (sounds / "Kick" / "m0_x_0.wav").unlink()
-    load_spectrograms(sounds, SETTINGS)
-    kept = list((tmp_path / "cache").iterdir())
-    assert sorted(path.suffix for path in kept) == [".json", ".json", ".npy", ".npy"]
-    assert sorted(len(np.load(path)) for path in kept if path.suffix == ".npy") == [24, 39]
+    assert len(load_spectrograms(sounds, SETTINGS)["spectrograms"]) == 39
+    assert len(list((tmp_path / "cache").rglob("output.pkl"))) == 2
+    monkeypatch.setattr(dataset, "load_audio", lambda *given: pytest.fail("a sound was decoded"))
+    assert len(load_spectrograms(sounds, SETTINGS)["spectrograms"]) == 39
 
 
 def test_numbers_of_many_spectrograms_are_those_of_all_at_once():
