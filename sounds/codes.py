@@ -23,9 +23,9 @@ from sounds.spectrograms import normalise, to_decibels
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    It gains `sound`, what the checkpoint says of its sounds (settings and samples of the transform, mean, deviation
-    and floor of the spectrograms in dB, levels by class, the regression of durations; rate in Hz), and `transform`.
-    Raises OSError or ValueError, naming the file, where it is no such model.
+    It gains `transform` and `sound`: settings and samples of the transform, mean, deviation and floor of the
+    spectrograms in dB, levels by class, the regression of durations, rate in Hz. Raises OSError or ValueError, naming
+    the file, where it is no such model.
     """
     content = checkpoint.load_checkpoint(path)
     if not isinstance(content.get("sound"), dict):
@@ -43,10 +43,8 @@ def attach_transform(model, sound, path="checkpoint"):
             raise ValueError(f"{path}: expected spectrograms of {bands} x {frames}, as its transform gives, found a "
                              f"model of {tuple(model.shape)}")
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
-    except KeyError as error:
-        raise ValueError(f"{path}: expected what its sounds were made with, found no {error}") from error
-    except TypeError as error:
-        raise ValueError(f"{path}: what its sounds were made with cannot be used: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: what its sounds were made with cannot be used: {error!r}") from error
     return model
 
 
@@ -77,8 +75,7 @@ def class_weights(label, count):
 
 def encode_file(model, path, label=None):
     """(code (latent,), label) of a sound file; without a label, that of the class under which it is likeliest."""
-    rate = model.sound["rate"]
-    samples = fit_length(load_audio(path, rate)[0], model.sound["samples"])
+    samples = fit_length(load_audio(path, model.sound["rate"])[0], model.sound["samples"])
     if not np.abs(samples).max() > 0:
         raise ValueError(f"{path}: expected a sound, found silence")
     return encode(model, samples, label)
@@ -97,10 +94,8 @@ def encode(model, samples, label=None):
 
 
 def slerp(start, end, steps):
-    """Codes from one to the other, both included, at even angles and with lengths in between: (steps, latent).
-
-    A straight line would pass nearer to 0 than codes of many dimensions ever lie (Shoemake 1985, slerp).
-    """
+    """Codes from one to the other, both included, at even angles and with lengths in between (Shoemake 1985):
+    (steps, latent). A straight line would pass nearer to 0 than codes of many dimensions ever lie."""
     share = torch.linspace(0, 1, steps)[:, None]
     lengths = [code.norm().clamp_min(1e-6) for code in (start, end)]
     one, two = (code / length for code, length in zip((start, end), lengths))

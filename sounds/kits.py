@@ -21,10 +21,10 @@ CEILING = 0.95  # the peak of a loop that would be louder: -0.4 dB
 
 
 def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
-    """Read the eight one-shots of a folder: eight float32 arrays, mono at `sample_rate`, in the order of the rows.
+    """Read the one-shots of a folder: eight float32 arrays, mono at `sample_rate`, in the order of the rows.
 
-    Files are named after the rows in any case (Kick.wav, snare.flac, HHC.aif). One gain for the whole kit, see
-    with_headroom, makes room for hits that add. Raises ValueError or OSError, naming the folder or the file.
+    Files are named after the rows in any case (Kick.wav, snare.flac). One gain for the whole kit, see with_headroom,
+    makes room for hits that add. Raises ValueError or OSError, naming the folder or the file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -35,13 +35,9 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     for path in sorted(folder.iterdir()):
         if path.stem.lower() in found and path.suffix.lower() in SUFFIXES and path.is_file():
             found[path.stem.lower()].append(path)
-    if missing := [name for name in INSTRUMENTS if not found[name.lower()]]:
-        raise ValueError(f"{folder}: expected a sound for each of {', '.join(INSTRUMENTS)}, "
-                         f"found none for {', '.join(missing)}")
-    for name, paths in zip(INSTRUMENTS, found.values()):
-        if len(paths) > 1:
-            raise ValueError(f"{folder}: expected one sound for {name}, found "
-                             f"{', '.join(path.name for path in paths)}")
+    if wrong := [f"{', '.join(path.name for path in paths) or 'none'} for {name}"
+                 for name, paths in zip(INSTRUMENTS, found.values()) if len(paths) != 1]:
+        raise ValueError(f"{folder}: expected one sound for each of {', '.join(INSTRUMENTS)}, found {'; '.join(wrong)}")
     return with_headroom([load_audio(path, sample_rate)[0] for path, in found.values()])
 
 

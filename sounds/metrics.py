@@ -1,4 +1,4 @@
-"""How good a sound model is: reconstruction, class purity, variety, copies; a dictionary, and lines that say it.
+"""How good a sound model is: reconstruction, class purity, variety, copies; as a dictionary, and as lines of text.
 
     result = evaluate_sounds(options, load_checkpoint("pretrained/sound_vae.pt"), model, codes_report)
     print("\\n".join(report(result)))
@@ -33,24 +33,20 @@ def log_spectral_distance(one, other):
 
 
 def principal_components(train, test, counts, linear=False):
-    """Distances of test spectrograms from their projections on the components of training ones: {count: (n,)}, and at
-    0 from the mean of all. The projections are held to the spectrograms' range, as a model's are. linear: components of
-    the magnitudes themselves, not of their decibels."""
-    flat, size = train.float().flatten(1), test.shape
-    low, high = test.min().float(), test.max().float()
-    if linear:
-        flat = 10 ** (flat / 20)
-    mean = flat.mean(0)
-    most = min(max(counts), len(flat) - 1)
+    """Distances of test spectrograms from their projections on the principal components of training ones.
+
+    Returns {count: (n,)}, with 0 for the mean alone. Projections are held to the range of `test`, as a model's are.
+    linear: components of the magnitudes, not of their decibels.
+    """
+    flat, unseen = (10 ** (x / 20) if linear else x for x in (train.float().flatten(1), test.float().flatten(1)))
+    mean, low, high = flat.mean(0), test.min().float(), test.max().float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        _, _, axes = torch.svd_lowrank(flat - mean, q=min(most + 10, len(flat)), niter=4)
-    unseen = test.float().flatten(1)
-    unseen = (10 ** (unseen / 20) if linear else unseen) - mean
+        axes = torch.svd_lowrank(flat - mean, q=min(max(counts) + 10, len(flat)), niter=4)[2]
 
     def projected(count):
-        found = mean + unseen @ axes[:, :count] @ axes[:, :count].T
-        return (20 * torch.log10(found.clamp_min(1e-10)) if linear else found).clamp(low, high).view(size)
+        found = mean + (unseen - mean) @ axes[:, :count] @ axes[:, :count].T
+        return (20 * torch.log10(found.clamp_min(1e-10)) if linear else found).clamp(low, high).view(test.shape)
     return {count: log_spectral_distance(test, projected(count)) for count in (0, *counts)}
 
 
@@ -59,16 +55,12 @@ def dct_distance(spectrograms, counts):
 
     counts: of cosines over bands and over frames. It measures how smooth sounds are; nothing is learned here.
     """
-    def smoother(size, count):
-        place = torch.arange(size) + 0.5
-        basis = torch.cos(math.pi * torch.arange(min(count, size))[:, None] * place / size)  # (count, size)
-        basis = basis / basis.norm(dim=1, keepdim=True)
-        return basis.T @ basis
-
-    over_bands, over_frames = (smoother(*pair) for pair in zip(spectrograms.shape[1:], counts))
-    smooth = over_bands @ spectrograms.float() @ over_frames
-    low, high = spectrograms.min().float(), spectrograms.max().float()
-    return log_spectral_distance(spectrograms, smooth.clamp(low, high))
+    smooth = spectrograms.float()
+    for size, count in zip(spectrograms.shape[1:], counts):
+        basis = torch.cos(math.pi / size * torch.arange(min(count, size))[:, None] * (torch.arange(size) + 0.5))
+        basis = basis / basis.norm(dim=1, keepdim=True)                               # (count, size)
+        smooth = (basis.T @ basis @ smooth).mT                                        # (n, frames, bands), then back
+    return log_spectral_distance(spectrograms, smooth.clamp(spectrograms.min(), spectrograms.max()))
 
 
 def distances(one, other):
@@ -83,7 +75,7 @@ def downsample(spectrograms):
 
 
 class Classifier(nn.Module):
-    """A small convolutional net that names the class of small spectrograms: (n, *PIXELS) -> logits (n, classes)."""
+    """A small convolutional net for the class of small spectrograms: (n, *PIXELS) -> logits (n, classes)."""
 
     def __init__(self, classes=8):
         super().__init__()
@@ -124,23 +116,28 @@ def train_classifier(spectrograms, labels, seed=0, steps=1500, batch_size=48, cl
     return model.eval()
 
 
+def mean_by_class(values, labels, classes):
+    """The mean of values (n,) over each class, a list; None where a class has none."""
+    return [values[labels == row].mean().item() if (labels == row).any() else None for row in range(classes)]
+
+
 @torch.no_grad()
 def accuracy(classifier, spectrograms, labels, classes=8):
     """The share named right: {"all": of the sounds, "mean": over classes, "by_class": [share or None] * classes}."""
     right = (classifier(spectrograms).argmax(1) == labels).float()
-    by_class = [right[labels == row].mean().item() if (labels == row).any() else None for row in range(classes)]
-    there = [share for share in by_class if share is not None]
-    return {"all": right.mean().item(), "mean": sum(there) / len(there), "by_class": by_class}
+    by_class = mean_by_class(right, labels, classes)
+    return {"all": right.mean().item(), "by_class": by_class,
+            "mean": np.mean([share for share in by_class if share is not None]).item()}
 
 
 def frechet_distance(one, other):
     """The Frechet distance of two sets of features (n, d), (m, d), as of Gaussians (Heusel et al. 2017, eq. 6)."""
     one, other = one.double(), other.double()
-    covariances = [torch.atleast_2d(torch.cov(side.T)) for side in (one, other)]
-    values, vectors = torch.linalg.eigh(covariances[0])
+    first, second = (torch.atleast_2d(torch.cov(features.T)) for features in (one, other))
+    values, vectors = torch.linalg.eigh(first)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ covariances[1] @ root).clamp_min(0).sqrt().sum()
-    return ((one.mean(0) - other.mean(0)).square().sum() + sum(c.trace() for c in covariances) - 2 * cross).item()
+    cross = torch.linalg.eigvalsh(root @ second @ root).clamp_min(0).sqrt().sum()
+    return ((one.mean(0) - other.mean(0)).square().sum() + first.trace() + second.trace() - 2 * cross).item()
 
 
 def mean_pairwise(spectrograms):
@@ -166,8 +163,7 @@ def reconstructed(model, x, labels):
 
 @torch.no_grad()
 def not_finite(model, count, scale, seed=0):
-    """How many of `count` spectrograms hold a value that is not finite, at codes `scale` times as far out as the
-    prior's, of each class in turn."""
+    """How many of `count` spectrograms, at `scale` times random codes of each class in turn, are not finite."""
     generator = torch.Generator().manual_seed(seed)
     bad, device = 0, next(model.parameters(), torch.empty(0)).device
     for start in range(0, count, 64):
@@ -182,115 +178,99 @@ def measure(model, train, test, make, codes_report, seed=0, draws=10_000, each=1
     """All measures of a model with `sound` (see load_sound_model), on any device: a dictionary.
 
     train, test: (spectrograms in dB, labels) of training and of unseen machines. make(labels, seed): a generated sound
-    of each label, as its small spectrogram. codes_report(model, x, label=labels): what the codes carry. each: sounds
-    of a class that are generated.
+    of each label, as its small spectrogram. codes_report: of learning.bounds. each: sounds of a class to generate.
     """
-    (train_decibels, train_labels), (test_decibels, test_labels) = train, test
+    (train_decibels, train_labels), (test_decibels, test_labels), classes = train, test, model.classes
     seen, unseen = downsample(train_decibels), downsample(test_decibels)
     nearest = distances(unseen, seen).argmin(1)
-    result = {
-        "sounds": {"train": len(seen), "unseen": len(unseen)}, **distances_db(model, train_decibels, *test),
-        "nearest_db": log_spectral_distance(test_decibels, train_decibels[nearest]).mean().item(),
-        "codes": codes_report(model, normalise(test_decibels, model.sound), label=test_labels),
-        "nearest_accuracy_real": (train_labels[nearest] == test_labels).float().mean().item()}
-    classifier = train_classifier(seen, train_labels, seed, classes=model.classes)
-    asked = torch.arange(model.classes).repeat_interleave(each)
+    classifier = train_classifier(seen, train_labels, seed, classes=classes)
+    asked = torch.arange(classes).repeat_interleave(each)
     made = make(asked, seed)
     some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:MOST]
     alike = make(train_labels[some], seed + 1)
     with torch.no_grad():
-        features = [classifier.features(part) for part in (alike, seen[some], unseen)]
-    return {**result, "accuracy_real": accuracy(classifier, unseen, test_labels, model.classes),
-            "purity": accuracy(classifier, made, asked, model.classes),
-            "frechet": {"generated": frechet_distance(features[0], features[2]),
-                        "real": frechet_distance(features[1], features[2])},
-            "pairwise_db": {"generated": [mean_pairwise(made[asked == row]) for row in range(model.classes)],
-                            "real": [mean_pairwise(unseen[test_labels == row]) for row in range(model.classes)]},
+        made_features, seen_features, unseen_features = map(classifier.features, (alike, seen[some], unseen))
+    return {"sounds": {"train": len(seen), "unseen": len(unseen)}, **distances_db(model, train_decibels, *test),
+            "nearest_db": log_spectral_distance(test_decibels, train_decibels[nearest]).mean().item(),
+            "codes": codes_report(model, normalise(test_decibels, model.sound), label=test_labels),
+            "nearest_accuracy_real": (train_labels[nearest] == test_labels).float().mean().item(),
+            "accuracy_real": accuracy(classifier, unseen, test_labels, classes),
+            "purity": accuracy(classifier, made, asked, classes),
+            "frechet": {"generated": frechet_distance(made_features, unseen_features),
+                        "real": frechet_distance(seen_features, unseen_features)},
+            "pairwise_db": {"generated": [mean_pairwise(made[asked == row]) for row in range(classes)],
+                            "real": [mean_pairwise(unseen[test_labels == row]) for row in range(classes)]},
             "nearer_than_real": share_nearer(alike, unseen, seen), "draws": draws,
             "not_finite": {str(scale): not_finite(model, draws, scale, seed) for scale in (1, 3)}}
 
 
 def distances_db(model, train, test, labels):
-    """Mean distances of unseen spectrograms in dB from the model's reconstructions and from what stands beside them:
-    principal components of training ones, of decibels and of magnitudes, and their own lowest cosines."""
+    """Mean distances in dB of unseen spectrograms from the model's reconstructions, and from simpler ones."""
     distance = log_spectral_distance(test, reconstructed(model, normalise(test, model.sound), labels))
     counts = sorted({model.latent, *COMPONENTS})
-    components, linear = ({count: values.mean().item() for count, values in
-                           principal_components(train, test, counts, linear).items()} for linear in (False, True))
-    return {"distance_db": distance.mean().item(),
-            "distance_db_by_class": [distance[labels == row].mean().item() if (labels == row).any() else None
-                                     for row in range(model.classes)],
-            "components_db": components, "linear_components_db": linear,
+    components, linear = ({count: found.mean().item() for count, found in principal_components(
+        train, test, counts, of_magnitudes).items()} for of_magnitudes in (False, True))
+    return {"distance_db": distance.mean().item(), "components_db": components, "linear_components_db": linear,
+            "distance_db_by_class": mean_by_class(distance, labels, model.classes),
             "cosines_db": {f"{bands} x {frames}": dct_distance(test, (bands, frames)).mean().item()
                            for bands, frames in COSINES}}
 
 
+def listed(values, form="{:.2f}"):
+    """{name: value}, or values by class, as text; what is None is left out."""
+    named = values if isinstance(values, dict) else dict(zip(INSTRUMENTS, values))
+    return ", ".join(f"{name} {form.format(value)}" for name, value in named.items() if value is not None)
+
+
 def report(result):
     """The measures as lines of text."""
-    def by_class(values, form="{:.2f}"):
-        return ", ".join(f"{name} {form.format(value)}" for name, value in zip(INSTRUMENTS, values)
-                         if value is not None)
-
-    def by_count(values):
-        return ", ".join(f"{count} components {value:.2f} dB" if count else f"mean {value:.2f} dB"
-                         for count, value in values.items())
-
-    codes, components, linear = result["codes"], result["components_db"], result["linear_components_db"]
+    codes, components, frechet = result["codes"], result["components_db"], result["frechet"]
     ours, latent, kl = result["distance_db"], codes["latent"], codes["kl_by_dimension"]
     yield (f"{result['sounds']['unseen']} sounds of unseen machines, {result['sounds']['train']} of training machines; "
            f"{result['data']}")
-    yield (f"log-spectral distance of reconstructions: {ours:.2f} dB, {1 - ours / components[latent]:.0%} below the "
-           f"{components[latent]:.2f} dB of {latent} principal components, {1 - ours / linear[latent]:.0%} below those "
-           f"of magnitudes; {by_class(result['distance_db_by_class'])}")
-    yield (f"for comparison: {by_count(components)}; of magnitudes in place of decibels {by_count(linear)}; nearest "
-           f"training sound {result['nearest_db']:.2f} dB, its own lowest cosines "
-           + ", ".join(f"{counts} {value:.2f} dB" for counts, value in result["cosines_db"].items()))
-    yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats; by dimension from "
-           f"{kl[0]:.2f} through {kl[len(kl) // 2]:.2f} to {kl[-1]:.2f}, {sum(value < 0.01 for value in kl)} of them "
-           "below 0.01")
+    yield (f"log-spectral distance of reconstructions, dB: {ours:.2f}, {1 - ours / components[latent]:.0%} below "
+           f"{latent} principal components; {listed(result['distance_db_by_class'])}")
+    yield (f"for comparison, by number of principal components (0 is the mean): {listed(components)}; of magnitudes: "
+           f"{listed(result['linear_components_db'])}; of a sound's own lowest cosines: "
+           f"{listed(result['cosines_db'])}; nearest training sound: {result['nearest_db']:.2f}, of the same class for "
+           f"{result['nearest_accuracy_real']:.1%}")
+    yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats, {kl[-1]:.2f} to "
+           f"{kl[0]:.2f} a dimension")
     for name, title in (("accuracy_real", "classifier on unseen real sounds"), ("purity", "on generated ones")):
-        found = result[name]
-        yield (f"{title}: {found['all']:.1%} of all, {found['mean']:.1%} mean of classes; "
-               + by_class(found["by_class"], "{:.0%}"))
-    yield f"nearest neighbour on unseen real sounds: {result['nearest_accuracy_real']:.1%}"
-    made, real = result["frechet"]["generated"], result["frechet"]["real"]
-    yield (f"Frechet distance to unseen real sounds: generated {made:.2f}, training sounds {real:.2f}: "
-           f"{made / real:.2f} times")
-    for name in ("generated", "real"):
-        yield f"pairs of a class apart, dB, {name}: {by_class(result['pairwise_db'][name])}"
+        yield (f"{title}: {result[name]['all']:.1%} of all, {result[name]['mean']:.1%} mean of classes; "
+               + listed(result[name]["by_class"], "{:.0%}"))
+    yield (f"Frechet distance to unseen real sounds: generated {frechet['generated']:.2f}, training sounds "
+           f"{frechet['real']:.2f}: {frechet['generated'] / frechet['real']:.2f} times")
+    for name, values in result["pairwise_db"].items():
+        yield f"pairs of a class apart, dB, {name}: {listed(values)}"
     yield f"nearer to a training sound than an unseen real sound is: {result['nearer_than_real']:.1%}"
-    yield f"not finite of {result['draws']} samples: " + ", ".join(
-        f"{count} at scale {scale}" for scale, count in result["not_finite"].items())
+    yield f"not finite of {result['draws']} samples, by scale of codes: {listed(result['not_finite'], '{}')}"
 
 
 def evaluate_sounds(arguments, content, model, codes_report):
     """The numbers of a model of sounds, a dictionary; `report` makes lines of it.
 
     Unseen machines are those that its training kept for the test, by its seed. arguments, content: evaluate.py's
-    options and the checkpoint. model: on the device that codes and decodes; sounds are made on the CPU. codes_report:
-    that of learning.bounds.
+    options and the checkpoint. model: on the device that codes and decodes; sounds are made on the CPU.
     """
     trained, sound = content.get("arguments", {}), content.get("sound")
-    path = arguments.data or trained.get("data")
+    path, split_seed = arguments.data or trained.get("data"), trained.get("seed", 0)
     if sound is None or path is None:
         raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
     data = load_spectrograms(path, sound["settings"], sound["floor_db"])
-    if data["spectrograms"].shape[1:] != model.shape:
-        raise ValueError(f"--data {path}: expected spectrograms of {model.shape}, found "
-                         f"{data['spectrograms'].shape[1:]}")
-    sides = split_by_machine(data["names"], trained.get("seed", 0))
+    sides = split_by_machine(data["names"], split_seed)
     if arguments.limit:
         source = np.random.default_rng(arguments.seed)
         sides = {side: source.permutation(index)[:arguments.limit] for side, index in sides.items()}
+    model, cpu = (attach_transform(one, sound, arguments.run) for one in (model, build_model(content, arguments.run)))
 
     def make(labels, seed):
         """Finished sounds of the model as the real ones are seen: their own small spectrograms."""
         samples = synthesise(cpu, random_codes(cpu, len(labels), seed), labels, seed)
         return downsample(torch.as_tensor(spectrograms_of(samples, sound["settings"], sound["floor_db"])))
 
-    model, cpu = (attach_transform(one, sound, arguments.run) for one in (model, build_model(content, arguments.run)))
     train, test = ((torch.as_tensor(data["spectrograms"][sides[side]]),
                     torch.as_tensor(data["labels"][sides[side]]).long()) for side in ("train", "test"))
-    result = measure(model, train, test, make, codes_report, arguments.seed, arguments.draws)
-    return {"model": str(arguments.run), "data": str(path), "split_seed": trained.get("seed", 0),
-            "seed": arguments.seed, "epoch": content.get("epoch"), "config": content["config"], **result}
+    return {"model": str(arguments.run), "data": str(path), "split_seed": split_seed, "seed": arguments.seed,
+            "epoch": content.get("epoch"), "config": content["config"],
+            **measure(model, train, test, make, codes_report, arguments.seed, arguments.draws)}

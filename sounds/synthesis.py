@@ -2,23 +2,17 @@
 
     made = synthesise(model, codes, label, seed=3)      # (B, latent) -> float32 (B, samples) at model.sound["rate"]
 
-A code becomes a sound in five files, none of which imports one before it:
-
-1. `sounds/synthesis.py`, here: `synthesise` takes codes, classes and a seed, and is read from top to bottom;
-2. `sounds/codes.py`: the codes, random or of a file, and the random numbers of each sound;
-3. `models.py`: the ConvVAE decodes the mean spectrogram, which `magnitudes` here takes from decibels to magnitudes;
-4. `transforms/phase_retrieval.py`: the phases of tones, then the Douglas-Rachford rule and fast Griffin-Lim;
-5. `transforms/nsgt.py`: coefficients to samples.
+Read `synthesise` from top to bottom, then sounds/codes.py (codes and noise seeds), models.ConvVAE (which decodes the
+mean spectrogram), transforms/phase_retrieval.py (phases) and transforms/nsgt.py (coefficients to samples).
 
 How a decoded magnitude differs from that of a real sound, and what is done about it:
 
-- It is a mean, and so it is smooth where the magnitudes of real noise fluctuate. The fluctuation of white noise is laid
-  over it, where real one-shots are noisy (`add_residual_noise`), and its peaks are raised again (`match_peaks`).
-- One-shots start at sample 0, all partials together: the phases of tones that start there (`tonal_phase`) are near the
-  truth before the first iteration, and noise brings its own; so few iterations are enough.
-- Low bands blur time by a quarter of a second, and the transform is circular: the end is just before the beginning. A
-  regression, fitted to training sounds, predicts where the sound ends (`predict_durations`); the search then holds the
-  rest at silence, as a known support: faster, and with no rumble before and after.
+- It is a mean, smooth where magnitudes of noise fluctuate: the fluctuation of white noise is laid over it where
+  one-shots are noisy (`add_residual_noise`), and its peaks are raised again (`match_peaks`).
+- One-shots start at sample 0, all partials together: with the phases of tones that start there (`tonal_phase`), few
+  iterations are enough.
+- Low bands blur time by a quarter of a second, and the transform is circular: a regression predicts where the sound
+  ends (`predict_durations`), and the search holds the rest at silence.
 """
 
 import contextlib
@@ -50,8 +44,8 @@ def synthesise(model, codes, label, seed=0, numbers=None, quality="fast", worker
     """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
 
     model: of load_sound_model. label: see class_weights. seed, numbers: of the noise in each, as of random_codes.
-    quality: of QUALITIES. workers: groups of sounds that are worked on at the same time. A sound does not depend on the
-    others. Raises ValueError, naming it, for codes or a label that cannot be used.
+    quality: of QUALITIES. workers: threads. A sound does not depend on the others. Raises ValueError, naming it, for
+    codes or a label that cannot be used.
     """
     weights = class_weights(label, len(codes))                                        # (B, 8)
     levels = (weights * torch.tensor(target_levels(model))).sum(1) / weights.sum(1)   # (B,)
@@ -75,16 +69,13 @@ def synthesise(model, codes, label, seed=0, numbers=None, quality="fast", worker
 
 @contextlib.contextmanager
 def one_thread_each():
-    """While sounds are made side by side, torch's own threads would only wait for each other."""
+    """One thread of torch's own: while sounds are made side by side, more would only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-# --- what the model decodes ---
 
 
 @torch.no_grad()
@@ -97,7 +88,7 @@ def magnitudes(model, codes, label):
 
 
 def to_magnitude(model, x):
-    """Spectrograms (B, bands, frames) in the model's units as magnitudes of the transform, finite for any of them.
+    """Spectrograms (B, bands, frames) in the model's units as finite magnitudes of the transform.
 
     The floor stands for silence: the last FADE_DB above it sink to 0, or a hiss would lie under all.
     """
@@ -109,16 +100,16 @@ def to_magnitude(model, x):
 
 
 def target_levels(model):
-    """The level of each class in dB, see level_db: that of its training sounds, all lowered alike to LEVEL.
+    """The level of each class in dB, see level_db: that of its training sounds, all lowered alike to LEVEL at most.
 
-    So much room a peak needs: else the loudest would be lowered alone, and the balance of the classes lost.
+    A peak needs so much room: else the loudest would be lowered alone, and the balance of the classes lost.
     """
     levels = model.sound.get("levels", [LEVEL] * len(INSTRUMENTS))
     return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
 
 
 def predict_durations(model, magnitude):
-    """Where sounds end, in samples, by the checkpoint's regression: (B, bands, frames) -> (B,)."""
+    """Where sounds end, in samples, by the checkpoint's regression, if any: (B, bands, frames) -> (B,)."""
     if "end" not in model.sound:
         return torch.full((len(magnitude),), float(model.transform.Ls))
     return regress_durations(model.sound["end"], duration_features(magnitude, model.transform))
@@ -141,15 +132,11 @@ def regress_durations(regression, features, margin=0.25):
     return torch.exp2(octaves.clamp(5, 30)).minimum(regression["length"])
 
 
-# --- the phase ---
-
-
 def reconstruct(magnitude, transform, noise=None, quality="fast", durations=None, peak=None):
     """Signals for smooth magnitudes (B, bands, frames) that a model gave: (B, samples).
 
     noise: white, (B, samples), for the residual noise; None leaves it out. durations: in samples, (B,), after which
-    sounds are silent, or None. peak: how high the highest magnitude of a sound should be, see `match_peaks`; None lets
-    it be. A sound's signal does not depend on the others.
+    sounds are silent, or None. peak: of `match_peaks`, or None. A sound's signal does not depend on the others.
     """
     def find(magnitude, noise, silence):
         coefficients = add_residual_noise(magnitude, transform, noise)
@@ -164,10 +151,8 @@ def reconstruct(magnitude, transform, noise=None, quality="fast", durations=None
 
 
 def search(coefficients, transform, iterations, silence):
-    """Signals with the magnitudes of coefficients (B, bands, frames), whose phases are where the search begins.
-
-    They are silent where `silence` (B, samples) is 0.
-    """
+    """Signals, silent where `silence` (B, samples) is 0, with the magnitudes of coefficients (B, bands, frames); their
+    phases are where the search begins."""
     magnitude, held = coefficients.abs(), TimeLimited(transform, silence)
     with torch.no_grad():
         found = phase_retrieval.douglas_rachford(coefficients, magnitude, held, iterations // 2)
@@ -179,7 +164,7 @@ def match_peaks(signals, magnitude, held, peak, rounds=2):
     """Signals (B, samples) whose highest magnitudes stand as far above the rest as `peak` above the magnitudes wanted.
 
     The rest is what lies no deeper below `peak` than PEAK_REST_DB, by its mean in dB. What is within PEAK_DB of the top
-    is stretched upwards, the top by all that it lacks, PEAK_MOST_DB at most.
+    is raised, the top by all that it lacks, PEAK_MOST_DB at most.
     """
     wanted = 20 * torch.log10(magnitude.clamp_min(1e-10) / peak)
     rest = (wanted > PEAK_REST_DB).to(wanted.dtype)
@@ -195,8 +180,7 @@ def match_peaks(signals, magnitude, held, peak, rounds=2):
 
 
 def in_groups(find, transform, *parts):
-    """find(*parts) for a few sounds at a time: group_size of them, and an even number, as a last one alone would be
-    rounded otherwise than in company."""
+    """find(*parts) for group_size sounds at a time, an even number, as one alone would be rounded otherwise."""
     size, found = group_size(transform), []
     for group in torch.arange(len(parts[0])).split(size):
         filled = torch.cat((group, group[-1:])) if len(group) % 2 and size > 1 else group
@@ -211,25 +195,20 @@ def group_size(transform):
 
 def support(transform, durations, count):
     """1 up to each duration (count,) in samples, then a slope of a fifth of it (10 ms at least) to 0: (count, samples).
-
-    durations None: 1 everywhere.
-    """
-    at = torch.arange(transform.Ls, dtype=transform.dtype)[None]
+    Without durations, 1 everywhere."""
     if durations is None:
-        return torch.ones_like(at).expand(count, -1)
+        return torch.ones(count, transform.Ls, dtype=transform.dtype)
+    at = torch.arange(transform.Ls, dtype=transform.dtype)[None]
     durations = torch.as_tensor(durations, dtype=transform.dtype)[:, None]
     return (1 - (at - durations) / (0.2 * durations).clamp_min(0.01 * transform.fs)).clamp(0, 1)
-
-
-# --- residual noise ---
 
 
 def add_residual_noise(magnitude, transform, noise):
     """Coefficients to start from: the phases of tones, and white noise (B, samples) where sounds are noisy.
 
-    In real one-shots of all classes, magnitudes in bands above 1 kHz fluctuate nearly as those of white noise do, and
-    those below 200 Hz hardly. So in between, white noise of the spectrogram's level fades in, and tones (see
-    tonal_phase) fade out. A ridge that is narrow and high above its surroundings is a tone, and stays one.
+    In real one-shots, magnitudes above 1 kHz fluctuate nearly as those of white noise, and those below 200 Hz hardly.
+    So in between, white noise of the spectrogram's level fades in, and tones (see tonal_phase) fade out. A narrow ridge
+    high above its surroundings is a tone, and stays one.
     """
     phase = tonal_phase(magnitude, transform, NOISE_HZ[1])
     if not noise.shape[-1]:
@@ -244,21 +223,17 @@ def add_residual_noise(magnitude, transform, noise):
 
 
 def tonality(magnitude, transform, every=8):
-    """Where magnitudes show tones, from 0 to 1: (B, bands, frames). See TONE_DB; around is half an octave each way.
+    """Where magnitudes stand out from half an octave each way, see TONE_DB: 0 to 1, (B, bands, frames).
 
-    Read from some frames alone; ridges last.
+    Read from one frame in `every`; ridges last.
     """
-    pool = torch.nn.functional.avg_pool2d
-    top = transform.fs / 4
+    pool, top = torch.nn.functional.avg_pool2d, transform.fs / 4
     around = max(2, int(np.diff(np.searchsorted(transform.frequencies[:-1], (top / 2**0.5, top)))[0]))
     level = 10 * torch.log10(magnitude[:, None, :, ::every].square() + 1e-10)
     height = level - pool(level, (2 * around + 1, 1), 1, (around, 0), count_include_pad=False)
     height = torch.nn.functional.max_pool2d(height, (5, 1), 1, (2, 0))[:, 0]  # a ridge's slopes are its own
     share = ((height - TONE_DB[0]) / (TONE_DB[1] - TONE_DB[0])).clamp(0, 1)
     return share.repeat_interleave(every, -1)[..., :magnitude.shape[-1]]
-
-
-# --- the finish ---
 
 
 def onset_of(samples, rate):

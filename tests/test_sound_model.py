@@ -88,7 +88,7 @@ def signals():
 def test_a_finished_sound_starts_at_once_ends_in_silence_and_has_no_dc_at_its_level(signal, level):
     sound = synthesis.finish(signal, RATE, level)
     assert sound.dtype == np.float32 and sound.shape == signal.shape and np.isfinite(sound).all()
-    if synthesis.onset_of(signal, RATE) == SAMPLES - 1:  # no sample is left to end in silence
+    if not signal[:-1].any():  # no sample is left to end in silence
         assert not sound.any()
         return
     peak = np.abs(sound).max()
@@ -427,13 +427,9 @@ def test_generate_writes_as_many_of_a_class_as_asked_and_more_do_not_change_them
     assert not np.array_equal(two["Snare_001.wav"][0], two["Snare_002.wav"][0])
 
 
-def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path):
+def test_generate_near_a_sound_or_between_two(run, model, tmp_path):
     for name, tone in (("Kick", 90), ("Clap", 900)):
         soundfile.write(tmp_path / f"{name}.wav", drum(tone=tone, rate=16000, samples=6000), 16000)
-    point = generate(run, tmp_path / "at", "--at", 1, "-0.5", "--class", "Tom")
-    assert list(point) == ["Tom.wav"]
-    expected = synthesis.synthesise(model, torch.tensor([[1, -0.5, 0]]), 5, numbers=[5], quality="fine")[0]
-    np.testing.assert_allclose(point["Tom.wav"][0], expected, atol=2**-23)
     near = generate(run, tmp_path / "like", "--like", tmp_path / "Kick.wav", "--spread", 0, "--n", 2)
     assert set(near) == {"Kick_001.wav", "Kick_002.wav"}
     code, label = encode_file(model, tmp_path / "Kick.wav", 0)
@@ -448,7 +444,7 @@ def test_generate_at_a_point_or_near_a_sound_or_between_two(run, model, tmp_path
 
 @pytest.mark.parametrize("options, words", [
     (["out", "--class", "Kazoo"], "expected one of Kick"), (["--n", "3"], "required: OUT"),
-    (["out", "--at", "1", "--like", "x.wav"], "not allowed with")])
+    (["out", "--between", "y.wav", "z.wav", "--like", "x.wav"], "not allowed with")])
 def test_wrong_options_are_one_line(options, words, capsys):
     with pytest.raises(SystemExit) as exit:
         generate_sounds.main(options)
@@ -464,8 +460,6 @@ def test_a_missing_or_silent_sound_is_named(run, tmp_path):
                            (["--n", 2], "--n: expected --steps"), (["--spread", 0.2], "--spread: expected --like")):
         with pytest.raises(ValueError, match=words):
             generate(run, tmp_path / "out", "--between", "a.wav", "b.wav", *options)
-    with pytest.raises(ValueError, match="--at: expected at most 3 numbers, found 4"):
-        generate(run, tmp_path / "out", "--at", 1, 2, 3, 4)
     assert not (tmp_path / "out").exists()
 
 
