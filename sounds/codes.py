@@ -8,7 +8,6 @@
 sounds/synthesis.py makes sounds of codes.
 """
 
-
 import numpy as np
 import torch
 
