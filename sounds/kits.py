@@ -35,9 +35,9 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
     for path in sorted(folder.iterdir()):
         if path.stem.lower() in found and path.suffix.lower() in SUFFIXES and path.is_file():
             found[path.stem.lower()].append(path)
-    if wrong := [f"{', '.join(path.name for path in paths) or 'none'} for {name}"
+    if wrong := [f"one sound for {name}, found {', '.join(path.name for path in paths) or 'none'}"
                  for name, paths in zip(INSTRUMENTS, found.values()) if len(paths) != 1]:
-        raise ValueError(f"{folder}: expected one sound for each of {', '.join(INSTRUMENTS)}, found {'; '.join(wrong)}")
+        raise ValueError(f"{folder}: expected {'; '.join(wrong)}")
     return with_headroom([load_audio(path, sample_rate)[0] for path, in found.values()])
 
 
