@@ -266,7 +266,7 @@ def convert_folder(source, target, channel=None):
             file_name = file.relative_to(source).as_posix() if source.is_dir() else file.name
             report["skipped"][file_name] = one_line(error).removeprefix(f"{file}: ")
             continue
-        with replacing(target / name) as temporary, open(temporary, "r+b") as stream:  # "wb" would truncate: slow on ext4
+        with replacing(target / name) as temporary, open(temporary, "r+b") as stream:  # "wb" is slow on ext4
             np.save(stream, matrices)
         report["converted"] += 1
         report["bars"] += len(matrices)

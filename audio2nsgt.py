@@ -171,7 +171,8 @@ def _backend(workers, scheduler):
     if scheduler is None:
         yield {"n_jobs": workers}
         return
-    with importlib.import_module("dask.distributed").Client(scheduler) as client, tempfile.TemporaryDirectory() as folder:
+    connect = importlib.import_module("dask.distributed").Client
+    with connect(scheduler) as client, tempfile.TemporaryDirectory() as folder:
         client.upload_file(_zip_of_modules(Path(folder)))  # for workers that come later, too
         with parallel_config(backend="dask", wait_for_workers_timeout=60):
             yield {"n_jobs": -1}
