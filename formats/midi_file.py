@@ -11,6 +11,7 @@ from itertools import islice
 import numpy as np
 
 TICKS_PER_QUARTER = 480  # of the files we write
+MAX_BYTES = 1 << 26  # 64 MiB is no drum part, and a device may have no end
 NAME, END_OF_TRACK, TEMPO, METER = 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
 
 
@@ -26,7 +27,10 @@ def read_parts(path):
         OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """
     with open(path, "rb") as file:
-        ticks_per_quarter, tracks = _split_into_tracks(file.read())
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
+    ticks_per_quarter, tracks = _split_into_tracks(data)
     parts, metas, end = [], [], 0
     for track in tracks:
         notes, metas_here, last = _read_track(track)

@@ -465,6 +465,12 @@ def test_a_folder_needs_an_output_folder_but_for_our_own(tmp_path, monkeypatch, 
     assert (tmp_path / "patterns" / "a.npy").is_file()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="this system has no /dev/zero")
+def test_a_file_without_an_end_is_refused():
+    with pytest.raises(ValueError, match="/dev/zero: expected a MIDI file of at most"):
+        midi.read_bars("/dev/zero")
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="this system has no /proc")
 def test_a_file_that_cannot_be_read_to_its_end_is_named():
     with pytest.raises(OSError) as caught:

@@ -12,8 +12,8 @@ class Scale:
     A scale of your own is a subclass with a method F(bnd), the frequency in Hz of band number bnd (0, 1, ...):
 
         class Thirds(Scale):
-            def F(self, bnd):
-                return 55.0 * 2 ** (bnd / 3)
+            def F(self, bnd=None):
+                return 55.0 * 2 ** ((np.arange(self.bnds) if bnd is None else bnd) / 3)
 
         transform = NSGT(Thirds(20), fs=22050, Ls=11025)
     """
@@ -23,12 +23,16 @@ class Scale:
             raise ValueError(f"bands: expected at least 1, found {bnds}")
         self.bnds = int(bnds)
 
-    def F(self, bnd):
-        """The centre frequency in Hz of band `bnd`."""
+    def __len__(self):
+        return self.bnds
+
+    def F(self, bnd=None):
+        """The centre frequency in Hz of band `bnd`; None: of all bands, shape (bnds,)."""
         raise NotImplementedError("a scale gives its frequencies in Hz by a method F(bnd)")
 
-    def Q(self, bnd):
-        """The quality of band `bnd`: its frequency over its bandwidth, F / (2 dF/dbnd)."""
+    def Q(self, bnd=None):
+        """The quality of band `bnd`: its frequency over its bandwidth, F / (2 dF/dbnd); None: of all bands."""
+        bnd = np.arange(self.bnds) if bnd is None else bnd
         step = 1e-5
         return self.F(bnd) * step / (self.F(bnd + step) - self.F(bnd - step))
 
@@ -45,40 +49,53 @@ class Scale:
 
 
 class LogScale(Scale):
-    """Bands at equal ratios: `bnds` frequencies from fmin to fmax, both in Hz."""
+    """Bands at equal ratios: `bnds` frequencies from fmin to fmax, both in Hz, and `beyond` more at either end."""
 
-    def __init__(self, fmin, fmax, bnds):
+    def __init__(self, fmin, fmax, bnds, beyond=0):
         self._check(fmin, fmax)
         super().__init__(bnds)
-        self.fmin = 2 ** np.log2(fmin)  # rounded as in nsgt 0.19
-        self.ratio = 2 ** ((np.log2(fmax) - np.log2(fmin)) / max(self.bnds - 1, 1))
+        step = (np.log2(fmax) - np.log2(fmin)) / max(self.bnds - 1, 1)  # octaves from band to band
+        self.bnds += 2 * beyond
+        self.fmin, self.fmax = 2 ** (np.log2(fmin) - step * beyond), 2 ** (np.log2(fmax) + step * beyond)
+        self.ratio = 2**step
 
-    def F(self, bnd):
-        return self.fmin * self.ratio**bnd
+    def F(self, bnd=None):
+        return self.fmin * self.ratio ** (np.arange(self.bnds) if bnd is None else bnd)
+
+    def Q(self, bnd=None):
+        quality = np.sqrt(self.ratio) / (self.ratio - 1) / 2
+        return np.full(self.bnds, quality) if bnd is None else quality
 
 
 class OctScale(LogScale):
     """Bands at equal ratios, `bpo` an octave (or a little more, so that the last is fmax), from fmin to fmax in Hz."""
 
-    def __init__(self, fmin, fmax, bpo):
+    def __init__(self, fmin, fmax, bpo, beyond=0):
         self._check(fmin, fmax)
         if not bpo >= 1:
             raise ValueError(f"bands an octave: expected at least 1, found {bpo}")
-        super().__init__(fmin, fmax, int(np.ceil((np.log2(fmax) - np.log2(fmin)) * bpo)) + 1)
+        super().__init__(fmin, fmax, int(np.ceil((np.log2(fmax) - np.log2(fmin)) * bpo)) + 1, beyond)
         self.bpo = bpo
 
 
 class MelScale(Scale):
-    """Bands at equal steps of mel = 2595 log10(1 + f / 700): `bnds` from fmin to fmax."""
+    """Bands at equal steps of mel = 2595 log10(1 + f / 700): `bnds` from fmin to fmax, `beyond` more at either end."""
 
-    def __init__(self, fmin, fmax, bnds):
+    def __init__(self, fmin, fmax, bnds, beyond=0):
         self._check(fmin, fmax)
         super().__init__(bnds)
-        self.lowest, highest = (np.log10(f / 700.0 + 1.0) * 2595.0 for f in (fmin, fmax))
-        self.step = (highest - self.lowest) / max(self.bnds - 1, 1)  # mels from band to band
+        lowest, highest = (np.log10(f / 700.0 + 1.0) * 2595.0 for f in (fmin, fmax))
+        self.step = (highest - lowest) / max(self.bnds - 1, 1)  # mels from band to band
+        self.bnds += 2 * beyond
+        self.fmin, self.fmax = float(fmin), float(fmax)
+        self.lowest = lowest - self.step * beyond
 
-    def F(self, bnd):
+    def F(self, bnd=None):
+        bnd = np.arange(self.bnds) if bnd is None else bnd
         return (np.power(10.0, (bnd * self.step + self.lowest) / 2595.0) - 1.0) * 700.0
+
+    def Q(self, bnd=None):
+        return self.F(bnd) / (self.F(bnd) + 700.0) / (np.log(10) / 2595.0 * self.step) / 2
 
 
 class FixedScale(Scale):
