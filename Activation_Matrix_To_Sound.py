@@ -175,28 +175,23 @@ def row_hits(text):
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
-    sources = ("at", "random", "path", "pattern", "like")
-    named = "--" + ", --".join(sources)
-    window = not given & set(sources)
-    for name in ("web", "port", "log") if not window else ("bars", "wav", "midi", "png", "npy", "lock", "nearest",
-                                                          "humanise", "no_fills"):
-        if name in given:
-            parser.error(f"--{name.replace('_', '-')}: {'needs one of' if window else 'is for the window, not for'} "
-                         f"{named}")
-    needs = (("lock", "pattern", "needs --pattern FILE, whose rows are kept"),
-             ("humanise", "pattern", "needs --pattern FILE, whose hits are kept"),
-             ("no_fills", "path", "needs --path X Y X Y, whose fills are left out"))
-    for name, other, reason in needs:
-        if name in given and other not in given:
-            parser.error(f"--{name.replace('_', '-')}: {reason}")
-    if "lock" in given and given & {"humanise", "like"}:
-        parser.error("--lock: goes with --pattern alone, or with --at, --random or --path")
-    if "pattern" in given and "lock" not in given:
-        if given & {"at", "random", "path", "like"}:
-            parser.error("--pattern: is taken as it is; --at, --random and --path redraw it with --lock ROW ...")
-        for name in ("density", "row_hits"):
-            if name in given:
-                parser.error(f"--{name.replace('_', '-')}: is for what is drawn; a --pattern has the hits it has")
+    window = not given & {"at", "random", "path", "pattern", "like"}
+    plain = "pattern" in given and "lock" not in given
+    sources, drawn = "--at, --random, --path, --pattern, --like", "is for what is drawn; a --pattern is taken as it is"
+    rules = (
+        (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
+        (not window, "web port log", f"is for the window, not for {sources}"),
+        ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
+        ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
+        (given & {"humanise", "like"}, "lock", "goes with --pattern alone, or with --at, --random or --path"),
+        (plain, "at random path like", "goes with --pattern only to redraw it, with --lock ROW ..."),
+        (plain, "density row_hits", drawn),
+        (plain and "humanise" not in given, "temperature", drawn),
+        (plain and not given & {"humanise", "nearest"}, "style", drawn))
+    for applies, names, reason in rules:
+        for name in names.split():
+            if applies and name in given:
+                parser.error(f"--{name.replace('_', '-')}: {reason}")
     return window
 
 

@@ -305,6 +305,8 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--wav", "a.wav"], ["--bars", 3], ["--at", 0, 0, "--web"], ["--at", 0, 0, "--port", 8000], ["--port", 70000],
     ["--at", 0, 0, "--wav", "a.txt"], ["--at", 0, 0, "--png", "a.jpg"], ["--at", 0, 0, "--npy", "a"],
     ["--pattern", "own.npy", "--density", 3], ["--pattern", "own.npy", "--density", 0],
+    ["--pattern", "own.npy", "--style", "rock"], ["--pattern", "own.npy", "--temperature", 0.5],
+    ["--pattern", "own.npy", "--nearest", "--temperature", 0],
     ["--pattern", "no_such.mid"], ["--pattern", "."],
     ["--at", 0, 0, "--model", "no_such.pt"], ["--at", 0, 0, "--model", "broken.pt"],
     ["--at", 0, 0, "--model", "digits.pt"],
