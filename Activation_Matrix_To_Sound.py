@@ -8,19 +8,19 @@ python Activation_Matrix_To_Sound.py --path 0.5 -1 -1 1 --bars 8 --midi path.mid
 python Activation_Matrix_To_Sound.py --like my_bar.mid                 # where it lands, its like, its nearest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --midi new.mid     # redraw the rest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
-python Activation_Matrix_To_Sound.py --pattern Dataset_Drum_Groove_Midi/HOUSE1.mid --wav house.wav --bpm 124
 
 Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
 """
 
 import argparse
 import contextlib
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
-from command_line import Parser, number, run
+from command_line import ROOT, Parser, number, run
 
 import matplotlib
 import numpy as np
@@ -30,15 +30,13 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from instrument import browser, sequencer
 from instrument.editor import FASTEST, SLOWEST, PatternEditor
 from instrument.files import MOST_BARS, read_pattern, write_all
-from instrument.window import Window, tk_helpers
+from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, Constraints
 from sounds.kits import KIT, open_kit
 
-HERE = Path(__file__).resolve().parent
-MODEL = HERE / "pretrained" / "bernoulli_map.pt"
-FRAMES_PER_SECOND, WEB_FRAMES_PER_SECOND = 30, 12
+MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
 
 
 def open_model(path):
@@ -52,12 +50,12 @@ def open_model(path):
 
 def constraints_of(options, model):
     """The Constraints that the options ask for."""
-    return Constraints(style=sampling.style_index(model, options.style), hits=options.density,
-                       row_hits=dict(options.row_hits), temperature=options.temperature)
+    return Constraints(sampling.style_index(model, options.style), options.density, dict(options.row_hits),
+                       options.temperature)
 
 
 def chosen_bars(options):
-    """What --at, --random, --path, --pattern or --like ask for: (bars uint8 (n, 8, 64), a fact of each or None)."""
+    """What --at, --random, --path, --pattern or --like ask for: (bars uint8 (n, 8, 64), facts of each or None)."""
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
@@ -76,26 +74,25 @@ def chosen_bars(options):
 def bars_and_codes(options, model, plane, own, seed):
     """The bars and where each lies on the map; own: those of --pattern or --like, uint8 (n, 8, 64), or None."""
     asked = constraints_of(options, model)
-    style = asked.style
+    if options.lock:
+        asked = replace(asked, locked=own[0], locked_rows=options.lock)
     if options.path:
-        start, end = (plane.to_code(*point) for point in (options.path[:2], options.path[2:]))
-        if options.lock:
-            asked = replace(asked, locked=own[0], locked_rows=options.lock)
+        start, end = plane.to_code(*options.path[:2]), plane.to_code(*options.path[2:])
         return paths.interpolate(model, start, end, options.bars or 8, not options.no_fills, seed, asked)
     if options.at:
         codes = [plane.to_code(*options.at)] * (1 if own is None else len(own))
     elif options.random:
-        codes = [latent_map.random_code(model, seed, i, style) for i in range(options.random)]
+        codes = [latent_map.random_code(model, seed, i, asked.style) for i in range(options.random)]
     else:
-        codes = sampling.encode(model, own, style)
+        codes = sampling.encode(model, own, asked.style)
     if options.humanise:
-        return sampling.humanise(model, own, codes, style, seed, options.temperature), codes
+        return sampling.humanise(model, own, codes, asked.style, seed, asked.temperature), codes
     if options.pattern and not options.lock:
         return own, codes
     bars = []
     for i, code in enumerate(codes):  # each bar has a seed of its own: one noise for all would give a common accent
         if options.lock:
-            asked = replace(asked, locked=own[i % len(own)], locked_rows=options.lock)
+            asked = replace(asked, locked=own[i % len(own)])
         if options.like and options.density is None:
             asked = replace(asked, hits=np.count_nonzero(own[i]))
         bars.append(sampling.draw(model, code[None], seed + i, asked)[0])
@@ -104,7 +101,7 @@ def bars_and_codes(options, model, plane, own, seed):
 
 def in_words(fact):
     """A fact as a line of text."""
-    words = f"{fact['hits']} hits at {fact['point'][0]:.2f} {fact['point'][1]:.2f}"
+    words = "{hits} hits at {point[0]:.2f} {point[1]:.2f}".format(**fact)
     words += f", near {fact['near']}" if fact["near"] else ""
     if fact["nearest"]:
         words += f", novelty {fact['novelty']}; nearest played: " + ", ".join(
@@ -126,18 +123,16 @@ def open_window(options):
         print("No GUI toolkit, or no display: the window opens in a browser instead.")
         pyplot.switch_backend("webagg")
     web = matplotlib.get_backend().lower() == "webagg"
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(options.log, "a", encoding="utf-8")) if options.log else None
-        player = sequencer.Player(kit, bpm=options.bpm)
-        stack.callback(player.close)
+    player = sequencer.Player(kit, bpm=options.bpm)
+    with open(options.log or os.devnull, "a", encoding="utf-8") as log, contextlib.closing(player):
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
         editor = PatternEditor(model, kit, player, options.save_to, options.bpm, constraints_of(options, model),
                                options.seed, log)
-        choose_file, paste = tk_helpers(figure) if matplotlib.get_backend().lower() == "tkagg" else (None, None)
-        window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file, paste)
+        choose_file = file_dialog(figure) if matplotlib.get_backend().lower() == "tkagg" else None
+        window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
-        timer = figure.canvas.new_timer(1000 // (WEB_FRAMES_PER_SECOND if web else FRAMES_PER_SECOND))
+        timer = figure.canvas.new_timer(83 if web else 33)  # milliseconds a frame
         timer.add_callback(window.tick)
         if web:
             browser.serve(figure, "Drum map", options.port or 0, on_start=timer.start, on_close=editor.stop)
@@ -149,21 +144,19 @@ def open_window(options):
 
 def file_named(*suffixes):
     """An argparse type: a path that ends in one of the suffixes."""
-
     def parse(text):
         if Path(text).suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(f"expected a name that ends in {' or '.join(suffixes)}, found {text!r}")
         return Path(text)
-
     return parse
 
 
 def row_named(text):
     """An argparse type: the number of the row of an instrument, named in any case."""
-    for row, name in enumerate(INSTRUMENTS):
-        if text.lower() == name.lower():
-            return row
-    raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
+    names = [name.lower() for name in INSTRUMENTS]
+    if text.lower() not in names:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(INSTRUMENTS)}, found {text!r}")
+    return names.index(text.lower())
 
 
 def row_hits(text):
@@ -204,14 +197,12 @@ def make_parser():
     points.add_argument("--at", nargs=2, type=coordinate, metavar=("X", "Y"), help="one bar: a point of the map")
     points.add_argument("--random", type=number(int, 1, MOST_BARS), metavar="N", help="N bars: random points in turn")
     points.add_argument("--path", nargs=4, type=coordinate, metavar=("X", "Y", "X", "Y"),
-                        help="--bars N bars (default: 8) from one point to another; a fill in the last two beats, "
-                             "before the turn, and in the last beat of each fourth bar")
+                        help="--bars N bars (default: 8) from one point to another, with fills before the turns")
     points.add_argument("--like", type=Path, metavar="FILE",
                         help="your bars, MIDI or .npy: where each lands, what the model draws there, what is nearest")
     group.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
     group.add_argument("--lock", type=row_named, nargs="+", metavar="ROW",
-                       help="keep these rows of --pattern and redraw the rest to fit: where the bar lands, --at a "
-                            "point, at --random ones or along a --path")
+                       help="keep these rows of --pattern, redraw the rest (--at, --random, --path or where it lies)")
     group.add_argument("--humanise", action="store_true", help="strike the hits of --pattern as a drummer would")
     group.add_argument("--nearest", action="store_true", help="of each bar, the nearest one that a drummer played")
     group.add_argument("--no-fills", action="store_true", help="a --path without fills and crashes")
@@ -223,35 +214,30 @@ def make_parser():
     group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
     group = parser.add_argument_group("with a window or without")
     group.add_argument("--style", metavar="NAME", help="a style that the model was trained on (default: any)")
-    group.add_argument("--density", type=number(int, 0, len(INSTRUMENTS) * STEPS_PER_BAR), metavar="HITS",
-                       help="hits a bar, exactly (default: as many as the model draws at the point)")
+    group.add_argument("--density", type=number(int, 0, 512), metavar="HITS", help="hits a bar (default: the model's)")
     group.add_argument("--row-hits", type=row_hits, nargs="+", default=[], metavar="ROW=HITS",
                        help="hits of a row, exactly: Kick=4 Tom=0")
     group.add_argument("--temperature", type=number(float, 0, 3), default=1.0,
                        help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
-                       help=f"of what is random (default: {DEFAULT_SEED} for bars, 0 for a kit; for the window's "
-                       "random points, always another)")
+                       help=f"random seed (default: {DEFAULT_SEED} for bars, 0 for a kit, any for the window's points)")
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
     group.add_argument("--kit", type=Path, default=KIT,
-                       help="folder of eight sounds (default: dataset_audio/kit)")
+                       help="folder of eight sounds, or a sound model that makes them (default: dataset_audio/kit)")
     group = parser.add_argument_group("the window")
-    group.add_argument("--web", action="store_true",
-                       help="in a browser of this machine, at the address that is printed")
+    group.add_argument("--web", action="store_true", help="in a browser of this machine, at the address printed")
     group.add_argument("--port", type=number(int, 1, 65535), help="port of --web (default: any that is free)")
-    group.add_argument("--save-to", type=Path, default=HERE / "saved_patterns", metavar="FOLDER",
+    group.add_argument("--save-to", type=Path, default=ROOT / "saved_patterns", metavar="FOLDER",
                        help="where Save writes pattern_001, pattern_002, ... (default: saved_patterns)")
-    group.add_argument("--log", type=Path, metavar="FILE",
-                       help="append every command to FILE, each a JSON line with its time")
+    group.add_argument("--log", type=Path, metavar="FILE", help="append every command to FILE, a JSON line each")
     return parser
 
 
 def main(argv=None):
-    """Open the window; or, for a point, random points, a path or a file, print the bars and write what is asked for.
+    """Open the window, return {}; or, with a source of bars, print them and write what is asked for.
 
-    Returns without a window {"bars": uint8 (bars, 8, 64), "facts": one of each bar drawn, or None, "written": [paths]},
-    {} after one.
+    Returns then {"bars": uint8 (bars, 8, 64), "facts": one of each bar drawn, or None, "written": [paths]}.
     """
     parser = make_parser()
     options = parser.parse_args(argv)

@@ -25,8 +25,7 @@ PAGE = """<!DOCTYPE html>
 def serve(figure, title, port, on_start, on_close):
     """Serve a figure of the WebAgg backend at 127.0.0.1 until `stop`; OSError where the port is taken or not allowed.
 
-    port: 0 for any that is free. on_start: called once the event loop runs, to start timers. on_close: called when the
-    last page that shows the figure is closed.
+    port: 0 for any that is free. on_start: called once the event loop runs. on_close: once the last page is closed.
     """
     from matplotlib.backends.backend_webagg import WebAggApplication
     from tornado.httpserver import HTTPServer
@@ -41,10 +40,9 @@ def serve(figure, title, port, on_start, on_close):
 
     figure.canvas.handle_dblclick = lambda event: None  # the page sends it besides the two presses it is made of
     manager = figure.canvas.manager
-    remove_of_matplotlib = manager.remove_web_socket
 
     def remove_web_socket(socket):
-        remove_of_matplotlib(socket)
+        type(manager).remove_web_socket(manager, socket)
         if not manager.web_sockets:
             on_close()
 

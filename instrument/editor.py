@@ -25,8 +25,6 @@ SLOWEST, FASTEST = 40, 240  # bpm
 DENSEST, HOTTEST = 100, 2.0  # hits a bar and temperature that the window offers; the command line goes further
 MOST_BARS = 16  # of a pattern in the window
 NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
-PATH_BARS = 8
-NEAREST_SHOWN = 3  # nearest training bars that are shown
 LOW_COVERAGE = 0.1  # below it, a point is far from all training bars
 UNDO_STEPS = 100
 
@@ -41,29 +39,26 @@ class PatternEditor:
         constraints: `Constraints` without a locked bar. seed: of the random points. log: an open text file, or None.
 
     Attributes:
-        codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown.
+        codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. own: they are from a file.
         locks: the rows that stay when the others are redrawn. on_path: the bars are a path with fills.
-        own: the bars are from a file. needs_draw: a code or constraint has changed, the bars have not yet.
+        needs_draw: a code or constraint has changed, the bars have not yet.
         audition_source: "nearest" or "model" while other bars, `audition_bars`, are heard in place of the pattern.
     """
 
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
         self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
         self.constraints = constraints or Constraints()
-        self.first_seed = sampling.DEFAULT_SEED if seed is None else seed
-        self.seed = self.first_seed  # of the noise: one for all points, until the next random one
+        self.seed = self.first_seed = sampling.DEFAULT_SEED if seed is None else seed  # of the noise, of all points
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.random_count = 0
         self.plane, self.training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
         self.hit_density = latent_map.HitDensity(self.plane)
-        self.locks = frozenset()
+        self.locks, self.history = frozenset(), []
         self.codes, self.index = self.plane.to_code(0, 0)[None], 0
         self.bars = sampling.draw(model, self.codes, self.seed, self.constraints)
-        self.on_path = self.own = False
+        self.on_path = self.own = self.playing = self.needs_draw = False
         self.audition_source, self.audition_bars, self.rank = None, None, 0
         self.path_start = None  # the code at which a path begins
-        self.history = []
-        self.playing = self.needs_draw = False
         self.sound_error = None  # why there is no sound
         self.nearest_found = (None, None)  # the bar that was last asked about, its neighbours
         self.show_message("Click anywhere on the map.")
@@ -87,16 +82,12 @@ class PatternEditor:
 
     def go_to(self, code, name, seed=None):
         """Play the bar at a code, drawn with a noise seed or with that of the points before; name: for the message."""
-        started = time.perf_counter()
         self.save_undo()
         self.move_to(code)
         self.seed = self.seed if seed is None else seed
-        if self.redraw() and not self.playing:
-            self.play()
-        milliseconds = 1000 * (time.perf_counter() - started)
-        if self.message_kind != "warning":
+        if self.redraw(start=True):
             self.show_message(f"{name}: {self.describe()}.")
-        self.log("point", point=self.point(), hits=np.count_nonzero(self.bar), milliseconds=milliseconds)
+        self.log("point", point=self.point(), hits=np.count_nonzero(self.bar))
 
     def move_to(self, code):
         """Be at one code; its bar is drawn with the next frame. Until then the bar that is shown stays."""
@@ -105,33 +96,34 @@ class PatternEditor:
 
     def draw(self, codes, on_path):
         """The bars at codes, uint8 (n, 8, 64); None, and a warning, where no bar meets the constraints."""
-        locked_rows = tuple(sorted(self.locks))
-        locking = [replace(self.constraints, locked=bar, locked_rows=locked_rows) for bar in self.shown_bars]
+        rows = tuple(sorted(self.locks))
+        each = [replace(self.constraints, locked=bar, locked_rows=rows) for bar in self.shown_bars]
         try:
             if on_path:
-                return paths.interpolate(self.model, codes[0], codes[-1], len(codes), True, self.seed,
-                                         locking[self.index])[0]
-            if locked_rows:  # each bar keeps rows of its own
-                return np.concatenate([sampling.draw(self.model, code[None], self.seed, constraints)
-                                       for code, constraints in zip(codes, locking)])
-            return sampling.draw(self.model, codes, self.seed, self.constraints)
+                start, end, constraints = codes[0], codes[-1], each[self.index]
+                return paths.interpolate(self.model, start, end, len(codes), True, self.seed, constraints)[0]
+            return self.draw_each(codes, each)
         except ValueError as error:  # fewer hits than the locked rows have, and the like
             self.show_message(f"No such bar: {one_line(error)}", "warning")
 
-    def redraw(self):
-        """Draw the bars at the codes anew and let them take over; return whether there are such bars."""
+    def draw_each(self, codes, constraints):
+        """The bar at each code, with constraints of its own: uint8 (n, 8, 64)."""
+        return np.concatenate([sampling.draw(self.model, code[None], self.seed, one)
+                               for code, one in zip(codes, constraints)])
+
+    def redraw(self, start=False):
+        """Draw the bars at the codes anew and let them take over, or start; return whether there are such bars."""
         self.needs_draw, self.needs_paint = False, True
         bars = self.draw(self.codes, self.on_path)
-        if bars is None:
-            return False
-        self.set_bars(bars)
-        self.message_kind = "info"
-        return True
+        if bars is not None:
+            self.message_kind = "info"
+            self.set_bars(bars, start)
+        return bars is not None
 
-    def set_bars(self, bars):
-        """Show bars, as many as before; if others play, these take over."""
+    def set_bars(self, bars, start=False):
+        """Show bars, as many as there are codes; they play if others do, or if they are to start."""
         self.bars, self.audition_source, self.needs_paint = bars, None, True
-        if self.playing:
+        if self.playing or start:
             self.play()
 
     def play(self):
@@ -165,8 +157,8 @@ class PatternEditor:
     def random(self):
         """Go to a random point, with a noise seed of its own."""
         code = latent_map.random_code(self.model, self.random_seed, self.random_count, self.constraints.style)
+        self.go_to(code, "A random point", self.first_seed + self.random_count)
         self.random_count += 1
-        self.go_to(code, "A random point", self.first_seed + self.random_count - 1)
 
     def next_variation(self):
         """Draw the bars again at the same codes, with the next noise seed."""
@@ -180,7 +172,7 @@ class PatternEditor:
     def path(self):
         """Begin a path at this point; the second time, end it here."""
         if self.path_start is not None:
-            return self.end_path(PATH_BARS)
+            return self.end_path()
         self.path_start = self.code
         self.show_message("A path from here: click or drag to its end, then p again.")
 
@@ -188,7 +180,7 @@ class PatternEditor:
         self.path_start = None
         self.show_message("No path.")
 
-    def end_path(self, count):
+    def end_path(self, count=8):
         """Play a path of `count` bars from where it began to this point, with fills; nothing changes if it fails."""
         if self.path_start is None:
             return self.show_message("A path begins with p.")
@@ -197,16 +189,16 @@ class PatternEditor:
         if bars is None:
             return
         self.save_undo()
-        self.codes, self.index, self.on_path, self.own, self.path_start = codes, 0, True, False, None
-        self.needs_draw = False
-        self.set_bars(bars)
-        if not self.playing:
-            self.play()
+        self.codes, self.index, self.path_start = codes, 0, None
+        self.on_path, self.own, self.needs_draw = True, False, False
+        self.set_bars(bars, start=True)
         self.report("path", f"A path of {count} bars; the last ends in a fill. Click a number to keep that bar.",
                     bars=count)
 
     def choose_bar(self, index):
         """Show one bar of several; keep it alone if it is shown already, or while they play."""
+        if len(self.bars) == 1:
+            return
         if not self.playing and index != self.index:
             self.index = index
             return self.show_message(f"Bar {index + 1}. Click again to keep that bar alone.")
@@ -219,34 +211,32 @@ class PatternEditor:
     # Auditions: other bars in place of the pattern
 
     def audition(self, source, bars):
-        """Hear other bars in place of the pattern; None, None returns to it."""
+        """Hear other bars in place of the pattern."""
         self.audition_source, self.audition_bars, self.needs_paint = source, bars, True
-        if not self.playing:
-            self.play()
-        elif self.open_sound():
-            self.player.play(self.shown_bars)
+        self.play()
+
+    def end_audition(self):
+        self.set_bars(self.bars, start=True)
+        self.report("pattern", f"Your bar again: {self.describe()}.")
 
     def nearest(self):
         """The training bars nearest to the pattern's bar that is shown: (indices, cells that differ)."""
         bar = self.bars[self.index]
         if self.nearest_found[0] != bar.tobytes():
-            self.nearest_found = (bar.tobytes(), self.training_bars.nearest(bar, NEAREST_SHOWN))
+            self.nearest_found = (bar.tobytes(), self.training_bars.nearest(bar, latent_map.NEAREST))
         return self.nearest_found[1]
 
-    def audition_nearest(self, rank=0):
-        """Hear the training bars nearest to the pattern's; the second time, the pattern again."""
-        if self.audition_source == "nearest" and rank == 0:
+    def audition_nearest(self, step=0):
+        """Hear the training bars nearest to the pattern's, with a step the next nearest; without, the pattern again."""
+        heard = self.audition_source == "nearest"
+        if heard and not step:
             return self.end_audition()
         if not len(self.training_bars):
             return self.show_message("This model's map holds no training bars.", "warning")
-        found = [self.training_bars.nearest(bar, NEAREST_SHOWN)[0] for bar in self.bars]
-        self.rank = rank % len(found[0])
+        found = [self.training_bars.nearest(bar, latent_map.NEAREST)[0] for bar in self.bars]
+        self.rank = (self.rank + step) % len(found[0]) if heard else 0
         self.audition("nearest", np.stack([self.training_bars.bar(indices[self.rank]) for indices in found]))
-        self.report("nearest", "The nearest bar that a drummer played. n: your bar again, N: the next nearest.",
-                    rank=self.rank)
-
-    def audition_next_nearest(self):
-        self.audition_nearest(self.rank + 1 if self.audition_source == "nearest" else 0)
+        self.report("nearest", "The nearest bar that a drummer played. n: your bar again, N: the next nearest.")
 
     def audition_model(self):
         """Hear what the model draws at the codes of the pattern's bars, with as many hits; then the pattern again."""
@@ -254,13 +244,8 @@ class PatternEditor:
             return self.end_audition()
         codes = sampling.encode(self.model, self.bars, self.constraints.style)
         counted = [replace(self.constraints, row_hits={}, hits=np.count_nonzero(bar)) for bar in self.bars]
-        self.audition("model", np.concatenate([sampling.draw(self.model, code[None], self.seed, constraints)
-                                               for code, constraints in zip(codes, counted)]))
+        self.audition("model", self.draw_each(codes, counted))
         self.report("model", "What the model makes of your bar, with as many hits. m: your bar again.")
-
-    def end_audition(self):
-        self.audition(None, None)
-        self.report("pattern", f"Your bar again: {self.describe()}.")
 
     # Files and velocities
 
@@ -273,11 +258,9 @@ class PatternEditor:
         self.save_undo()
         self.codes, self.index = sampling.encode(self.model, bars, self.constraints.style), 0
         self.on_path, self.own = False, True
-        self.set_bars(bars)
-        if not self.playing:
-            self.play()
+        self.set_bars(bars, start=True)
         self.report("open", f"{Path(path).name}. m: what the model makes of it, n: the nearest training bar.",
-                    path=str(path), bars=len(bars))
+                    bars=len(bars))
 
     def save(self):
         """Write the bars as MIDI, WAV and PNG under the next free name; an error becomes a warning."""
@@ -285,7 +268,7 @@ class PatternEditor:
             path = save_pattern(self.folder, self.shown_bars, self.bpm, self.kit)
             self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
         except (OSError, ValueError) as error:
-            self.report("not saved", f"Not saved: {one_line(error)}", "warning", reason=one_line(error))
+            self.report("not saved", f"Not saved: {one_line(error)}", "warning")
 
     def humanise(self):
         """Keep the hits and draw their velocities from the model, with the next noise seed."""
@@ -312,12 +295,9 @@ class PatternEditor:
         while self.history:
             state = self.history.pop()
             if essence(state) != essence(self.state):
-                for name, value in zip(State._fields, state):
-                    setattr(self, name, value)
-                self.needs_draw = False
+                vars(self).update(state._asdict(), needs_draw=False)
                 self.set_bars(state.bars)
-                self.show_message(f"Undone: {self.describe()}.")
-                return self.log("undo")
+                return self.report("undo", f"Undone: {self.describe()}.")
         self.show_message("There is nothing to undo.")
 
     # The bar and the constraints
@@ -328,9 +308,9 @@ class PatternEditor:
         bars = self.shown_bars.copy()
         bars[self.index, row, step] = 0 if bars[self.index, row, step] else NEW_HIT
         self.set_bars(bars)
-        self.report("toggle", f"{INSTRUMENTS[row]}, beat {1 + step // 16}, step {1 + step % 16} of 16: hit "
-                    f"{'added' if self.bar[row, step] else 'removed'}.",
-                    row=row, step=step, velocity=int(self.bar[row, step]))
+        velocity, place = int(self.bar[row, step]), f"beat {1 + step // 16}, step {1 + step % 16} of 16"
+        self.report("toggle", f"{INSTRUMENTS[row]}, {place}: hit {'added' if velocity else 'removed'}.",
+                    row=row, step=step, velocity=velocity)
 
     def lock(self, row):
         """Lock a row, so that it stays when the others are redrawn, or unlock it."""
@@ -339,8 +319,8 @@ class PatternEditor:
         row_hits = {key: hits for key, hits in self.constraints.row_hits.items() if key not in self.locks}
         self.constraints = replace(self.constraints, row_hits=row_hits)
         names = ", ".join(INSTRUMENTS[row] for row in sorted(self.locks))
-        self.report("lock", f"Locked: {names}. Click the map, or t, to redraw the rest." if names else
-                    "No row is locked.", rows=sorted(self.locks))
+        message = f"Locked: {names}. Click the map, or t, to redraw the rest." if names else "No row is locked."
+        self.report("lock", message, rows=sorted(self.locks))
 
     def constrain(self, **changes):
         """Change some of the constraints; the next frame shows the bars that meet them."""
@@ -396,8 +376,7 @@ class PatternEditor:
         if difference is not None:
             hits[row] = int(np.clip(now + difference, 0, STEPS_PER_BAR))
         self.constrain(row_hits=hits)
-        number = hits.get(row, "as many as the model draws")
-        self.report("row", f"{INSTRUMENTS[row]}, hits: {number}.", row=row, hits=hits.get(row))
+        self.report("row", f"{INSTRUMENTS[row]}, hits: {hits.get(row, 'as many as the model draws')}.", row=row)
 
     # What a view shows
 
@@ -435,5 +414,5 @@ class PatternEditor:
     def log(self, action, **details):
         """Write one JSON line: the time in seconds since 1970, the action, its details."""
         if self.log_file:
-            print(json.dumps({"time": time.time(), "action": action, **details}, default=int), file=self.log_file,
-                  flush=True)
+            line = json.dumps({"time": time.time(), "action": action, **details}, default=int)
+            print(line, file=self.log_file, flush=True)

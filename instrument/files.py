@@ -1,4 +1,4 @@
-"""Bars from files, and bars into files: MIDI, sound, picture and matrix, all of them or none.
+"""Bars from files, and bars into files: MIDI, sound, picture and matrix, all or none.
 
     bars = read_pattern(Path("a.mid"))                                     # uint8, (bars, 8, 64)
     write_all(bars, 120, load_kit(), midi=Path("b.mid"), wav=Path("b.wav"))
@@ -20,10 +20,7 @@ MOST_BARS = 1000  # at once: half an hour at 120 bpm
 
 
 def read_pattern(path, bars=None):
-    """The bars of a MIDI file or matrix, uint8 (bars, 8, 64), at most `bars` of them where given.
-
-    Raises OSError or ValueError, naming the file.
-    """
+    """The bars, or the first `bars`, of a MIDI file or matrix: uint8 (bars, 8, 64). OSError or ValueError names it."""
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
     found = load_patterns(path)[0]
@@ -50,8 +47,7 @@ def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
 def save_pattern(folder, bars, bpm, kit):
     """Write bars as MIDI, WAV and PNG under the folder's next free name; return the path without a suffix."""
     path = folder / next_name(folder)
-    write_all(bars, bpm, kit, midi=path.with_suffix(".mid"), wav=path.with_suffix(".wav"),
-              png=path.with_suffix(".png"))
+    write_all(bars, bpm, kit, None, *map(path.with_suffix, (".mid", ".wav", ".png")))
     return path
 
 

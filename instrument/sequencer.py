@@ -4,18 +4,14 @@
     samples = render(bars, kit, bpm=120)                # one exact pass of the loop, float32
     player = Player(kit); player.play(bars)             # the same, from the sound card, until stop()
 
-Time is counted in samples. Step s of bar b starts at round((64 b + s) * bar_seconds / 64 * sample_rate) with
-bar_seconds = 240 / bpm. Hits add, and every tail rings on over the steps that follow; nothing chokes an open hi-hat.
-
-Level: a velocity scales its sound by AMPLITUDE[velocity]. Where the loop's peak would pass CEILING, one gain for the
-whole pattern brings it there; nothing is clipped or compressed. `Player` applies the same gain to each hit as it is
-struck, so that a new pattern starts at its own level while the old tails die away at theirs. Only where both together
-would pass CEILING is the peak rounded off.
+Step s of bar b starts at sample round((64 b + s) * 240 / bpm / 64 * sample_rate). Hits add, and every tail rings on
+over the steps that follow. Where the loop's peak would pass CEILING, one gain for the whole pattern brings it there;
+`Player` applies it to each hit as it is struck, so that old tails die away at their own level.
 """
 
 import contextlib
 import ctypes
-import sys
+import functools
 import threading
 from collections import namedtuple
 
@@ -27,30 +23,17 @@ from sounds.kits import CEILING, SAMPLE_RATE, check_rate, gain_for, peak_of
 
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
 
-
-def _amplitudes(range_db=40.0):
-    """The square law of velocity over `range_db` (Dannenberg, The Interpretation of MIDI Velocity, ICMC 2006).
-
-    127 is the sound as it is, 64 is -10 dB, 30 (a ghost note) -21 dB, 1 is -`range_db`; 0 is no hit.
-    """
-    softest = 10 ** (-range_db / 40)  # the root of the amplitude at velocity 1
-    velocity = np.arange(128)
-    amplitude = (softest + (1 - softest) * (velocity - 1) / 126) ** 2
-    amplitude[0] = 0.0
-    return amplitude.astype(np.float32)  # (128,)
-
-
-AMPLITUDE = _amplitudes()
+# By velocity, (128,): the square law (Dannenberg, The Interpretation of MIDI Velocity, ICMC 2006). 127 is the sound as
+# it is, 64 is -10 dB, 30 (a ghost note) -21 dB, 1 is -40 dB; 0 is no hit.
+AMPLITUDE = np.r_[0, np.linspace(0.1, 1, 127) ** 2].astype(np.float32)
 
 
 class AudioUnavailable(OSError):
-    """There is no PortAudio, or no device that plays: the message says which, in one line."""
+    """There is no PortAudio, or no device that plays: the message gives which, in one line."""
 
 
 def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
     """The sample at which each step starts, int64 (64 * bars_count + 1,); the last is the length of the loop."""
-    if bars_count < 1:
-        raise ValueError(f"bars: expected at least one, found {bars_count}")
     if not BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:  # false for nan too
         raise ValueError(f"bpm: expected a number from {BPM_RANGE[0]:g} to {BPM_RANGE[1]:g}, found {bpm}")
     check_rate(sample_rate)
@@ -61,9 +44,8 @@ def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
 def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
     """The samples of a pattern, float32 (n,), from bars uint8 (bars, 8, 64) or (8, 64) and the kit of `load_kit`.
 
-    With `loop`, one pass as it repeats: exactly as long as the loop, with the tails of the passes before ringing into
-    it. Else one pass from silence, with the last tails ringing out beyond its end. The peak is at most CEILING.
-    Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
+    With `loop`, one pass as it repeats, the tails of those before ringing into it. Else one pass from silence, the last
+    tails ringing out beyond its end. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
     """
     bars, kit = _check_bars(bars), _check_kit(kit)
     samples, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate), loop)
@@ -78,9 +60,8 @@ def _mix(bars, kit, starts, loop=True):
     samples = np.zeros(end, np.float32)
     scaled = np.empty(max(map(len, kit)), np.float32)
     for step, row, velocity in hits:
-        sound, start = kit[row], int(starts[step])
-        np.multiply(sound, AMPLITUDE[velocity], out=scaled[:len(sound)])
-        samples[start:start + len(sound)] += scaled[:len(sound)]
+        sound = np.multiply(kit[row], AMPLITUDE[velocity], out=scaled[:len(kit[row])])
+        samples[starts[step]:starts[step] + len(sound)] += sound
     peak = peak_of(samples)
     head = samples[:min(length, end - length)].copy()  # as far as the tail reaches into the next pass
     for start in range(length, end, length):  # the second pass hears the first one's tail, the third two of them, ...
@@ -103,7 +84,7 @@ def _hits(bars):
 
 
 def _check_bars(bars):
-    """The pattern as uint8 (bars, 8, 64). Matrices of 0.0 and 1.0 are refused: as velocities they would be silent."""
+    """Bars as uint8 (bars, 8, 64). Matrices of 0.0 and 1.0 are refused: as velocities they would be silent."""
     if np.asarray(bars).dtype.kind not in "ui":
         raise ValueError(f"bars: expected whole velocities from 0 to 127, found the type {np.asarray(bars).dtype}")
     return check_bars(bars)
@@ -120,32 +101,30 @@ def _check_kit(kit):
     return kit
 
 
-# What sounds now: the hits (row, amplitude) of each step, when each step starts, which call of play() began the run.
+# What sounds now: the hits (row, amplitude) of each step, the sample each starts at, which call of play() began it.
 Loop = namedtuple("Loop", "bars bpm starts hits run")
 
 
 class Sequencer:
-    """The live engine: `fill` gives the next samples of what `play`, `stop` and `set_bpm` asked for.
+    """The live engine, without a sound card: `fill` gives the next samples of what `play`, `stop`, `set_bpm` ask for.
 
-    It knows no sound card, so that tests and files can drive it. `fill` belongs to one thread (the sound card's), the
-    rest to others: they prepare an immutable Loop, which fill picks up by one reference, so it never waits. Once the
-    tails have met the loop's start, every pass equals `render` to float32 rounding.
+    `fill` belongs to one thread (the sound card's), the rest to others: they prepare an immutable Loop, which fill
+    picks up by one reference, so it never waits. Once all tails ring, every pass equals `render` to float32 rounding.
     """
 
+    BLOCK = 1024  # samples that are computed at a time
     HISTORY = 64  # steps kept for `place_at`: a second at 240 bpm, more than any latency
 
-    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, block=1024):
+    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0):
         self.kit, self.sample_rate, self.bpm = _check_kit(kit), sample_rate, bpm
         step_starts(1, bpm, sample_rate)  # checks both
         longest = max(map(len, self.kit))
-        self._future = np.zeros(longest + block, np.float32)  # a ring of what the hits so far still have to sound
+        self._future = np.zeros(longest + self.BLOCK, np.float32)  # a ring of what the hits so far have yet to sound
         self._scaled = np.empty(longest, np.float32)
-        self._block = block
         self._lock = threading.Lock()  # between the threads that ask; fill never takes it
         self._wanted, self._loop, self._runs = None, None, 0
         self.clock = 0  # samples given so far
-        self._step, self._due = 0, 0  # the next step of the loop, and the sample at which it starts
-        self._origin = 0  # the sample at which this pass of the loop began
+        self._step = self._due = self._origin = 0  # the next step, the samples at which it and this pass start
         self._history = ()  # (sample, (bar, step) or None), the newest last
 
     def play(self, bars):
@@ -174,16 +153,13 @@ class Sequencer:
         if wanted is not self._loop:
             self._switch(wanted)
         samples = np.empty(frames, np.float32)
-        for begin in range(0, frames, self._block):
-            self._fill(samples[begin:begin + self._block])
+        for begin in range(0, frames, self.BLOCK):
+            self._fill(samples[begin:begin + self.BLOCK])
         return samples
 
     def place_at(self, sample):
         """(bar, step) at a sample of the past, counted from the first that fill gave; None in silence."""
-        for start, place in reversed(self._history):
-            if start <= sample:
-                return place
-        return None
+        return next((place for start, place in reversed(self._history) if start <= sample), None)
 
     def _prepare(self, bars):
         bars = _check_bars(bars)
@@ -216,12 +192,8 @@ class Sequencer:
                 self._step = 0
                 self._origin += self._loop.starts[-1]
             self._due = self._origin + self._loop.starts[self._step]
-        start = self.clock % len(self._future)
-        first = self._future[start:start + len(samples)]
-        rest = self._future[:len(samples) - len(first)]
-        for part, place in ((first, samples[:len(first)]), (rest, samples[len(first):])):
-            place[:] = part
-            part[:] = 0
+        now = np.arange(self.clock, end) % len(self._future)
+        samples[:], self._future[now] = self._future[now], 0
         self.clock = end
         if peak_of(samples) > CEILING:
             _soften(samples)
@@ -247,18 +219,16 @@ def _soften(samples):
 class Player:
     """A kit on the sound card: one stream, opened by the first `play` (or `open`) and kept until `close`.
 
-    `open` and `play` raise AudioUnavailable where there is no PortAudio or no device. underruns: the blocks that came
-    too late for the device. latency: of the buffer that guards against them, in seconds.
+    These raise AudioUnavailable where there is no PortAudio or no device. underruns: blocks that came too late for it.
     """
 
+    LATENCY = 0.04  # seconds, of the buffer that guards against underruns
     SETTLE = 0.02  # seconds of silence after opening: PulseAudio swallows some of what a new stream plays first
 
-    def __init__(self, kit, sample_rate=SAMPLE_RATE, bpm=120.0, latency=0.04):
-        self.sequencer = Sequencer(kit, sample_rate, bpm)
-        self.sample_rate, self.latency = sample_rate, latency
-        self.underruns = 0
-        self._stream = None
-        self._settling = 0  # samples of silence still to give
+    def __init__(self, kit, bpm=120.0):
+        self.sequencer, self.underruns = Sequencer(kit, bpm=bpm), 0
+        self.stop, self.set_bpm = self.sequencer.stop, self.sequencer.set_bpm
+        self._stream, self._settling = None, 0  # samples of silence still to give
         self._sent = (0.0, 0)  # when the last block is heard, on the stream's clock in seconds, and its first sample
 
     def open(self):
@@ -272,11 +242,10 @@ class Player:
             raise AudioUnavailable(f"no sound: PortAudio is not installed ({one_line(error)})") from error
         _quiet_alsa()
         try:
-            device = sounddevice.query_devices(kind="output")
-            self._settling = int(self.SETTLE * self.sample_rate)
-            self._stream = sounddevice.OutputStream(
-                samplerate=self.sample_rate, channels=min(2, device["max_output_channels"]), dtype="float32",
-                latency=self.latency, callback=self._callback)
+            channels = min(2, sounddevice.query_devices(kind="output")["max_output_channels"])
+            self._settling = int(self.SETTLE * SAMPLE_RATE)
+            self._stream = sounddevice.OutputStream(samplerate=SAMPLE_RATE, channels=channels, dtype="float32",
+                                                    latency=self.LATENCY, callback=self._callback)
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
             self.close()
@@ -287,19 +256,11 @@ class Player:
         self.open()
         self.sequencer.play(bars)
 
-    def stop(self):
-        self.sequencer.stop()
-
-    def set_bpm(self, bpm):
-        self.sequencer.set_bpm(bpm)
-
     def position(self):
         """(bar, step) that is heard now, the output's latency counted in, or None in silence."""
-        stream = self._stream
-        if stream is None or not stream.active:
-            return None
-        sounds_at, first = self._sent
-        return self.sequencer.place_at(first + (stream.time - sounds_at) * self.sample_rate)
+        stream, (sounds_at, first) = self._stream, self._sent
+        if stream is not None and stream.active:
+            return self.sequencer.place_at(first + (stream.time - sounds_at) * SAMPLE_RATE)
 
     def close(self):
         """Stop the sound at once and give the device back."""
@@ -313,20 +274,16 @@ class Player:
             self._settling -= frames
             out[:] = 0
             return
-        if status.output_underflow:
-            self.underruns += 1
+        self.underruns += bool(status.output_underflow)
         self._sent = (time.outputBufferDacTime, self.sequencer.clock)
         out[:] = self.sequencer.fill(frames)[:, None]
 
 
+@functools.cache  # ALSA keeps only the handler's address: it has to stay
 def _quiet_alsa():
     """Keep ALSA from writing on the terminal each time a busy machine comes too late: `underruns` counts that."""
-    if _ALSA_HANDLER or not sys.platform.startswith("linux"):
-        return
     with contextlib.suppress(OSError, AttributeError):  # without ALSA there is nothing to quiet
         kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
-        _ALSA_HANDLER.append(kind(lambda file, line, function, error, text: None))
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_ALSA_HANDLER[0])
-
-
-_ALSA_HANDLER = []  # ALSA keeps only its address: it has to stay
+        handler = kind(lambda file, line, function, error, text: None)
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
+        return handler

@@ -6,10 +6,9 @@
     panel.paint()                       # what has changed since
 """
 
-from collections import namedtuple
+from collections import Counter, namedtuple
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -19,13 +18,15 @@ from matplotlib.widgets import Slider
 
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 
-STYLES_NAMED = 7  # the largest styles have a colour of their own, the others share one
 BACKGROUND, PANEL, BEAT, LINE = "#12151c", "#1a1f29", "#222936", "#343c4c"
 TEXT, QUIET, ACCENT, WARNING = "#e8ebf1", "#909bb0", "#ffb347", "#ff7b72"
 GHOST, LOUD = "#5c4a2e", "#fff1d6"  # the softest and the loudest hit; ACCENT lies between
-STYLE_COLOURS = ("#4ea8ff", "#ff8f5a", "#46d39a", "#ff6f91", "#b892ff", "#ffe066", "#5fe3ea")
+STYLE_COLOURS = ("#4ea8ff", "#ff8f5a", "#46d39a", "#ff6f91", "#b892ff", "#ffe066", "#5fe3ea")  # of the largest styles
 OTHER_STYLES = "#8a93a5"
 FEW_HITS, MANY_HITS = "#1c2740", "#5a6a8c"  # the map's shades, where bars lie
+PADLOCK = Path([(-0.55, -0.75), (0.55, -0.75), (0.55, 0.1), (0.4, 0.1), (0.4, 0.35), (0.18, 0.58), (-0.18, 0.58),
+                (-0.4, 0.35), (-0.4, 0.1), (-0.22, 0.1), (-0.22, 0.28), (-0.1, 0.4), (0.1, 0.4), (0.22, 0.28),
+                (0.22, 0.1), (-0.55, 0.1), (-0.55, -0.75)], closed=True)  # a marker
 
 
 # The map and the bar ---------------------------------------------------------------------------------------------
@@ -49,35 +50,29 @@ def bar_pixels(bar):
 
 def draw_bar(axes, bar):
     """Draw a bar into axes, with the beats' numbers; return its cells and the lines between."""
-    left, right, top, bottom = -0.5, STEPS_PER_BAR - 0.5, -0.5, len(INSTRUMENTS) - 0.5
-    axes.set(xlim=(left, right), ylim=(bottom, top), facecolor=BACKGROUND)
-    columns, rows = range(1, STEPS_PER_BAR), range(1, len(INSTRUMENTS))
-    cells = axes.pcolormesh(np.arange(STEPS_PER_BAR), np.arange(len(INSTRUMENTS)), bar_pixels(bar), shading="nearest")
-
-    gaps = [((x - 0.5, top), (x - 0.5, bottom)) for x in columns]
-    widths = [3 if x % 16 == 0 else 1.5 if x % 4 == 0 else 0.5 for x in columns]
-    gaps += [((left, y - 0.5), (right, y - 0.5)) for y in rows]
-    widths += [3.5 for _ in rows]
-    lines = axes.add_collection(LineCollection(gaps, colors=BACKGROUND, linewidths=widths), autolim=False)
-    axes.set_yticks([])
+    steps, rows = np.arange(STEPS_PER_BAR), np.arange(len(INSTRUMENTS))
+    cells = axes.pcolormesh(steps, rows, bar_pixels(bar), shading="nearest")
+    widths = [3 if step % 16 == 0 else 1.5 if step % 4 == 0 else 0.5 for step in steps[1:]]
+    lines = (axes.vlines(steps[1:] - 0.5, -0.5, rows[-1] + 0.5, BACKGROUND, linewidths=widths),
+             axes.hlines(rows[1:] - 0.5, -0.5, steps[-1] + 0.5, BACKGROUND, linewidths=3.5))
+    axes.set(xlim=(-0.5, steps[-1] + 0.5), ylim=(rows[-1] + 0.5, -0.5), facecolor=BACKGROUND, yticks=[])
     axes.set_xticks(range(0, STEPS_PER_BAR, 16), ["1", "2", "3", "4"], color=QUIET, fontsize=10)
     axes.xaxis.tick_top()
     axes.tick_params(length=0, pad=6)
     axes.spines[:].set_visible(False)
-    return cells, lines
+    return cells, *lines
 
 
 def style_groups(plane):
     """The largest styles, each with its colour, largest first: [(label, name, colour)]; the others share one."""
-    counts = np.bincount(plane.labels, minlength=len(plane.names))
-    largest = [label for label in np.argsort(-counts, kind="stable") if counts[label]][:STYLES_NAMED]
-    return [(label, plane.names[label], colour) for label, colour in zip(largest, STYLE_COLOURS)]
+    largest = Counter(plane.labels.tolist()).most_common(len(STYLE_COLOURS))
+    return [(label, plane.names[label], colour) for (label, _), colour in zip(largest, STYLE_COLOURS)]
 
 
 def draw_map(axes, plane, density):
     """Draw the hit density and the codes of the training bars, the largest styles each in its colour.
 
-    Returns the density's image and a function: emphasise(label) lets one style stand out, None all alike.
+    Returns the density's image and a function: emphasise(name) lets one style stand out; any other name, none.
     """
     reach = plane.reach
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), facecolor=PANEL, xticks=[], yticks=[])
@@ -87,13 +82,13 @@ def draw_map(axes, plane, density):
     colours = dict.fromkeys(range(len(plane.names)), OTHER_STYLES)
     colours |= {label: colour for label, _, colour in style_groups(plane)}
     size = np.clip(180 / np.sqrt(len(plane.points) + 1), 1.5, 3.2)  # points
-    dots = {label: axes.plot(*plane.points[plane.labels == label].T, "o", color=colours[label], markersize=size,
-                             markeredgewidth=0)[0] for label in range(len(plane.names))}
+    dots = [axes.plot(*plane.points[plane.labels == label].T, "o", color=colour, ms=size, mew=0)[0]
+            for label, colour in colours.items()]
 
     def emphasise(chosen):
-        for label, line in dots.items():
-            line.set(alpha=0.75 if chosen is None else 1.0 if label == chosen else 0.1, zorder=2 + (label == chosen),
-                     markersize=size * (1.4 if label == chosen else 1))
+        for name, line in zip(plane.names, dots):
+            alpha, larger = (1.0, 1.4) if name == chosen else (0.1 if chosen in plane.names else 0.75, 1)
+            line.set(alpha=alpha, markersize=size * larger, zorder=3 if name == chosen else 2)
 
     emphasise(None)
     return image, emphasise
@@ -102,31 +97,15 @@ def draw_map(axes, plane, density):
 # The panel -------------------------------------------------------------------------------------------------------
 
 class PaintedRegion:
-    """Artists that are painted over a box of the figure, anew whenever their look changes.
+    """Artists in a box of the figure, painted anew whenever look() gives another tuple; change(*look) updates them."""
 
-    look: a function that gives the look as a tuple; change: brings the artists up to one. patient: it can wait while
-    the mouse drags.
-    """
-
-    def __init__(self, box, artists, look, change, patient=False):
-        self.box, self.artists, self.look, self.change, self.patient = box, artists, look, change, patient
+    def __init__(self, box, artists, look, change):
+        self.box, self.artists, self.look, self.change = box, artists, look, change
         self.background = self.painted = None  # the pixels below; the look that is painted
 
     def pixel_box(self, figure):
         """The box in pixels, and a little more for what rounding paints at its edge."""
         return TransformedBbox(Bbox.from_bounds(*self.box), figure.transFigure).padded(2)
-
-    def paint(self, canvas):
-        """Paint the artists if their look has changed; return whether."""
-        look = self.look()
-        if look == self.painted:
-            return False
-        self.painted = look
-        self.change(*look)
-        canvas.restore_region(self.background)
-        for artist in self.artists:
-            canvas.figure.draw_artist(artist)
-        return True
 
 
 ClickArea = namedtuple("ClickArea", "box action")  # it does action(x, y) where it is clicked, in fractions of the box
@@ -135,26 +114,24 @@ ClickArea = namedtuple("ClickArea", "box action")  # it does action(x, y) where 
 class Panel:
     """The widgets on a figure. Boxes are (left, bottom, width, height) in fractions of the figure.
 
-    Attributes:
-        regions: what is painted anew where it changes. areas: the ClickAreas by their names.
-        hovered: the ClickArea under the mouse, or None.
+    regions: what is painted anew where it changes. areas: ClickAreas by name. hovered: that under the mouse, or None.
     """
 
     def __init__(self, figure):
         self.figure, self.regions, self.areas, self.hovered = figure, [], {}, None
 
     def text(self, x, y, text="", colour=TEXT, size=10.5, **style):
-        """Text that starts (or by `ha` ends) at a place, as an artist."""
+        """Text at a place, as an artist."""
         return self.figure.text(x, y, text, color=colour, fontsize=size, va="center", **style)
 
-    def changing_text(self, x, y, box, look, patient=False, **style):
+    def changing_text(self, x, y, box, look, **style):
         """Text that changes within a box; look gives (text,) or (text, colour)."""
         artist = self.text(x, y, **style)
-        self.region(box, [artist], look, lambda text, colour=TEXT: artist.set(text=text, color=colour), patient)
+        self.region(box, [artist], look, lambda text, colour=TEXT: artist.set(text=text, color=colour))
 
-    def region(self, box, artists, look, change, patient=False):
+    def region(self, box, artists, look, change):
         """Add a PaintedRegion, and return it."""
-        self.regions.append(PaintedRegion(box, artists, look, change, patient))
+        self.regions.append(PaintedRegion(box, artists, look, change))
         return self.regions[-1]
 
     def area(self, name, box, action):
@@ -177,10 +154,7 @@ class Panel:
         face = self.figure.add_artist(Rectangle((left, bottom), width, height, lw=0))
         x, size, align = (left + width / 2, 10, "center") if dot is None else (left + 0.019, 9.5, "left")
         label = self.text(x, bottom + 0.48 * height, size=size, ha=align)
-        artists = [face, label]
-        if dot:
-            artists.append(self.figure.add_artist(Line2D([left + 0.01], [bottom + height / 2], marker="o", color=dot,
-                                                         markersize=7, markeredgewidth=0)))
+        mark = Line2D([left + 0.01], [bottom + height / 2], marker="o" if dot else "", color=dot or TEXT, ms=7, mew=0)
         plain, lit_face, lit_text = (BEAT, ACCENT, BACKGROUND) if dot is None else (BACKGROUND, LINE, TEXT)
 
         def change(text, lit, hovered):
@@ -188,25 +162,25 @@ class Panel:
             face.set_facecolor(lit_face if lit else LINE if hovered else plain)
 
         area = self.area(name, box, lambda x, y: action())
-        self.region(box, artists, lambda: (*look(), self.hovered is area), change)
+        self.region(box, [face, label, self.figure.add_artist(mark)], lambda: (*look(), self.hovered is area), change)
 
-    def slider(self, y, label, low, high, step, action, look):
-        """A slider that does action(value); look gives (value, its text)."""
-        slider = Slider(self.figure.add_axes((0.53, y, 0.315, 0.04)), label, low, high, valstep=step, color=ACCENT,
-                        track_color=BEAT, initcolor="none",
-                        handle_style={"facecolor": TEXT, "edgecolor": BACKGROUND, "size": 13})
+    def slider(self, y, label, low, high, step, action, value, text):
+        """A slider that does action(value); value() gives where it stands, `text` is the format that shows it."""
+        axes, handle = self.figure.add_axes((0.53, y, 0.315, 0.04)), dict(facecolor=TEXT, edgecolor=BACKGROUND, size=13)
+        slider = Slider(axes, label, low, high, valstep=step, color=ACCENT, track_color=BEAT, initcolor="none",
+                        handle_style=handle)
         slider.drawon = False  # `paint` draws it
         slider.on_changed(action)
-        slider.label.set(color=TEXT, fontsize=10.5)
-        slider.valtext.set(color=TEXT, fontsize=10.5)
+        for words in (slider.label, slider.valtext):
+            words.set(color=TEXT, fontsize=10.5)
 
-        def change(value, text):
+        def change(now):
             slider.eventson = False
-            slider.set_val(np.clip(value, low, high))
+            slider.set_val(np.clip(now, low, high))
             slider.eventson = True
-            slider.valtext.set_text(text)
+            slider.valtext.set_text(text.format(now))
 
-        self.region((0.445, y, 0.468, 0.04), [slider.ax], look, change)
+        self.region((0.445, y, 0.468, 0.04), [slider.ax], lambda: (value(),), change)
         return slider
 
     def capture(self):
@@ -215,27 +189,18 @@ class Panel:
             region.background = self.figure.canvas.copy_from_bbox(region.pixel_box(self.figure))
             region.painted = None
 
-    def paint(self, dragging=False):
-        """Paint the regions whose look has changed; those that are patient wait while the mouse drags."""
+    def paint(self):
+        """Paint the regions whose look has changed."""
         for region in self.regions:
-            if not (region.patient and dragging and region.painted):
-                region.paint(self.figure.canvas)
+            look = region.look()
+            if look != region.painted:
+                region.painted = look
+                region.change(*look)
+                self.figure.canvas.restore_region(region.background)
+                for artist in region.artists:
+                    self.figure.draw_artist(artist)
 
 
 def shorten(text, most=100):
     """A text that fits the status line: its end is kept, a file's name is there."""
     return text if len(text) <= most else f"{text[:most // 3]} ... {text[5 + most // 3 - most:]}"
-
-
-def cut_short(text, most):
-    """A text cut to a number of characters, the last one an ellipsis."""
-    return text if len(text) <= most else f"{text[:most - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def padlock_marker():
-    """A marker: a closed padlock."""
-    angles = np.linspace(0, np.pi, 12)
-    arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    shackle = np.concatenate([0.4 * arc, 0.22 * arc[::-1], 0.4 * arc[:1]]) + (0, 0.05)
-    body = np.array([(-0.55, -0.75), (0.55, -0.75), (0.55, 0.1), (-0.55, 0.1), (-0.55, -0.75)])
-    return Path.make_compound_path(Path(body, closed=True), Path(shackle, closed=True))

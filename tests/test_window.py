@@ -109,7 +109,7 @@ def make_window(model, folder, player=None, size=(1300, 700), **options):
     figure = Figure(figsize=np.divide(size, 100), dpi=100)
     FigureCanvasAgg(figure)
     kit = [np.full(100, 0.1, np.float32)] * 8
-    hands = {name: options.pop(name) for name in ("leave", "choose_file", "paste") if name in options}
+    hands = {name: options.pop(name) for name in ("leave", "choose_file") if name in options}
     window = Window(figure, PatternEditor(model, kit, player or SilentPlayer(), folder, **options), **hands)
     figure.canvas.draw()
     return window
@@ -465,7 +465,7 @@ def test_a_drag_is_one_step_back(window):
     assert state(window) == before
 
 
-def test_a_model_without_styles_or_played_bars_says_so_and_plays(tmp_path):
+def test_a_model_without_styles_or_played_bars_shows_it_and_plays(tmp_path):
     model = write_tiny_map(tmp_path / "a.pt")
     model.styles = []
     del model.map["bars"]
@@ -612,7 +612,7 @@ def test_a_locked_row_stays_bit_for_bit_through_every_redrawing(window, action):
     assert editor.locks == {1}
 
 
-def test_what_no_bar_can_meet_is_said_and_the_bar_stays(window):
+def test_what_no_bar_can_meet_is_shown_and_the_bar_stays(window):
     editor = window.editor
     click(window, window.view.map, 0.5, 0.5)
     editor.constrain(row_hits={0: 9})
@@ -770,22 +770,22 @@ def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, 
 
 
 @pytest.mark.parametrize("name", ["no_such.mid", "", ".", "broken.mid"])
-def test_a_file_that_cannot_be_opened_is_said_and_changes_nothing(model, tmp_path, monkeypatch, name):
+def test_a_file_that_cannot_be_opened_is_shown_and_changes_nothing(model, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path("broken.mid").write_bytes(b"MThd")
-    window = make_window(model, tmp_path, choose_file=lambda: name, paste=lambda: None)
+    window = make_window(model, tmp_path, choose_file=lambda: name)
     before = state(window)
     window.on_key("o")
     assert state(window) == before and (window.editor.message.startswith("Not opened") or not name)
 
 
 def test_while_a_name_is_typed_keys_are_letters_and_escape_leaves(model, tmp_path):
-    window = make_window(model, tmp_path, paste=lambda: "/pasted")
+    window = make_window(model, tmp_path)
     before = state(window)
     window.on_key("o")
-    for key in ("r", " ", "q", "shift", "ctrl+v"):
+    for key in ("r", " ", "q", "shift"):
         window.on_key(key)
-    assert window.typed == "r q/pasted" and "r q/pasted" in window.editor.message
+    assert window.typed == "r q" and "r q" in window.editor.message
     window.on_key("escape")
     assert window.typed is None and state(window) == before and not window.leaving
 
@@ -884,7 +884,7 @@ def test_no_text_overlaps_another_or_leaves_its_place(model, tmp_path, size):
     while len(editor.hit_density.left):
         window.tick()
     for change in (lambda: click(window, window.view.map, *[-0.9 * editor.plane.reach] * 2), editor.audition_nearest,
-                   editor.audition_next_nearest, editor.audition_next_nearest,
+                   lambda: editor.audition_nearest(1), lambda: editor.audition_nearest(1),
                    lambda: editor.open_file(tmp_path / "own.npy"), editor.save, lose_sound):
         change()
         window.tick()
@@ -944,7 +944,7 @@ def test_save_writes_what_the_command_line_writes_and_never_over_a_file(window, 
     assert rate == 44100 and np.abs(samples - sequencer.render(editor.bar, editor.kit, 111)).max() < 2 ** -22
 
 
-def test_a_save_that_fails_is_said_in_the_window_and_leaves_nothing(window, tmp_path):
+def test_a_save_that_fails_is_shown_in_the_window_and_leaves_nothing(window, tmp_path):
     editor = window.editor
     editor.folder = tmp_path / "file"
     editor.folder.write_text("not a folder")
@@ -974,7 +974,7 @@ def test_a_long_message_is_shortened_to_the_line_and_keeps_its_ends():
         assert len(short) == min(length, 100) and short[:30] == text[:30] and short[-50:] == text[-50:]
 
 
-def test_without_sound_everything_else_works_and_the_window_says_so(model, tmp_path):
+def test_without_sound_everything_else_works_and_the_window_shows_it(model, tmp_path):
     window = make_window(model, tmp_path, SilentPlayer("no sound: no output device plays"))
     editor = window.editor
     click(window, window.view.map, 0.5, 0.5)
@@ -1016,5 +1016,5 @@ def test_the_log_is_one_json_line_an_action(model, tmp_path):
         window.on_key(" ")
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [line["action"] for line in lines] == ["ready", "point", "release", "stop"]
-    assert lines[1]["hits"] == np.count_nonzero(window.editor.bar) and lines[1]["milliseconds"] > 0
+    assert lines[1]["hits"] == np.count_nonzero(window.editor.bar)
     assert all(a["time"] <= b["time"] for a, b in zip(lines, lines[1:]))
