@@ -182,8 +182,8 @@ def pixel(box, across, up):
 
 
 def point_bar(model, line):
-    """The bar of a point that the log names."""
-    return sampling.draw(model, [line["point"]])[0]
+    """The bar of a point that the log names, by the seed that Program asks for."""
+    return sampling.draw(model, [line["point"]], seed=0)[0]
 
 
 def align(recorded, expected):
