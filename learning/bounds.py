@@ -22,8 +22,7 @@ def encode_all(model, x, batch_size=1024, **condition):
     parts = [model.encode(x[i:i + batch_size].to(device),
                           **{name: value[i:i + batch_size].to(device) for name, value in condition.items()})
              for i in range(0, len(x), batch_size)]
-    mean, log_variance = (torch.cat(part).cpu() for part in zip(*parts))
-    return mean, log_variance
+    return tuple(torch.cat(part).cpu() for part in zip(*parts))
 
 
 def codes_report(model, x, **condition):
@@ -39,26 +38,22 @@ def bounds(model, x, k, seed, style=None, batch_size=256, unit="bars"):
     """The bounds of a VAE on examples x (n, *shape): a dictionary.
 
     elbo, log_px, kl: means of the evidence lower bound and its two terms. bound: mean of the importance-weighted bound
-    with k samples (Burda et al. 2016, eq. 8), and its standard error. bound_conditioned: the same with k / 10 samples,
-    where `style` (n,) gives the style of each example. mutual_information: of example and code. active_units: as in
-    `codes_report`. unit: what the progress bar calls the examples.
+    with k samples (Burda et al. 2016, eq. 8); bound_conditioned: the same with k / 10 samples, given the `style` (n,)
+    of each example. mutual_information: of example and code. active_units: as in `codes_report`.
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
-    log_px, kl, marginal, conditioned = [], [], [], []
+    terms, conditioned = [], []
     with tqdm(total=len(x), unit=f" {unit}", desc=f"bound with {k} samples", leave=False, disable=None) as progress:
         for start in range(0, len(x), batch_size):
             batch = x[start:start + batch_size].to(device)
             eps = torch.randn(len(batch), model.latent, generator=generator).to(device)
-            terms = model.elbo(batch, eps)
-            log_px.append(terms[0])
-            kl.append(terms[1])
-            marginal.append(model.log_marginal(batch, k, generator))
+            terms.append((*model.elbo(batch, eps), model.log_marginal(batch, k, generator)))  # (B,) each
             if style is not None:
                 given = style[start:start + batch_size].to(device)
                 conditioned.append(model.log_marginal(batch, max(1, k // 10), generator, style=given))
             progress.update(len(batch))
-    log_px, kl, marginal = (torch.cat(part).double() for part in (log_px, kl, marginal))
+    log_px, kl, marginal = (torch.cat(part).double() for part in zip(*terms))         # (n,) each
     return {"elbo": (log_px - kl).mean().item(), "log_px": log_px.mean().item(), "kl": kl.mean().item(),
             "bound": marginal.mean().item(),
             "bound_standard_error": (marginal.std() / len(x) ** 0.5).item() if len(x) > 1 else None,
@@ -68,10 +63,7 @@ def bounds(model, x, k, seed, style=None, batch_size=256, unit="bars"):
 
 
 def mutual_information(mean, log_variance, seed):
-    """E log q(z | x) - log of the mean of q(z | y) over all examples y, in nats: at most log of their number.
-
-    mean, log_variance: of q(z | x) for each example, (n, latent).  -> a number
-    """
+    """E log q(z | x) - log of the mean of q(z | y) over all examples y, in nats, of (n, latent) each: at most log n."""
     mean, log_variance = mean.double(), log_variance.double()
     generator = torch.Generator().manual_seed(seed)
     z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
@@ -81,6 +73,5 @@ def mutual_information(mean, log_variance, seed):
         part = z[start:start + 256]
         distance = part.square() @ precision.T - 2 * part @ (precision * mean).T      # (256, n), and the constant
         log_q = -0.5 * (distance + constant)                                          # but for what all have in common
-        own = log_q.diagonal(start)
-        total += (own - torch.logsumexp(log_q, 1) + math.log(len(z))).sum().item()
+        total += (log_q.diagonal(start) - torch.logsumexp(log_q, 1) + math.log(len(z))).sum().item()
     return total / len(z)

@@ -1,8 +1,6 @@
-"""Figures of a training: learning curves, the codes, bars, spectrograms and images beside their reconstructions.
+"""Figures of a training, each a PNG; none needs a screen.
 
     draw_curves(history, "curves.png")
-
-Every function takes numbers and a path and writes one PNG; none needs a screen.
 """
 
 import numpy as np
@@ -34,8 +32,8 @@ def draw_curves(history, path, unit="bar"):
                                 (f"evidence lower bound, nats a {unit}", "log p(x | z)", "KL to the prior")):
         for split, colour in (("train", COLOURS[0]), ("validation", COLOURS[1])):
             axes.plot(epochs, [record[f"{split}_{key}"] for record in history], color=colour, label=split)
-        settled = history[len(history) // 10:]
-        values = [record[f"{split}_{key}"] for record in settled for split in ("train", "validation")]
+        late = history[len(history) // 10:]
+        values = [record[f"{split}_{key}"] for record in late for split in ("train", "validation")]
         margin = 0.05 * (max(values) - min(values)) + 1e-6
         axes.set(title=title, xlabel="epoch", ylim=(min(values) - margin, max(values) + margin))
         axes.spines[["top", "right"]].set_visible(False)
@@ -74,19 +72,19 @@ def draw_bar_pairs(originals, reconstructions, names, instruments, path):
     figure = new_figure(11, 1.15 * len(originals) + 0.5)
     grid = figure.subplots(len(originals), 2, squeeze=False)
     for row, (original, reconstruction, name) in enumerate(zip(originals, reconstructions, names)):
-        for axes, bar in zip(grid[row], (original, reconstruction)):
+        found, hits = np.count_nonzero(reconstruction), np.count_nonzero(original)
+        titles = name, f"reconstruction, {found} hits for {hits}"
+        for axes, bar, title in zip(grid[row], (original, reconstruction), titles):
             axes.imshow(bar, aspect="auto", cmap="Greys", vmin=0, vmax=127, interpolation="nearest")
             axes.set_xticks(np.arange(0, bar.shape[1], 16) - 0.5, [])
             axes.set_yticks(range(len(instruments)), instruments, fontsize=5)
             axes.grid(axis="x", alpha=0.5)
             axes.tick_params(length=0)
-        grid[row, 0].set_title(name, fontsize=7, loc="left")
-        grid[row, 1].set_title(f"reconstruction, {np.count_nonzero(reconstruction)} hits for "
-                               f"{np.count_nonzero(original)}", fontsize=7, loc="left")
+            axes.set_title(title, fontsize=7, loc="left")
     save(figure, path)
 
 
-def draw_spectrograms(rows, titles, path, low=-60.0, high=0.0, row_names=None):
+def draw_spectrograms(rows, titles, path, low, row_names=None):
     """A grid of spectrograms in dB, low bands at the bottom: rows is a list of lists of arrays (bands, frames)."""
     bands, frames = rows[0][0].shape
     columns, gap = max(map(len, rows)), max(2, frames // 12)
@@ -101,7 +99,7 @@ def draw_spectrograms(rows, titles, path, low=-60.0, high=0.0, row_names=None):
             axes.text(width * column + frames / 2, top - 4, name, ha="center", va="bottom", fontsize=6)
         if row_names:
             axes.text(-gap, top + bands / 2, row_names[row], ha="right", va="center", rotation=90, fontsize=7)
-    image = axes.imshow(sheet, aspect="auto", cmap="magma", vmin=low, vmax=high, interpolation="nearest")
+    image = axes.imshow(sheet, aspect="auto", cmap="magma", vmin=low, vmax=0, interpolation="nearest")
     axes.set_axis_off()
     figure.colorbar(image, ax=axes, shrink=0.5, pad=0.01, label="dB")
     save(figure, path)
@@ -110,11 +108,9 @@ def draw_spectrograms(rows, titles, path, low=-60.0, high=0.0, row_names=None):
 def draw_images(images, columns, path, title):
     """Images (n, height, width) of 0 to 255 on one sheet, so many a row; ink is dark."""
     count, height, width = images.shape
-    rows = -(-count // columns)
-    sheet = np.zeros((rows * columns, height, width))
-    sheet[:count] = images
-    sheet = sheet.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
-    figure = new_figure(0.38 * columns + 0.4, 0.38 * rows + 0.6)
+    sheet = np.pad(images, ((0, -count % columns), (0, 0), (0, 0)))
+    sheet = sheet.reshape(-1, columns, height, width).swapaxes(1, 2).reshape(-1, columns * width)
+    figure = new_figure(0.38 * columns + 0.4, 0.38 * len(sheet) / height + 0.6)
     axes = figure.subplots()
     axes.imshow(sheet, cmap="Greys", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title(title, fontsize=9)
