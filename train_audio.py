@@ -26,7 +26,7 @@ from formats.audio import fit_length, load_audio, save_audio
 from learning.bounds import encode_all
 from learning.figures import draw_curves, draw_latent, draw_spectrograms
 from learning.run_folder import choose_run_folder
-from learning.training import Examples, add_arguments, describe_best, fit, read_settings, start_process
+from learning.training import Examples, add_arguments, describe, fit, read_settings, start_process
 from models import ConvVAE
 from sounds.calibration import calibrate_durations, fit_prior, measure_class_levels
 from sounds.codes import attach_transform, load_sound_model
@@ -107,7 +107,7 @@ def main(argv=None):
 
     model = make_model(arguments, x, start)
     folder = choose_run_folder(arguments.run, "audio", arguments.resume)
-    first = start_process(arguments.device).first
+    first = start_process(arguments.device).rank == 0
     if first:
         print(f"{len(x)} sounds to train, {len(validation)} to validate, {len(sides['test'])} kept for the test; "
               f"spectrograms of {x.shape[1]} x {x.shape[2]}; run folder {folder}", flush=True)
@@ -119,8 +119,7 @@ def main(argv=None):
         finish(folder, {"train": x[:own], "validation": validation},
                {"train": labels[:own], "validation": validation_labels}, data, sides)
         draw_curves(history, folder / "curves.png", unit="sound")
-        print(f"{describe_best(history, arguments.free_bits, 'sound')}\n"
-              f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"
+        print(f"{describe(history, arguments.free_bits, 'sound', folder)}\n"
               f"its sounds:   python generate_sounds.py my_kit --model {shlex.quote(str(folder))}")
     return {"run": folder, "history": history}
 

@@ -3,7 +3,6 @@
     python train_bernoulli.py                          # our own grooves, Dataset_Drum_Groove_Pattern
     python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
     python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
-    python train_bernoulli.py --data groove --latent 32 --free-bits 0
     python train_bernoulli.py --data groove --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
 
@@ -25,7 +24,7 @@ from formats.checkpoint import load_checkpoint
 from learning.bounds import encode_all
 from learning.figures import draw_bar_pairs, draw_curves, draw_latent
 from learning.run_folder import choose_run_folder
-from learning.training import Examples, add_arguments, describe_best, fit, read_settings, start_process
+from learning.training import Examples, add_arguments, describe, fill_in, fit, read_settings, start_process
 from models import BernoulliVAE, build_model
 from patterns.dataset import OFFSETS, load_bars, pack_hits, shifted_bars
 from patterns.sampling import Constraints, draw
@@ -42,39 +41,25 @@ def make_parser():
                         help="groove, or a folder of matrices (.npy) or MIDI (default: Dataset_Drum_Groove_Pattern)")
     group = parser.add_argument_group("model")
     group.add_argument("--latent", type=number(int, 1), default=2, help="dimensions of the code (default 2)")
-    group.add_argument("--velocity-latent", type=number(int, 0), default=16,
-                       help="dimensions of the second code, of how hard a bar's hits are struck (default 16)")
+    group.add_argument("--velocity-latent", type=number(int, 0), default=16, help="of the velocity code (default 16)")
     group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[256, 256],
                        help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
     group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
                        help="is a cell conditioned on the steps before it? (default causal)")
-    group.add_argument("--width", type=number(int, 1), default=384,
-                       help="size of a causal decoder's layers (default 384)")
+    group.add_argument("--width", type=number(int, 1), default=384, help="of a causal decoder's layers (default 384)")
     group.add_argument("--dropout", type=number(float, 0, 0.9),
                        help=f"share of units dropped (default 0.1; of fewer than {MANY_BARS:,} bars 0.3)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     group.add_argument("--begin", choices=tuple(OFFSETS), default="near", help="where bars to learn from begin: as "
                        "they are written, on any beat, or also a little off one (default near)")
-    add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.2"}, epochs=None, free_bits=None)
+    add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.2"})
     return parser
 
 
-def fill_in(arguments, count):
-    """Give the options that were not given the values that suit so many bars."""
-    if arguments.free_bits is None:
-        arguments.free_bits = 3.2 if arguments.samples == 1 else 0.0  # a bound of several codes has no KL of its own
-    if arguments.epochs is None:
-        arguments.epochs = max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count)))
-    if arguments.epoch_size is None:
-        arguments.epoch_size = count
-    if arguments.dropout is None:
-        arguments.dropout = 0.1 if count >= MANY_BARS else 0.3
-
-
 def with_shifted_bars(splits, labels, where):
-    """The training bars and what else is learned from them, with style and offset as conditions: Examples.
+    """Examples of each training bar AS_WRITTEN times and of those that begin elsewhere, given style and offset.
 
-    That is each bar AS_WRITTEN times, and the bars that begin elsewhere. labels: of the styles, (n,).
+    labels: of the styles, (n,). where: a key of OFFSETS.
     """
     bars, names, _ = splits["train"]
     if where == "bar":
@@ -109,14 +94,15 @@ def main(argv=None):
     if Path(arguments.data).exists():
         arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
     splits = load_bars(arguments.data, arguments.seed)
-    for side in ("train", "validation"):
-        if side not in splits:
-            raise ValueError(f"--data {arguments.data}: expected a {side} split, found {', '.join(splits)}")
+    if not {"train", "validation"} <= splits.keys():
+        raise ValueError(f"--data {arguments.data}: expected train and validation splits, found {', '.join(splits)}")
     bars = {side: torch.as_tensor(splits[side][0]) for side in ("train", "validation")}
     styles = sorted(set(splits["train"][2]))
     label_names = styles + sorted(set(splits["validation"][2]) - set(styles))
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
-    fill_in(arguments, len(bars["train"]))
+    count = len(bars["train"])
+    fill_in(arguments, {"epochs": max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count))),
+                        "epoch_size": count, "free_bits": 3.2, "dropout": 0.1 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin")
     train = with_shifted_bars(splits, labels["train"], arguments.begin)
     torch.manual_seed(arguments.seed)
@@ -124,16 +110,15 @@ def main(argv=None):
                          velocity_latent=arguments.velocity_latent, width=arguments.width, dropout=arguments.dropout,
                          activation=arguments.activation, styles=styles, offsets=len(OFFSETS[arguments.begin]))
     folder = choose_run_folder(arguments.run, "bernoulli", arguments.resume)
-    first = start_process(settings.device).first
+    first = start_process(settings.device).rank == 0
     if first:
-        print(f"{len(bars['train'])} bars to train, {len(train)} with those that begin elsewhere, "
+        print(f"{count} bars to train, {len(train)} with those that begin elsewhere, "
               f"{len(bars['validation'])} to validate, {len(label_names)} styles; run folder {folder}", flush=True)
     history = fit(model, train, Examples(bars["validation"]), folder, settings, unit="bars",
                   extra_state=lambda model: build_map(model, bars["train"], labels["train"], label_names))
     if first:
         draw_figures(build_model(load_checkpoint(folder), folder), splits, labels, label_names, history, folder)
-        print(f"{describe_best(history, settings.free_bits, 'bar')}\n"
-              f"its numbers:  python evaluate.py {shlex.quote(str(folder))}\n"
+        print(f"{describe(history, settings.free_bits, 'bar', folder)}\n"
               f"play it:      python Activation_Matrix_To_Sound.py --model {shlex.quote(str(folder / 'best.pt'))}")
     return {"run": folder, "history": history}
 

@@ -20,7 +20,7 @@ import torch
 
 from learning.mnist import SIDE, fit_digits, load_digits
 from learning.run_folder import choose_run_folder
-from learning.training import add_arguments, read_settings
+from learning.training import add_arguments, fill_in, read_settings
 from models import GaussianVAE
 
 # What is not given on the command line, by decoder.
@@ -31,43 +31,29 @@ DEFAULTS = {"raster": dict(batch_size=16, learning_rate=3e-3, optimizer="muon", 
 def make_parser():
     """The options of this script."""
     parser = Parser(__doc__)
-    parser.add_argument("--data", default="mnist",
-                        help="mnist, or a folder that holds its four files (default mnist)")
+    parser.add_argument("--data", default="mnist", help="mnist, or a folder of its four files (default mnist)")
     group = parser.add_argument_group("model")
     group.add_argument("--latent", type=number(int, 1), default=32, help="dimensions of the code (default 32)")
     group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[512, 256],
                        help="sizes of the encoder's layers, and in reverse of an independent decoder (default 512 256)")
     group.add_argument("--decoder", choices=("raster", "independent"), default="raster",
                        help="is a pixel conditioned on those before it? (default raster)")
-    group.add_argument("--width", type=number(int, 1), default=128,
-                       help="channels of a raster decoder's convolutions (default 128)")
-    group.add_argument("--blocks", type=number(int, 1), default=4, help="of these convolutions (default 4)")
+    group.add_argument("--width", type=number(int, 1), default=128, help="channels of a raster decoder (default 128)")
+    group.add_argument("--blocks", type=number(int, 1), default=4, help="of its convolutions (default 4)")
     group.add_argument("--indicator-levels", type=number(int, 0, 255), default=4, metavar="N",
                        help="commonest levels of ink that a raster decoder sees as inputs of their own (default 4)")
-    group.add_argument("--components", type=number(int, 1), default=10,
-                       help="normal distributions in the mixture of a pixel (default 10)")
+    group.add_argument("--components", type=number(int, 1), default=10, help="of a pixel's mixture (default 10)")
     group.add_argument("--likelihood", choices=("mass", "normal"), default="mass",
-                       help="of a pixel: the mass of its bin, exact; or the plain density, with uniform noise on the "
-                       "pixels (default mass)")
-    raster, independent = DEFAULTS["raster"], DEFAULTS["independent"]
-    add_arguments(parser, {name: f"{raster[name]}; independent: {independent[name]}" for name in raster},
-                  **dict.fromkeys(raster), epoch_size=20_000)
+                       help="of a pixel: the mass of its bin; or the density, with uniform noise (default mass)")
+    add_arguments(parser, {name: f"{value}; independent: {DEFAULTS['independent'][name]}"
+                           for name, value in DEFAULTS["raster"].items()}, epoch_size=20_000)
     return parser
-
-
-def fill_in(arguments):
-    """Give each option that was not given what DEFAULTS says for its decoder."""
-    if arguments.free_bits is None and arguments.samples > 1:
-        arguments.free_bits = 0.0  # a bound of several codes has no KL of its own
-    for name, value in DEFAULTS[arguments.decoder].items():
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, value)
 
 
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
-    fill_in(arguments)
+    fill_in(arguments, DEFAULTS[arguments.decoder])
     if arguments.data != "mnist":
         arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
     settings = read_settings(arguments)
@@ -75,10 +61,8 @@ def main(argv=None):
     torch.manual_seed(arguments.seed)
     # a single normal distribution that is surer than a level pays too much for a surprise
     least = {"least_deviation": 1.0} if arguments.components == 1 else {}
-    model = GaussianVAE(shape=(SIDE, SIDE), latent=arguments.latent, hidden=arguments.hidden,
-                        decoder=arguments.decoder, width=arguments.width, blocks=arguments.blocks,
-                        components=arguments.components, likelihood=arguments.likelihood,
-                        indicator_levels=arguments.indicator_levels, **least)
+    model = GaussianVAE(shape=(SIDE, SIDE), **least, **{name: getattr(arguments, name) for name in (
+        "latent", "hidden", "decoder", "width", "blocks", "components", "likelihood", "indicator_levels")})
     if not arguments.resume:
         model.initialise_from_data(torch.as_tensor(splits["train"][0]))
     folder = choose_run_folder(arguments.run, "gaussian", arguments.resume)

@@ -6,7 +6,6 @@
 
 import gzip
 import math
-import shlex
 import struct
 import zlib
 from pathlib import Path
@@ -18,36 +17,37 @@ import download
 from formats.checkpoint import load_checkpoint
 from learning.bounds import bounds, encode_all
 from learning.figures import draw_curves, draw_images, draw_latent
-from learning.training import Examples, describe_best, fit, start_process
-from models import build_model, logistic_noise, principal_plane
+from learning.training import Examples, describe, fit, start_process
+from models import GaussianVAE, build_model, logistic_noise, principal_plane
 
 SIDE = 28  # pixels
 VALIDATION = 1000  # digits at the end of the training files: few, since the published figures train on all 60,000
+IDX_STARTS = tuple(bytes([0, 0, 8, dimensions]) for dimensions in (1, 2, 3))  # 8: of uint8
+SHOWN = 10  # digits a side of a grid
+MANIFOLD = {"independent": 20, "raster": 12}  # points a side of the plane of codes
+BATCH = 64  # digits that fit into a processor's cache
+CLASSES = [str(digit) for digit in range(10)]
 
 
 def read_idx(path):
-    """The numbers of an IDX file, gzipped or not: uint8, of the shape that it says. Raises ValueError where it is not.
+    """The numbers of an IDX file, gzipped or not: uint8, of its shape. Raises ValueError where it is none.
 
     An IDX file is the bytes 0, 0, kind (8: uint8), dimensions; each dimension's length in 32 bits; then the numbers.
     """
-    path = Path(path)
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: damaged, or cut short ({error}); fetch it again") from None
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08" or not 1 <= content[3] <= 3:
+    if not content.startswith(IDX_STARTS) or len(content) < 4 + 4 * content[3]:
         found = f"begins with {content[:4].hex(' ')}" if content else "is empty"
         raise ValueError(f"{path}: expected an IDX file of bytes, found one that {found}")
-    start = 4 + 4 * content[3]
-    if len(content) < start:
-        raise ValueError(f"{path}: cut short within its head, {len(content)} bytes; fetch it again")
-    shape, count = struct.unpack(f">{content[3]}I", content[4:start]), len(content) - start
-    if count != math.prod(shape):
-        raise ValueError(f"{path}: expected {math.prod(shape)} numbers for its shape {shape}, found {count}; fetch it "
-                         "again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    shape = struct.unpack_from(f">{content[3]}I", content, 4)
+    numbers = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape))
+    if len(numbers) != math.prod(shape):
+        raise ValueError(f"{path}: expected {math.prod(shape)} numbers for its shape {shape}, found {len(numbers)}")
+    return numbers.reshape(shape).copy()
 
 
 def find(folder, name):
@@ -75,94 +75,71 @@ def read_digits(folder, part):
 def load_digits(folder=None):
     """The splits of MNIST: a dictionary "train", "validation", "test" -> (pixels (n, 28, 28) uint8, classes (n,)).
 
-    folder: where the four files lie; None finds them in data/ or $SEQUENCEUR_DATA, or else fetches them. The last
-    VALIDATION digits of the training files are for validation. Raises ValueError or OSError, in one line.
+    folder: of the four files; None: in data/ or $SEQUENCEUR_DATA, or else fetched. Raises ValueError or OSError.
     """
     folder = download.fetch("mnist") if folder is None else folder
     (images, labels), test = read_digits(folder, "train"), read_digits(folder, "t10k")
     aside = min(VALIDATION, len(images) // 10)
     if not aside or not len(test[0]):
-        raise ValueError(f"{folder}: expected at least 10 digits to train and one to test, found {len(images)} and "
-                         f"{len(test[0])}")
+        found = f"{len(images)} and {len(test[0])}"
+        raise ValueError(f"{folder}: expected at least 10 digits to train and one to test, found {found}")
     cut = len(images) - aside
     return {"train": (images[:cut], labels[:cut]), "validation": (images[cut:], labels[cut:]), "test": test}
 
 
 def binarised(pixels, generator):
-    """Pixels drawn anew as 0 or 1, 1 with the probability pixel / 255: uint8 tensor of any shape -> the same shape.
-
-    As Burda et al. (2016) drew them at each use, so that no network learns one draw by heart.
-    """
+    """Pixels drawn as 0 or 1, 1 with the probability pixel / 255 (Burda et al. 2016): uint8 -> uint8, of any shape."""
     return (torch.randint(255, pixels.shape, generator=generator, dtype=torch.uint8) < pixels).to(torch.uint8)
 
 
-SHOWN = 10  # digits a side of a grid
-MANIFOLD = {"independent": 20, "raster": 12}  # points a side of the plane of codes
-BATCH = 64  # digits that fit into a processor's cache
-CLASSES = [str(digit) for digit in range(10)]
-
-
-def is_gaussian(model):
-    """Does a model of digits give levels of 0 to 255, or else 0 and 1?"""
-    return type(model).__name__ == "GaussianVAE"
-
-
 def pixel_noise(model):
-    """What is drawn anew at each use of pixels, a function (pixels, generator), or None: 0 or 1 for a BernoulliVAE,
-    uniform noise for a plain density."""
-    if not is_gaussian(model):
+    """What is drawn anew at each use of pixels, a function (pixels, generator), or None."""
+    if not isinstance(model, GaussianVAE):
         return binarised
     return model.dequantised if model.likelihood == "normal" else None
 
 
 def prepare_pixels(model, pixels, seed):
-    """Pixels (n, 28, 28) of 0 to 255 as the model takes them, drawn once by the seed: a tensor (n, 28, 28)."""
+    """Pixels (n, 28, 28) of 0 to 255 as the model takes them, noise by the seed: a tensor (n, 28, 28)."""
     pixels, noise = torch.as_tensor(pixels), pixel_noise(model)
     return pixels if noise is None else noise(pixels, torch.Generator().manual_seed(seed))
 
 
 def as_levels(model, images):
     """What a model takes or draws, as levels to look at: (n, 28, 28) -> (n, 28, 28) of 0 to 255."""
-    return images.numpy() if is_gaussian(model) else 255 * (images.numpy() > 0)
+    return images.numpy() if isinstance(model, GaussianVAE) else 255 * (images.numpy() > 0)
 
 
 def fit_digits(model, splits, folder, settings):
     """Train on the digits, draw the figures, and return the history of `fit`.  splits: of `load_digits`"""
     train = Examples(torch.as_tensor(splits["train"][0]))
     validation = Examples(prepare_pixels(model, splits["validation"][0], settings.seed))
-    first = start_process(settings.device).first
+    first = start_process(settings.device).rank == 0
     if first:
         print(f"{len(train)} digits to train, {len(validation)} to validate; run folder {folder}", flush=True)
     history = fit(model, train, validation, folder, settings, pixel_noise(model), unit="digits")
     if first:
         draw_figures(build_model(load_checkpoint(folder), folder), splits, history, folder, settings.seed)
-        print(f"{describe_best(history, settings.free_bits, 'digit')}\n"
-              f"its numbers:  python evaluate.py {shlex.quote(str(folder))} --split test")
+        print(describe(history, settings.free_bits, "digit", folder) + " --split test")
     return history
 
 
-def bits_a_pixel(nats, pixels=28 * 28):
+def bits_a_pixel(nats):
     """A log-likelihood of an image in nats, as the length of its code in bits a pixel."""
-    return -nats / pixels / math.log(2)
-
-
-# --- figures ---
+    return -nats / SIDE**2 / math.log(2)
 
 
 def images_at(model, z, seed):
-    """The images of codes: (n, latent) -> (n, 28, 28) of 0 to 255.
-
-    Of independent pixels their means, as in figure 4 of Kingma and Welling (2014); else draws.
-    """
+    """The mean images of codes, of a raster decoder draws: (n, latent) -> (n, 28, 28) of 0 to 255."""
     if model.config["decoder"] == "independent":
-        return model.decode_mean(z).numpy() * (1 if is_gaussian(model) else 255)
+        return model.decode_mean(z).numpy() * (1 if isinstance(model, GaussianVAE) else 255)
     return as_levels(model, draw_at(model, z, seed))
 
 
 def draw_at(model, z, seed):
     """An image drawn at each code, all with one noise: only the code differs.  (n, latent) -> (n, *shape)"""
     generator = torch.Generator().manual_seed(seed)
-    if is_gaussian(model):
+    if isinstance(model, GaussianVAE):
         uniform = torch.rand(1, 2 * model.components * math.prod(model.shape), generator=generator)
         return model.decode_noise(z, uniform.expand(len(z), -1))
     noise = logistic_noise((1, math.prod(model.shape)), generator).expand(len(z), -1)
@@ -173,8 +150,8 @@ def draw_at(model, z, seed):
 def plane_of_codes(codes, side):
     """Codes on a grid of side x side points, top row first: (side * side, latent).
 
-    In two dimensions, the quantiles of the normal distribution (Kingma and Welling 2014, appendix A); in more, the same
-    on the plane of the two principal components of codes (n, latent).
+    In two dimensions, normal quantiles (Kingma and Welling 2014, figure 4); in more, the same on the plane of the two
+    principal components of codes (n, latent).
     """
     across = torch.special.ndtri((torch.arange(side) + 0.5) / side).numpy()
     grid = np.stack(np.meshgrid(across, -across), -1).reshape(-1, 2)
@@ -197,27 +174,22 @@ def draw_figures(model, splits, history, folder, seed=0):
     plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
     draw_images(images_at(model, plane, seed), side, folder / "manifold.png",
                 "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
-    generator = torch.Generator().manual_seed(seed)
-    draw_images(as_levels(model, model.sample(SHOWN ** 2, generator)), SHOWN, folder / "samples.png",
-                "drawn from the prior")
+    drawn = model.sample(SHOWN ** 2, torch.Generator().manual_seed(seed))
+    draw_images(as_levels(model, drawn), SHOWN, folder / "samples.png", "drawn from the prior")
     originals = prepare_pixels(model, splits["validation"][0][:SHOWN * SHOWN // 2], seed)
-    with torch.no_grad():
-        again = images_at(model, model.encode(originals)[0], seed)
-    originals = as_levels(model, originals)
+    again = images_at(model, encode_all(model, originals)[0], seed)
     gap = (0, -len(again) % SHOWN), (0, 0), (0, 0)  # in the last row, where there are few digits
-    rows = np.stack([np.pad(part, gap).reshape(-1, SHOWN, 28, 28) for part in (originals, again)], 1)
-    draw_images(rows.reshape(-1, 28, 28), SHOWN, folder / "reconstructions.png",
+    pair = as_levels(model, originals), again
+    rows = np.stack([np.pad(part, gap).reshape(-1, SHOWN, SIDE, SIDE) for part in pair], 1)
+    draw_images(rows.reshape(-1, SIDE, SIDE), SHOWN, folder / "reconstructions.png",
                 "validation digits, and below each the image of its code")
-
-
-# --- numbers ---
 
 
 def evaluate_digits(arguments, content, model):
     """The numbers of a model of digits, a dictionary; `report` makes lines of it. arguments: options of evaluate.py."""
     if tuple(model.shape) != (SIDE, SIDE):
-        raise ValueError(f"{arguments.run}: expected a model of images of {SIDE} x {SIDE} pixels, found "
-                         f"{' x '.join(map(str, model.shape))}")
+        found = " x ".join(map(str, model.shape))
+        raise ValueError(f"{arguments.run}: expected a model of images of {SIDE} x {SIDE} pixels, found {found}")
     trained = content.get("arguments", {})
     data = arguments.data or trained.get("data", "mnist")
     splits = load_digits(None if data == "mnist" else data)
@@ -230,7 +202,7 @@ def evaluate_digits(arguments, content, model):
     result = {"model": str(arguments.run), "data": str(data), "split": arguments.split, "digits": len(x),
               "bounds": bounds(model, x, arguments.k, arguments.seed, batch_size=BATCH, unit="digits"),
               "seed": arguments.seed, "epoch": content.get("epoch"), "trained": trained, "config": content["config"]}
-    if is_gaussian(model):
+    if isinstance(model, GaussianVAE):
         result["bits_a_pixel"] = bits_a_pixel(result["bounds"]["bound"])
     return result
 
@@ -241,9 +213,6 @@ def report(result):
     yield f"{result['model']}: {result['digits']} digits, {result['split']} of {result['data']}"
     yield (f"ELBO {bound['elbo']:.2f} nats a digit = log p(x|z) {bound['log_px']:.2f} - KL {bound['kl']:.2f}; "
            f"{bound['active_units']} of {bound['latent']} units active")
-    error = bound["bound_standard_error"]
-    line = f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
-    line += " nats a digit"
-    if "bits_a_pixel" in result:
-        line += f"; {result['bits_a_pixel']:.4f} bits a pixel (ELBO alone: {bits_a_pixel(bound['elbo']):.4f})"
-    yield line
+    error, bits, alone = bound["bound_standard_error"], result.get("bits_a_pixel"), bits_a_pixel(bound["elbo"])
+    yield (f"bound with k = {bound['k']}: {bound['bound']:.2f}" + (f" +- {error:.2f}" if error is not None else "")
+           + " nats a digit" + (f"; {bits:.4f} bits a pixel (ELBO alone: {alone:.4f})" if bits is not None else ""))

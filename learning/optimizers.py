@@ -1,45 +1,33 @@
 """The optimisers of a training: AdamW, or Muon for the large matrices of a decoder beside AdamW for all else.
 
     optimizer = Optimizers(model, "muon", learning_rate=3e-3, weight_decay=0.01)
-    optimizer.zero_grad(); loss.backward(); optimizer.step(learning_rate)
+    model.zero_grad(); loss.backward(); optimizer.step(learning_rate)
 """
 
 import torch
 
-MATRIX_SCALE = "match_rms_adamw"  # steps as large as AdamW's, so that one learning rate serves both
-
 
 class Optimizers:
-    """One optimiser, or two that share a model's weights, as one.
+    """One optimiser, or two that share a model's weights, as one; ValueError where a decoder has no weights for Muon.
 
     name: "adamw" (Loshchilov and Hutter 2019) for all weights; or "muon" (Jordan et al. 2024, "Muon: an optimizer for
-    hidden layers", which makes all singular values of a step equal) for those that the decoder lists in `muon_weights`,
-    AdamW for all others. Raises ValueError where a decoder lists none.
+    hidden layers") for those that the decoder lists in `muon_weights`, AdamW for all others.
     """
 
     def __init__(self, model, name, learning_rate, weight_decay):
-        self.matrices, self.views = [], []
-        if name == "muon":
-            self.matrices = [*getattr(model.decoder, "muon_weights", list)()]
-            if not self.matrices:
-                raise ValueError(f"--optimizer muon: {type(model.decoder).__name__} names no matrices for it; "
-                                 "expected adamw")
-        elif name != "adamw":
+        if name not in ("adamw", "muon"):
             raise ValueError(f"--optimizer {name}: expected adamw or muon")
+        self.matrices = [*getattr(model.decoder, "muon_weights", list)()] if name == "muon" else []
+        if name == "muon" and not self.matrices:
+            raise ValueError(f"--optimizer muon: {type(model.decoder).__name__} names no matrices for it; use adamw")
         apart = {id(matrix) for matrix in self.matrices}
         rest = [weights for weights in model.parameters() if id(weights) not in apart]
         self.all = [torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay, fused=True)]
-        if self.matrices:
-            # torch's Muon accepts matrices alone: of a kernel, a view of outputs by inputs
-            self.views = [torch.nn.Parameter(as_matrix(matrix.data)) for matrix in self.matrices]
+        # torch's Muon accepts matrices alone: of a kernel, a view of outputs by inputs
+        self.views = [torch.nn.Parameter(as_matrix(matrix.data)) for matrix in self.matrices]
+        if self.views:
             self.all.append(torch.optim.Muon(self.views, lr=learning_rate, weight_decay=weight_decay,
-                                             adjust_lr_fn=MATRIX_SCALE))
-
-    def zero_grad(self):
-        """Forget the gradients."""
-        self.all[0].zero_grad()
-        for matrix in self.matrices:
-            matrix.grad = None
+                                             adjust_lr_fn="match_rms_adamw"))  # so that one learning rate serves both
 
     def step(self, learning_rate):
         """Move all weights by their gradients."""

@@ -19,9 +19,6 @@ import torch
 from command_line import ROOT, replacing, write_json
 from formats.checkpoint import load_checkpoint, save_checkpoint
 
-OPTION_NAMES = {"processes": "--nproc_per_node"}  # of torchrun
-KEPT = {"recipe", "data", "optimizer", "epoch", "best", "history"}  # what a run is resumed from
-
 
 class Run:
     """A run folder, and how far its training is: the last `epoch` done, the `best` score, the `history` of records.
@@ -43,21 +40,19 @@ class Run:
         """Load weights, optimiser and progress. Raises ValueError where the run was started with anything else."""
         path = self.folder / "checkpoint.pt"
         content = load_checkpoint(path)
-        if content["class"] != type(model).__name__ or content["config"] != model.config:
+        if (content["class"], content["config"]) != (type(model).__name__, model.config):
             raise ValueError(f"{path}: its model is {content['class']} {content['config']}, not the one asked for")
-        if not KEPT <= content.keys():
+        if "optimizer" not in content:
             raise ValueError(f"{path}: expected a run to go on with, found a model alone")
-        before, data = content["recipe"], content["data"]
-        if not isinstance(data, dict):
+        if not isinstance(content["data"], dict):
             raise ValueError(f"{self.folder}: was started by an older version of this project; start a new run")
-        for name in {**self.recipe, **before}:
-            asked, kept = self.recipe.get(name), before.get(name)
+        for name in {**self.recipe, **content["recipe"]}:
+            asked, kept = self.recipe.get(name), content["recipe"].get(name)
             if asked != kept and name != "epochs":
-                option = OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
-                raise ValueError(f"{option} {asked}: {self.folder} was started with {kept}; start a new run, or leave "
-                                 "it as it was")
-        for name in {**self.data, **data}:
-            if data.get(name) != self.data.get(name):
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} {asked}: {self.folder} was started with {kept}; expected the same")
+        for name in {**self.data, **content["data"]}:
+            if self.data.get(name) != content["data"].get(name):
                 raise ValueError(f"{self.folder}: was started with other {name}; expected the same to go on with it")
         model.load_state_dict(content["weights"])
         optimizer.load_state_dict(content["optimizer"])
@@ -68,13 +63,10 @@ class Run:
         write_json(self.folder / "config.json", {
             "command": sys.argv, "arguments": arguments or self.recipe, "recipe": self.recipe,
             "class": type(model).__name__, "config": model.config, **facts, "versions": versions()})
-        write_log(self.folder / "log.jsonl", self.history)
+        self.write_log()
 
     def save(self, model, optimizer, arguments, score, extra_state=None):
-        """Write checkpoint.pt and the log; and best.pt where `score` is the highest so far (None does not count).
-
-        extra_state: what best.pt holds beside the model: a dictionary, or a function that gives one of the model.
-        """
+        """Write checkpoint.pt, the log and, at the highest `score` so far, best.pt with `extra_state` (see `fit`)."""
         last = self.history[-1]
         state = {"epoch": last["epoch"], "recipe": self.recipe, "data": self.data, "arguments": arguments}
         if score is not None and score > self.best:
@@ -86,7 +78,12 @@ class Run:
                             **state, **extra)
         save_checkpoint(self.folder / "checkpoint.pt", model, optimizer=optimizer.state_dict(), best=self.best,
                         history=self.history, **state)
-        write_log(self.folder / "log.jsonl", self.history)
+        self.write_log()
+
+    def write_log(self):
+        """Write one JSON line an epoch: all lines anew, so that a resumed run has no epoch twice."""
+        with replacing(self.folder / "log.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in self.history))
 
 
 def fingerprint(tensor):
@@ -105,10 +102,7 @@ def choose_run_folder(given, name, resume=False):
 
 @contextlib.contextmanager
 def locked_run_folder(folder):
-    """Hold a run folder, made if missing, for this process. Raises ValueError where another one trains into it.
-
-    The system releases the lock however the process ends. Where it has no such locks, none is held.
-    """
+    """Hold a run folder, made if missing, where the system has locks. Raises ValueError where another process does."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -129,15 +123,8 @@ def locked_run_folder(folder):
 def versions():
     """What a run is made with: Python, packages, machine, and the commit where this is a git checkout."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True,
-                                check=True).stdout.strip()
+        commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, stderr=subprocess.DEVNULL, text=True)
     except (OSError, subprocess.CalledProcessError):
-        commit = None
+        commit = ""
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-            "machine": platform.machine(), "processors": os.cpu_count(), "commit": commit}
-
-
-def write_log(path, history):
-    """Write one JSON line an epoch: all lines anew, so that a resumed run has no epoch twice."""
-    with replacing(path) as temporary:
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in history))
+            "machine": platform.machine(), "processors": os.cpu_count(), "commit": commit.strip() or None}

@@ -68,7 +68,7 @@ BROKEN = {
     "floats": (idx_bytes(NUMBERS, kind=0x0D), "expected an IDX file of bytes, found one that begins with 00 00 0d 02"),
     "no dimension": (b"\x00\x00\x08\x00", "expected an IDX file of bytes"),
     "nine dimensions": (b"\x00\x00\x08\x09" + bytes(100), "expected an IDX file of bytes"),
-    "a head without its shape": (b"\x00\x00\x08\x03\x00\x00\x00\x01", "cut short within its head, 8 bytes"),
+    "a head without its shape": (b"\x00\x00\x08\x03\x00\x00\x00\x01", "expected an IDX file of bytes"),
     "a number too few": (idx_bytes(NUMBERS)[:-1], r"expected 6 numbers for its shape \(2, 3\), found 5"),
     "a number too many": (idx_bytes(NUMBERS) + b"\x00", r"expected 6 numbers for its shape \(2, 3\), found 7"),
     "a huge shape": (struct.pack(">BBBBIII", 0, 0, 8, 3, *[2**32 - 1] * 3), r"expected \d{29} numbers"),

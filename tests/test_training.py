@@ -185,7 +185,7 @@ def test_resuming_with_more_processes_is_refused_by_the_option_of_torchrun(tmp_p
     model = small_model()
     optimizer = Optimizers(model, "adamw", 1e-3, 0.0)
     first.save(model, optimizer, {}, -1.0)
-    with pytest.raises(ValueError, match="--nproc_per_node 2: .* was started with 1"):
+    with pytest.raises(ValueError, match="--nproc-per-node 2: .* was started with 1"):
         second.resume(model, optimizer)
 
 
@@ -671,7 +671,7 @@ def test_the_command_leaves_a_whole_run_folder(command_runs):
 def test_the_command_in_two_processes_speaks_once_and_leaves_the_same_files(command_runs):
     run, output, _ = command_runs["two"]
     recipe = json.loads((run / "config.json").read_text())["recipe"]
-    assert recipe["processes"] == 2 and recipe["epoch_size"] % 8 == 0, "the last batch had a single bar, and waits"
+    assert recipe["nproc_per_node"] == 2 and recipe["epoch_size"] % 8 == 0, "the last batch had a single bar, and waits"
     assert set(contents(run)) == RUN_FILES
     assert output.count("best validation bound") == 1
 
