@@ -5,7 +5,6 @@
     python evaluate.py runs/bernoulli --data groove --split test --k 500
     python evaluate.py runs/bernoulli --limit 200 --k 50         # a quick look
     python evaluate.py runs/audio                                # a model of sounds, on the machines kept from it
-    python evaluate.py pretrained/sound_vae.pt --data my_samples
 
 Bounds are in nats an example: of bars on their hits, without the style unless a line names it. Active units are
 dimensions of the code whose mean varies by more than 0.01 over the examples (Burda et al. 2016, section 3.2). Bars are
@@ -34,37 +33,33 @@ def make_parser():
     """The options of this script."""
     parser = Parser(__doc__)
     parser.add_argument("run", type=Path, help="a run folder, or a checkpoint file")
-    parser.add_argument("--data", help="groove, or a folder of matrices, MIDI, digits or sounds, as the model was "
-                        "trained on (default: that very one)")
+    parser.add_argument("--data", help="groove, or a folder of matrices, MIDI, digits or sounds (default: what the "
+                        "model was trained on)")
     parser.add_argument("--split", help="train, validation or test (default validation); not for sounds")
-    parser.add_argument("--k", type=number(int, 1), help="samples of the importance-weighted bound (default 500); not "
-                        "for sounds")
+    parser.add_argument("--k", type=number(int, 1), help="samples of the bound (default 500); not for sounds")
     parser.add_argument("--draws", type=number(int, 1), help="examples to draw (default 2000); not for digits")
     parser.add_argument("--limit", type=number(int, 1), help="measure only so many examples, chosen by the seed")
     parser.add_argument("--no-classifier", action="store_true", default=None,
                         help="leave out the AUCs, which take minutes; for bars alone")
     parser.add_argument("--seed", type=number(int, 0, 2**32 - 1), default=0, help="of all that is drawn here")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
-    parser.add_argument("--json", type=Path, help="where to write (default: evaluation.json in the run folder; of a "
-                        "checkpoint file nothing is written)")
+    parser.add_argument("--json", type=Path, help="where to write (default: evaluation.json in the run folder)")
     return parser
 
 
 def kind_of(content, path):
     """What a checkpoint is a model of: "bars", "digits" or "sounds". ValueError, naming the path, for anything else."""
     name, shape = content["class"], tuple(content["config"]["shape"])
-    if name == "ConvVAE":
-        return "sounds"
-    if name == "GaussianVAE" or shape == (28, 28):
-        return "digits"
-    if name == "BernoulliVAE" and shape == (8, 64):
-        return "bars"
-    raise ValueError(f"{path}: expected a model of drum bars, BernoulliVAE (8, 64), of digits or of sounds, "
-                     f"found {name} {shape}")
+    of_shape = {(28, 28): "digits", (8, 64): "bars"}
+    kind = {"ConvVAE": "sounds", "GaussianVAE": "digits", "BernoulliVAE": of_shape.get(shape)}
+    if not kind.get(name):
+        raise ValueError(f"{path}: expected a model of drum bars, BernoulliVAE (8, 64), of digits or of sounds, found "
+                         f"{name} {shape}")
+    return kind[name]
 
 
 def complete(options, kind):
-    """Give options that were left out their defaults; ValueError for one that a model of this kind has no use for."""
+    """Give options that were left out their defaults; ValueError for one that does not apply to a kind of model."""
     for name, default in DEFAULTS.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
@@ -89,9 +84,7 @@ def main(argv=None):
     path = options.json or (options.run / "evaluation.json" if options.run.is_dir() else None)
     if path:
         write_json(path, numbers)
-        print(f"written: {path}")
-    else:
-        print("not written: --json names a file for the numbers of a checkpoint that is in no run folder")
+    print(f"written: {path}" if path else "not written: --json names a file for the numbers of a checkpoint file")
     return numbers
 
 

@@ -34,7 +34,8 @@ from learning.training import Examples, TrainingSettings, fit
 from models import BernoulliVAE
 from networks.causal import CausalDecoder
 from patterns.dataset import OFFSETS, load_bars
-from patterns.metrics import classifier_auc, click_milliseconds, draw_batches, sample_codes, sample_statistics
+from patterns.metrics import classifier_auc, click_milliseconds, sample_codes, sample_statistics
+from patterns.sampling import draw_independent
 from train_bernoulli import with_shifted_bars
 
 
@@ -160,7 +161,7 @@ def main(argv=None):
         found = bounds(model, splits["validation"][chosen], arguments.k, arguments.seed)
         generator = torch.Generator().manual_seed(arguments.seed)
         points = sample_codes(model, 2000, generator)
-        draws = draw_batches(model, points, generator)
+        draws = draw_independent(model, points, generator)
         own = sample_statistics(draws, splits["train"].numpy(), real)
         row = {"design": name, "weights": sum(weights.numel() for weights in model.parameters()), "epochs": epochs,
                "seconds": seconds, "bound": found["bound"], "kl": found["kl"],

@@ -30,9 +30,8 @@ def load_bars(data, seed=0):
     """
     if not Path(data).exists():
         if str(data) != "groove":
-            raise FileNotFoundError(f"{data}: no such folder or file; expected matrices (.npy), MIDI files, or the "
-                                    "name groove")
-        return groove_split(download.fetch("groove"))
+            raise FileNotFoundError(f"{data}: no such folder or file; expected matrices or MIDI, or the name groove")
+        data = download.fetch("groove")
     if (Path(data) / "info.csv").exists():
         return groove_split(data)
     bars, names = load_patterns(data, minimum_hits=2)
@@ -45,21 +44,17 @@ def load_bars(data, seed=0):
 
 
 def groove_split(folder):
-    """The Groove MIDI Dataset by its published split, see `load_bars`: its beats and fills in 4/4, by info.csv.
-
-    17,291 bars to train, 2,161 to validate, 2,195 to test.
-    """
-    folder, splits = Path(folder), {}
-    with open(folder / "info.csv", newline="") as table:
+    """The Groove MIDI Dataset in 4/4 by its published split, see `load_bars`: 17,291, 2,161 and 2,195 bars."""
+    path, splits = Path(folder) / "info.csv", {}
+    with open(path, newline="") as table:
         rows = csv.DictReader(table)
-        missing = {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ())
-        if missing:
-            raise ValueError(f"{folder / 'info.csv'}: expected the columns {', '.join(sorted(missing))}")
+        if missing := {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ()):
+            raise ValueError(f"{path}: expected the columns {', '.join(sorted(missing))}")
         for row in rows:
             if row["time_signature"] != "4-4":
                 continue
             bars, names, styles = splits.setdefault(row["split"], ([], [], []))
-            name, found = row["midi_filename"].rsplit(".", 1)[0], read_bars(folder / row["midi_filename"])
+            name, found = row["midi_filename"].rsplit(".", 1)[0], read_bars(path.parent / row["midi_filename"])
             bars.append(found[np.count_nonzero(found, axis=(1, 2)) >= 2])
             names += [name] * len(bars[-1])
             styles += [style_of(name)] * len(bars[-1])
@@ -80,10 +75,8 @@ def split_by_content(bars, names, fraction=0.1, seed=0):
     counts = np.cumsum([np.count_nonzero(names == name) for name in order])
     last = max(1, min(len(order) - 1, int(np.searchsorted(counts, fraction * len(names))) + 1))
     held_out = np.isin(names, order[:last])
-    hits = hit_bytes(bars)
-    trained = {content for content, out in zip(hits, held_out) if not out}
-    new = np.array([content not in trained for content in hits])
-    train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out & new)
+    hits = np.array(hit_bytes(bars))
+    train, validation = np.flatnonzero(~held_out), np.flatnonzero(held_out & ~np.isin(hits, hits[~held_out]))
     if not len(validation):
         raise ValueError("every validation bar also stands in training: expected files that differ")
     return train, validation
@@ -96,15 +89,15 @@ def shifted_bars(bars, names, labels, where="near", avoid=None):
     place in OFFSETS[where], from 1, of the step at which a bar begins, int64 (m,). Left out: bars of fewer than two
     hits, and those whose hits are in `avoid`. (A bar that `load_bars` left out joins two that were not played so.)
     """
-    pairs = [i for i in range(len(bars) - 1) if names[i] == names[i + 1]]
+    first = np.flatnonzero(np.array(names[:-1]) == names[1:])  # of two bars in a row
     unwanted = set() if avoid is None else set(hit_bytes(avoid))
     found, found_labels, offsets = [bars[:0]], [], []
     for number, step in enumerate(OFFSETS[where][1:], 1):
-        across = np.concatenate([bars[pairs][..., step:], bars[[i + 1 for i in pairs]][..., :step]], -1)
-        good = [k for k, (bar, content) in enumerate(zip(across, hit_bytes(across)))
-                if np.count_nonzero(bar) >= 2 and content not in unwanted]
+        across = np.concatenate([bars[first, :, step:], bars[first + 1, :, :step]], -1)  # (pairs, 8, 64)
+        good = [k for k, content in enumerate(hit_bytes(across))
+                if np.count_nonzero(across[k]) >= 2 and content not in unwanted]
         found.append(across[good])
-        found_labels += [labels[pairs[k]] for k in good]
+        found_labels += [labels[first[k]] for k in good]
         offsets += [number] * len(good)
     return np.concatenate(found), found_labels, np.array(offsets, np.int64)
 
@@ -121,10 +114,10 @@ def pack_hits(bars):
     return torch.as_tensor(np.packbits(bars.reshape(len(bars), math.prod(bars.shape[1:])) > 0, axis=1))
 
 
-def unpack_hits(packed, shape=(len(INSTRUMENTS), STEPS_PER_BAR)):
+def unpack_hits(packed):
     """The hits that `pack_hits` packed: uint8 (n, 64) -> bool (n, 8, 64)."""
-    bits = np.unpackbits(np.asarray(packed), axis=1, count=math.prod(shape))
-    return torch.as_tensor(bits.astype(bool).reshape(-1, *shape))
+    bits = np.unpackbits(np.asarray(packed), axis=1).astype(bool)
+    return torch.as_tensor(bits.reshape(-1, len(INSTRUMENTS), STEPS_PER_BAR))
 
 
 def hit_bytes(bars):

@@ -25,57 +25,44 @@ NEAREST = 3  # training bars named of each bar
 
 
 def load_bar_model(path):
-    """The model of drum bars in a checkpoint or run folder, in eval mode, with its map (see `attach_map`).
-
-    Raises OSError or ValueError, naming the file, where it is no such model.
-    """
+    """The model of drum bars in a checkpoint or run folder, with its map; ValueError or OSError for any other file."""
     content = load_checkpoint(path)
     model = build_model(content, path)
     if content["class"] != "BernoulliVAE" or tuple(model.shape) != (len(INSTRUMENTS), STEPS_PER_BAR):
-        raise ValueError(f"{path}: expected a model of drum bars (a BernoulliVAE of 8 x 64), found another "
-                         f"{content['class']}")
+        raise ValueError(f"{path}: expected a model of drum bars, a BernoulliVAE of 8 x 64, found another one")
     return attach_map(model, content.get("map"), path)
 
 
 def attach_map(model, content, path="checkpoint"):
     """The model with its `map`: where its training bars lie, a checked dictionary of tensors, or None without one.
 
-    codes (n, latent), labels (n,) of label_names, and, of newer models, bars (n, 64), their hits (see `pack_hits`).
+    codes (n, latent), labels (n,) of label_names (the model's styles first), and mostly bars, see `pack_hits`.
     """
+    if content is None:
+        return model
     try:
-        model.map = None if content is None else {**content, "codes": content["codes"].float()}
-        if model.map:
-            check_map(model.map, model.latent)
+        codes, labels, names = content["codes"].float(), content["labels"], content["label_names"]
+        if "bars" in content and (content["bars"].dtype != torch.uint8 or content["bars"].shape != (len(codes), 64)):
+            raise ValueError(f"expected packed bars of its {len(codes)} codes, found {tuple(content['bars'].shape)}")
+        if codes.shape != (len(labels), model.latent) or not torch.isfinite(codes).all():
+            raise ValueError(f"expected {len(labels)} finite codes of {model.latent}, found {tuple(codes.shape)}")
+        if not all(isinstance(name, str) for name in names) or not set(labels.tolist()) <= set(range(len(names))):
+            raise ValueError(f"expected labels from 0 to {len(names) - 1}, and their names")
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path}: its map cannot be used: {one_line(error)[:200]}") from None
+    model.map = {**content, "codes": codes}
     return model
 
 
-def check_map(content, latent):
-    """Raise ValueError unless the map of a checkpoint has a finite code and a named label for each training example."""
-    codes, labels, names = (content[key] for key in ("codes", "labels", "label_names"))
-    if "bars" in content and (content["bars"].dtype != torch.uint8 or len(content["bars"]) != len(codes)):
-        raise ValueError(f"map: expected packed bars of its {len(codes)} codes, found {tuple(content['bars'].shape)}")
-    if codes.shape != (len(labels), latent) or not torch.isfinite(codes).all():
-        raise ValueError(f"map: expected {len(labels)} finite codes of {latent} numbers, found {tuple(codes.shape)}")
-    if not all(isinstance(name, str) for name in names) or not set(labels.tolist()) <= set(range(len(names))):
-        raise ValueError(f"map: expected labels from 0 to {len(names) - 1}, and their names")
-
-
 def random_code(model, seed, index, style=None):
-    """Random code number `index` of a seed: float32 (latent,).
-
-    Near that of a random training bar, of the style if there are some; from the prior N(0, I) without a map.
-    """
+    """Random code number `index` of a seed, float32 (latent,): near that of a random training bar, of the style if
+    there are some; from the prior N(0, I) without a map."""
     random = np.random.default_rng([seed, index])
-    step = random.standard_normal(model.config["latent"])
+    step = random.standard_normal(model.latent)
     if not model.map:
         return step.astype(np.float32)
-    members, names = np.arange(len(model.map["codes"])), list(model.map["label_names"])
-    if style is not None and model.styles[style] in names:
-        of_style = np.flatnonzero(np.asarray(model.map["labels"]) == names.index(model.styles[style]))
-        members = of_style if len(of_style) else members
-    return (np.asarray(model.map["codes"][random.choice(members)]) + RANDOM_STEP * step).astype(np.float32)
+    codes, members = np.asarray(model.map["codes"]), np.flatnonzero(np.asarray(model.map["labels"]) == style)
+    return (codes[random.choice(members if len(members) else len(codes))] + RANDOM_STEP * step).astype(np.float32)
 
 
 class TrainingBars:
@@ -87,7 +74,7 @@ class TrainingBars:
     def __init__(self, model):
         self.model = model
         packed = np.asarray(model.map["bars"]) if model.map and "bars" in model.map else np.zeros((0, 64), np.uint8)
-        self.rows = np.sort(np.unique(packed.view("V64")[:, 0], return_index=True)[1]) if len(packed) else np.arange(0)
+        self.rows = np.sort(np.unique(packed.view("V64")[:, 0], return_index=True)[1])
         self.packed = np.ascontiguousarray(packed[self.rows])
 
     def __len__(self):
@@ -103,8 +90,8 @@ class TrainingBars:
 
     def bar(self, index, seed=DEFAULT_SEED):
         """One of them, uint8 (8, 64): its hits as they were played, and velocities of the model's, by the seed."""
-        hits = unpack_hits(self.packed[index][None])
-        return humanise(self.model, hits, self.code(index)[None], self.style(index), seed)[0]
+        style = dict(zip(self.model.styles, range(len(self.model.styles)))).get(self.name(index))
+        return humanise(self.model, unpack_hits(self.packed[index][None]), self.code(index)[None], style, seed)[0]
 
     def code(self, index):
         """Where it lies: float32 (latent,)."""
@@ -114,22 +101,17 @@ class TrainingBars:
         """The name of its style."""
         return self.model.map["label_names"][int(self.model.map["labels"][int(self.rows[index])])]
 
-    def style(self, index):
-        """The model's number of its style, None where it has none."""
-        return self.model.styles.index(self.name(index)) if self.name(index) in self.model.styles else None
-
 
 class LatentPlane:
     """The part of the latent space that the map shows: a plane through it.
 
-    The space itself where it has two dimensions; else the plane of the first two principal components of the training
-    bars' codes (of the first two axes, for a model that carries no codes). It is shown over [-reach, reach] on both
-    axes. points (bars, 2): the training bars in it; labels (bars,) of names: their styles.
+    The space itself where it has two dimensions; else the plane of the two principal components of the training bars'
+    codes, or of the first two axes without such codes. It is shown over [-reach, reach] on both axes. points (bars, 2):
+    the training bars in it; labels (bars,) of names: their styles.
     """
 
     def __init__(self, model):
-        latent = model.config["latent"]
-        content = model.map or {"codes": np.zeros((0, latent)), "labels": np.zeros(0), "label_names": []}
+        content = model.map or {"codes": np.zeros((0, model.latent)), "labels": [], "label_names": []}
         codes = np.asarray(content["codes"], dtype=float)
         self.centre, self.axes = principal_plane(codes)  # (latent,), (2, latent)
         self.points = self.from_codes(codes)
@@ -156,8 +138,6 @@ class LatentPlane:
 class HitDensity:
     """How many hits the model draws over the map, where training bars lie near: computed cell by cell, as time allows.
 
-        while not density.compute_next(model): pass
-
     coverage: do training bars lie near a cell? 0 no to 1 yes: float (cells, cells), rows from y = -reach up. hits: of
     the bar that is drawn there, smoothed at the end, nan where none is drawn. left (n, 2): cells still to be drawn.
     """
@@ -178,17 +158,18 @@ class HitDensity:
     def compute_next(self, model, style=None, seed=0, count=32):
         """Draw the bars of `count` more cells, all by one noise; return whether that was all."""
         now, self.left = self.left[:count], self.left[count:]
-        if len(now):
-            centres = (self.edges[:-1] + self.edges[1:]) / 2
-            codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
-            noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
-            with torch.no_grad():
-                drawn = model.decoder.draw(model.with_condition(codes, style), noise.expand(len(codes), -1))
-            self.hits[tuple(now.T)] = drawn.sum(-1).numpy()
-        if not len(self.left) and len(now):
+        if not len(now):
+            return True
+        centres = (self.edges[:-1] + self.edges[1:]) / 2
+        codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
+        noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            drawn = model.decoder.draw(model.with_condition(codes, style), noise.expand(len(codes), -1))
+        self.hits[tuple(now.T)] = drawn.sum(-1).numpy()
+        if not len(self.left):
             there = np.isfinite(self.hits)
-            weights = np.maximum(blurred(there.astype(float), SMOOTH_RADIUS), 1e-9)
-            self.hits = np.where(there, blurred(np.where(there, self.hits, 0), SMOOTH_RADIUS) / weights, np.nan)
+            weights = blurred(np.maximum(there, 1e-9), SMOOTH_RADIUS)
+            self.hits = np.where(there, blurred(np.nan_to_num(self.hits), SMOOTH_RADIUS) / weights, np.nan)
         return not len(self.left)
 
     def range(self):
@@ -205,12 +186,9 @@ class HitDensity:
 def blurred(cells, radius):
     """The sum over the cells around each, weighted by a cone that ends at a radius, in cells: the same shape."""
     reach = int(np.ceil(radius))
-    padded, total = np.pad(cells, reach), np.zeros_like(cells)
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            weight = max(0.0, 1 - np.hypot(dy, dx) / radius)
-            total += weight * padded[reach + dy:reach + dy + len(cells), reach + dx:reach + dx + len(cells)]
-    return total
+    steps = np.arange(-reach, reach + 1)
+    cone = np.maximum(0, 1 - np.hypot(steps[:, None], steps) / radius)
+    return np.einsum("ijkl,kl", np.lib.stride_tricks.sliding_window_view(np.pad(cells, reach), cone.shape), cone)
 
 
 def describe_bar(bar, code, plane, training_bars):

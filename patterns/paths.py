@@ -28,29 +28,27 @@ def interpolate(model, start, end, count, fills=True, seed=DEFAULT_SEED, constra
     bars = draw(model, codes, seed, constraints)
     if not fills or count < 2:
         return bars, codes
-    locked = [] if constraints.locked is None else list(constraints.locked_rows)
-    beats = {bar: 1 for bar in range(3, count - 1, 4)} | {count - 1: 2}
-    for i, length in beats.items():
-        bars[i] = fill(model, bars[i], codes[i], length, seed, constraints.style, constraints.temperature, locked)
+    for i in (*range(3, count - 1, 4), count - 1):
+        bars[i] = fill(model, bars[i], codes[i], 2 if i == count - 1 else 1, seed, constraints)
         after = bars[(i + 1) % count]
         for row, velocity in ((CYMBAL, CRASH_VELOCITY), (KICK, KICK_VELOCITY)):
-            if row not in locked:
+            if row not in constraints.locked_rows:
                 after[row, 0] = max(after[row, 0], velocity)
     return bars, codes
 
 
-def fill(model, bar, code, beats=1, seed=DEFAULT_SEED, style=None, temperature=1.0, locked_rows=()):
+def fill(model, bar, code, beats=1, seed=DEFAULT_SEED, constraints=Constraints()):
     """The bar (8, 64) with a fill in its last beats: uint8 (8, 64). What comes before it stays, and the locked rows.
 
     The model continues the bar with a bias from hats and cymbals towards snare and toms, on sixteenths alone.
     """
-    hits, z = torch.as_tensor(np.asarray(bar) > 0), torch.as_tensor(code)[None]
+    hits, z = torch.as_tensor(bar > 0), torch.as_tensor(code)[None]                   # (8, 64), (1, latent)
+    style, temperature = constraints.style, constraints.temperature
     fixed = torch.zeros(hits.shape, dtype=torch.bool)
     fixed[:, :STEPS_PER_BAR - BEAT * beats] = True
-    fixed[list(locked_rows)] = True
-    bias = torch.tensor([FILL_LOGIT_BIAS.get(name, 0.0) for name in INSTRUMENTS])[:, None].repeat(1, STEPS_PER_BAR)
-    off_grid = torch.arange(STEPS_PER_BAR) % (BEAT // 4) != 0
-    bias[:, off_grid] = bias[:, off_grid].clamp(max=0)
+    fixed[list(constraints.locked_rows)] = True
+    bias = torch.tensor([FILL_LOGIT_BIAS.get(name, 0.0) for name in INSTRUMENTS])[:, None]
+    bias = torch.where(torch.arange(STEPS_PER_BAR) % (BEAT // 4) == 0, bias, bias.clamp(max=0))  # (8, 64)
     with torch.no_grad():
         noise = temperature * noise_field(z, hits.numel(), 1, seed)[0]                # (1, cells)
         noise = torch.cat([noise + scale * bias.flatten() for scale in FILL_SCALES])  # (scales, cells)

@@ -4,10 +4,10 @@
     bars = draw(model, codes, seed=1, constraints=Constraints(style=style_index(model, "funk"), hits=20))
 
 The decoder gives each cell a logit, given the code and the cells before it. The cell is struck where logit + noise > 0:
-with standard logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(x | z). A bar is then
-a function of code and noise, and the noise one of seed and code that changes slowly with the code (`noise_field`), so
-that near codes have near bars. Constraints act on the noise: a temperature scales it, locked cells get one that decides
-them, exact counts shift it. All runs on the CPU, whose noise is the same everywhere.
+with standard logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(x | z). The noise is a
+function of seed and code that changes slowly with the code (`noise_field`), so that near codes have near bars.
+Constraints act on it: a temperature scales it, locked cells get one that decides them, exact counts shift it. All runs
+on the CPU, whose noise is the same everywhere.
 """
 
 import functools
@@ -75,10 +75,8 @@ def draw(model, codes, seed=DEFAULT_SEED, constraints=None):
     condition = model.with_condition(z, constraints.style)
     locked, context = locked_mask(model.shape, constraints.locked, constraints.locked_rows)
     counts = count_constraints(model.shape, constraints, locked, context)
-    if locked.any():
-        noise = locked_noise(decoder, condition, z, (locked, context), temperature, seed)
-    else:
-        noise = temperature * noise_field(z, cells, 3, seed)                          # (n, 3, cells)
+    noise = (locked_noise(decoder, condition, z, (locked, context), temperature, seed) if locked.any()
+             else temperature * noise_field(z, cells, 3, seed))                       # (n, 3, cells)
     if counts:
         hits = torch.cat([draw_with_counts(decoder, counts, condition[i:i + 1], noise[i, :1]) for i in range(len(z))])
     elif locked.any():
@@ -92,11 +90,13 @@ def draw(model, codes, seed=DEFAULT_SEED, constraints=None):
 @torch.no_grad()
 def draw_independent(model, z, generator=None, style=None):
     """Bars drawn from p(x | z, not empty), independent of each other: (n, latent) -> uint8 (n, 8, 64)."""
-    noise = logistic_noise((len(z), 3, math.prod(model.shape)), generator)
-    condition = model.with_condition(z, style)
-    hits = redraw_empty(model.decoder, condition, noise[:, 0], lambda empty, _: logistic_noise(
-        (int(empty.sum()), noise.shape[-1]), generator))                              # (n, cells)
-    return model.with_velocities(hits, condition, noise[:, 1:]).numpy()
+    bars, cells = [], math.prod(model.shape)
+    for condition in model.with_condition(z, style).split(500):
+        noise = logistic_noise((len(condition), 3, cells), generator)
+        hits = redraw_empty(model.decoder, condition, noise[:, 0], lambda empty, _: logistic_noise(
+            (int(empty.sum()), cells), generator))                                    # (500, cells)
+        bars.append(model.with_velocities(hits, condition, noise[:, 1:]))
+    return torch.cat(bars).numpy()
 
 
 def redraw_empty(decoder, condition, noise, new_noise):
@@ -106,10 +106,8 @@ def redraw_empty(decoder, condition, noise, new_noise):
     """
     hits = decoder.draw(condition, noise)
     for attempt in range(1, REDRAWS + 1):
-        empty = ~hits.any(-1)
-        if not empty.any():
-            break
-        hits[empty] = decoder.draw(condition[empty], new_noise(empty, attempt))
+        if (empty := ~hits.any(-1)).any():
+            hits[empty] = decoder.draw(condition[empty], new_noise(empty, attempt))
     return hits
 
 
@@ -120,29 +118,28 @@ def humanise(model, bars, codes=None, style=None, seed=DEFAULT_SEED, temperature
     Conditioned on codes (n, latent), None for the bars' own, and on velocity_latent, None to draw one.
     """
     x = torch.as_tensor(np.asarray(bars))
-    if x.ndim != 1 + len(model.shape) or x.shape[1:] != model.shape:
+    if x.shape[1:] != model.shape:
         raise ValueError(f"bars: expected shape (n, {', '.join(map(str, model.shape))}), found {tuple(x.shape)}")
-    z = model.encode(x, style)[0] if codes is None else torch.as_tensor(np.asarray(codes, np.float32))
+    z = torch.as_tensor(np.asarray(encode(model, x, style) if codes is None else codes, np.float32))
     noise = temperature * noise_field(z, math.prod(model.shape), 3, seed)[:, 1:]      # (n, 2, cells)
     condition = model.with_condition(z, style)
     return model.with_velocities(model.binarise(x), condition, noise, velocity_latent=velocity_latent).numpy()
 
 
-def noise_field(z, cells, count, seed, reach=3.0, waves=32):
+def noise_field(z, cells, count, seed, reach=3.0):
     """Logistic noise that changes slowly over the latent space: (n, latent) -> (n, count, cells).
 
     A Gaussian process of covariance exp(-distance^2 / (2 reach^2)) by random Fourier features (Rahimi and Recht 2007,
-    "Random Features for Large-Scale Kernel Machines", section 3), mapped to the logistic distribution. Over the seeds,
-    the noise at one code is independent.
+    "Random Features for Large-Scale Kernel Machines", section 3), mapped to the logistic distribution.
     """
-    directions, weights = fourier_features(z.shape[1], count * cells, seed, waves)
+    directions, weights = fourier_features(z.shape[1], count * cells, seed)
     phase = z.float() @ directions.T / reach                                          # (n, waves)
     normal = torch.cat([phase.cos(), phase.sin()], -1) @ weights                      # (n, count * cells)
     return torch.logit(torch.special.ndtr(normal), eps=1e-7).view(-1, count, cells)
 
 
 @functools.lru_cache(maxsize=4)
-def fourier_features(latent, numbers, seed, waves):
+def fourier_features(latent, numbers, seed, waves=32):
     """The waves of a seed, cached for the next click: directions (waves, latent), weights (2 waves, numbers)."""
     generator = torch.Generator().manual_seed(seed)
     return (torch.randn(waves, latent, generator=generator),
@@ -164,27 +161,22 @@ def locked_mask(shape, bar, rows):
 def locked_noise(decoder, condition, z, lock, temperature, seed):
     """Noise by which locked cells come out as they are, chosen so that the others fit them: (n, 3, cells).
 
-    lock: what `locked_mask` gives. Of CANDIDATES bars around the locked cells one is taken, see `resample_noise`.
+    Of CANDIDATES bars around the locked cells one is taken by sampling importance resampling (Rubin 1987): its weight
+    is the likelihood of its locked cells, which were not drawn, given all that came before each. lock: see
+    `locked_mask`. At temperature 0 the largest weight wins.
     """
     locked, context = lock
     noise = temperature * noise_field(z, len(locked), CANDIDATES + 2, seed)           # (n, candidates + 2, cells)
     noise[:, :-2] = torch.where(locked, DECISIVE * (2 * (context > 0) - 1.0), noise[:, :-2])
     choice = temperature * logistic_noise((len(z), CANDIDATES), torch.Generator().manual_seed(seed))
-    return torch.stack([resample_noise(decoder, condition[i:i + 1], noise[i], locked, choice[i])
-                        for i in range(len(z))])
-
-
-def resample_noise(decoder, condition, noise, locked, choice):
-    """Of several noises (n + 2, cells), one whose bar the locked cells fit, and the last two: (3, cells).
-
-    Sampling importance resampling (Rubin 1987): the weight of a bar is the likelihood of its locked cells, which were
-    not drawn, given all that came before each. choice: noise (n,) on the log-weights, zeros to take the largest.
-    """
-    condition = condition.expand(len(noise) - 2, -1)
-    hits = decoder.draw(condition, noise[:-2])                                        # (n, cells)
-    logits = decoder.logits(hits, condition)
-    log_weights = torch.where(locked, hits * logits - F.softplus(logits), 0.0).sum(-1)
-    return noise[[int((log_weights + choice).argmax()), -2, -1]]
+    chosen = []
+    for i, noises in enumerate(noise):
+        repeated = condition[i].expand(CANDIDATES, -1)
+        hits = decoder.draw(repeated, noises[:-2])                                    # (candidates, cells)
+        logits = decoder.logits(hits, repeated)
+        log_weights = torch.where(locked, hits * logits - F.softplus(logits), 0.0).sum(-1)
+        chosen.append(noises[[int((log_weights + choice[i]).argmax()), -2, -1]])
+    return torch.stack(chosen)
 
 
 def count_constraints(shape, constraints, locked, context):
@@ -195,18 +187,16 @@ def count_constraints(shape, constraints, locked, context):
     free, struck, hits, row_hits = ~locked.view(shape), context.view(shape) > 0, constraints.hits, constraints.row_hits
     if any(not 0 <= row < shape[0] for row in row_hits):
         raise ValueError(f"row_hits: expected rows 0 to {shape[0] - 1}, found {sorted(row_hits)}")
-    groups = [(f"row_hits, row {row}", [row], count) for row, count in sorted(row_hits.items())]
+    groups = [(f"row_hits, row {row}", [row], 0, count) for row, count in sorted(row_hits.items())]
     if hits is not None:
-        rest = [row for row in range(shape[0]) if row not in row_hits]
-        groups.append(("hits", rest, hits - sum(row_hits.values())))
+        groups.append(("hits", [row for row in range(shape[0]) if row not in row_hits], sum(row_hits.values()), hits))
     counts = []
-    for name, rows, count in groups:
+    for name, rows, elsewhere, count in groups:
         group = torch.zeros_like(free)
         group[rows] = free[rows]
-        least, room = int(struck[rows].sum()), int(group.sum())
-        if not least <= count <= least + room:
-            found, low = (hits, hits - count + least) if name == "hits" else (count, least)
-            raise ValueError(f"{name}: expected {low} to {low + room}, found {found}")
+        least, most = (elsewhere + int(cells[rows].sum()) for cells in (struck, struck | free))
+        if not least <= count <= most:
+            raise ValueError(f"{name}: expected {least} to {most}, found {count}")
         counts.append((group.flatten(), count - least))
     return counts
 
@@ -228,9 +218,7 @@ def draw_with_counts(decoder, counts, condition, noise):
     while any(excesses := [int((bar[0] * group).sum().item()) - count for group, count in counts]):
         margin = (decoder.logits(bar, condition) + noise)[0]                          # (cells,)
         for (group, _), excess in zip(counts, excesses):
-            some = (abs(excess) + 1) // 2
-            if excess > 0:
-                bar[0, margin.masked_fill(~group | (bar[0] == 0), math.inf).argsort()[:some]] = 0.0
-            elif excess < 0:
-                bar[0, margin.masked_fill(~group | (bar[0] == 1), -math.inf).argsort(descending=True)[:some]] = 1.0
+            sign, hit = (1, 1.0) if excess > 0 else (-1, 0.0)
+            of_group = (sign * margin).masked_fill(~group | (bar[0] != hit), math.inf)
+            bar[0, of_group.argsort()[:(abs(excess) + 1) // 2]] = 1 - hit
     return bar
