@@ -99,24 +99,28 @@ class VAE(nn.Module):
         return self.log_likelihood(x, z, **condition), kl
 
     def log_weights(self, x, eps, beta=1.0, **condition):
-        """log of p(x | z) (p(z) / q(z | x))^beta at k codes an example: eps (k, B, latent) -> (k, B)."""
+        """log of p(x | z) (p(z) / q(z | x))^beta at k codes an example, by k noises eps (B, latent): -> (k, B)."""
         mean, log_variance = self.encode(x, **condition)                              # (B, latent) each
-        z = reparametrise(mean, log_variance, eps)                                    # (k, B, latent)
-        log_prior_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)    # (k, B)
-        log_likelihood = self.log_likelihood_of(x, **condition)
-        return torch.stack([log_likelihood(codes) for codes in z]) + beta * log_prior_ratio
+        log_likelihood, log_weights = self.log_likelihood_of(x, **condition), []
+        for noise in eps:
+            z = reparametrise(mean, log_variance, noise)                              # (B, latent)
+            log_prior_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(-1)
+            log_weights.append(log_likelihood(z) + beta * log_prior_ratio)            # (B,)
+        return torch.stack(log_weights)
 
     def importance_weighted_bound(self, x, eps, beta=1.0, **condition):
-        """The bound on log p(x) of Burda et al. 2016, eq. 8, in nats: eps (k, B, latent) -> (B,)."""
-        return torch.logsumexp(self.log_weights(x, eps, beta, **condition), 0) - math.log(len(eps))
+        """The bound on log p(x) of Burda et al. 2016, eq. 8, in nats, by k noises eps (B, latent): -> (B,)."""
+        log_weights = self.log_weights(x, eps, beta, **condition)                     # (k, B)
+        return torch.logsumexp(log_weights, 0) - math.log(len(log_weights))
 
     @torch.no_grad()
     def log_marginal(self, x, k=500, generator=None, **condition):
         """The importance-weighted bound with k codes, which grows with k towards log p(x): (B, *shape) -> (B,) nats."""
         if k < 1:
             raise ValueError(f"k: expected at least 1 sample, found {k}")
-        eps = torch.stack([torch.randn(len(x), self.latent, generator=generator) for _ in range(k)])
-        return self.importance_weighted_bound(x, eps.to(next(self.parameters()).device), **condition)
+        device = next(self.parameters()).device
+        eps = (torch.randn(len(x), self.latent, generator=generator).to(device) for _ in range(k))  # one at a time
+        return self.importance_weighted_bound(x, eps, **condition)
 
     def sample_prior(self, n, generator=None, **condition):
         """n codes drawn from the prior: (n, latent)."""

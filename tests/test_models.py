@@ -206,6 +206,7 @@ def test_the_importance_weights_are_densities_of_torch_distributions(tiny):
         likelihood = torch.stack([model.log_likelihood(x, codes) for codes in z])
         for beta in (1.0, 0.25):
             torch.testing.assert_close(model.log_weights(x, eps, beta), likelihood + beta * prior)
+        assert torch.equal(model.log_weights(x, iter(eps)), model.log_weights(x, eps)), "noise is taken one at a time"
 
 
 def test_a_bound_of_no_sample_is_refused(tiny):
