@@ -48,9 +48,7 @@ def bernoulli_log_likelihood(cells, logits):
 
 class VAE(nn.Module):
     """What all VAEs share: the prior and the bounds. A subclass gives `encode`, `log_likelihood`, `decode_sample`.
-
-    condition: what else encoder and decoder are given, tensors of B rows, such as the class of each example.
-    """
+    condition: what else encoder and decoder are given, tensors of B rows, such as the class of each example."""
 
     has_auxiliary = False  # does `auxiliary_log_likelihood` give more than zeros?
 
@@ -138,10 +136,9 @@ class BernoulliVAE(VAE):
     decoder: "independent" cells (512-800-2, the network of 2019, is hidden=(800,)); "causal" for bars, in which a cell
     depends on all cells played before it; "raster", the same for binary pictures. hidden: sizes of the encoder's
     layers, in reverse an independent decoder's; width: of the others' layers; blocks: of a raster decoder.
-    styles: names of the styles, of which nets may be given one: `style`, indices (B,), -1 for any. offsets: number of
-    steps at which training bars begin; `offset`: which of them (B,), 0 as written.
-    velocities: also learn how hard hits are struck, 1 to 127, given hits and code, beside the bound, which stays one on
-    the hits. velocity_latent: size of a second code, for how the hits of a bar are struck.
+    styles: names of the styles; `style` is an index of them (B,), -1 for any. offsets: number of steps at which bars
+    begin in training; `offset` is an index of them (B,), 0 as written. velocities: also learn how hard hits are struck,
+    1 to 127, given hits and code, beside the bound; velocity_latent: size of a second code, of these velocities.
     """
 
     map = None  # codes of the training bars, see patterns/latent_map.py
@@ -246,14 +243,14 @@ class BernoulliVAE(VAE):
     def with_velocities(self, cells, z, noise, fixed=None, velocity_latent=None):
         """Velocities of hits: (B, cells) -> uint8 (B, *shape). z: as `with_condition` gives it. noise (B, 2, cells):
         logistic, for hits and velocity latent. fixed (B, cells): velocities that stay, 0 where none does."""
+        fixed = torch.zeros_like(cells) if fixed is None else fixed
         if self.velocity_net is None:
-            velocities = 100 * cells if fixed is None else cells * torch.where(fixed > 0, fixed, 100.0)
+            velocities = cells * torch.where(fixed > 0, fixed, 100.0)
         else:
-            if self.velocity_latent and velocity_latent is None:
+            if velocity_latent is None:  # as normal noise
                 velocity_latent = torch.special.ndtri(torch.sigmoid(noise[:, 1, :self.velocity_latent]))
-            z = torch.cat([z, velocity_latent], -1) if self.velocity_latent else z
-            velocities = self.velocity_net.draw(cells, z, noise[:, 0], fixed)         # (B, cells)
-        return velocities.round().to(torch.uint8).view(-1, *self.shape)
+            velocities = self.velocity_net.draw(cells, torch.cat([z, velocity_latent], -1), noise[:, 0], fixed)
+        return velocities.round().to(torch.uint8).view(-1, *self.shape)               # (B, *shape)
 
 
 class GaussianVAE(VAE):
@@ -262,8 +259,8 @@ class GaussianVAE(VAE):
     decoder: "independent" pixels, or "raster", in which a pixel depends on those before it. hidden: sizes of the
     encoder's layers, in reverse an independent decoder's; width, blocks, indicator_levels: of a raster decoder, see
     PixelDecoder. components, least_deviation: of a PixelMixture. likelihood: "mass" is the probability of the pixel's
-    bin, exact; "normal" the density at pixels with uniform noise (`dequantised`), a lower bound of the former (Theis et
-    al. 2016, "A note on the evaluation of generative models", eq. 4-6). -log2 p / pixels of either is in bits a pixel.
+    bin; "normal" the density at pixels with uniform noise (`dequantised`), a lower bound of the former (Theis et al.
+    2016, "A note on the evaluation of generative models", eq. 4-6).
     """
 
     def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, blocks=4,
@@ -287,7 +284,7 @@ class GaussianVAE(VAE):
 
     @torch.no_grad()
     def initialise_from_data(self, pixels):
-        """Begin with the distribution of levels that pixels (any shape) have; see the decoder and PixelMixture."""
+        """Begin with the distribution of levels that pixels (any shape) have."""
         counts = torch.bincount(pixels.flatten().long(), minlength=LEVELS) + 1e-6 * torch.arange(LEVELS)
         self.decoder.initialise_from_data(self.mixture.initial_outputs(counts), counts)
 
@@ -332,13 +329,13 @@ class GaussianVAE(VAE):
 
 
 class ConvVAE(VAE):
-    """A VAE of spectrograms (bands, frames), given their class.
+    """A VAE of spectrograms (bands, frames) of normalised log magnitudes, given their class.
 
-    A spectrogram is a normalised log magnitude; p(x | z, class) is normal, with one learned variance for all pixels.
-    `label` is a class (B,), or weights (B, classes) for a sound between classes. patch: bands x frames seen as one;
-    widths: channels from the finest grid to the coarsest; bottleneck: channels beside the code.
-    After training, `prior` is fitted to the codes of each class (sounds/calibration.py): an invertible map from base
-    codes, standard normal in every class, to codes z. prior_scale: below 1, base codes are taken nearer to 0.
+    p(x | z, class) is normal, with one learned variance for all pixels. `label` is a class (B,), or weights
+    (B, classes) for a sound between classes. patch: bands x frames seen as one; widths: channels from the finest grid
+    to the coarsest; bottleneck: channels beside the code. After training, `prior` is fitted to the codes of each class
+    (sounds/calibration.py): an invertible map from base codes, standard normal in every class, to codes z.
+    prior_scale: below 1, base codes are taken nearer to 0.
     """
 
     def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), bottleneck=24,
@@ -428,12 +425,11 @@ MODELS = {model.__name__: model for model in (BernoulliVAE, GaussianVAE, ConvVAE
 
 def build_model(content, path="checkpoint"):
     """The model of a loaded checkpoint, in eval mode; ValueError, naming the path, where it makes none."""
-    if not isinstance(content["class"], str) or content["class"] not in MODELS:
+    if content["class"] not in list(MODELS):
         raise ValueError(f"{path}: expected a model of {', '.join(MODELS)}, found {content['class']!r}")
     try:
         model = MODELS[content["class"]](**content["config"])
-        model.load_state_dict({name: value.float() if value.is_floating_point() else value
-                               for name, value in content["weights"].items()})
+        model.load_state_dict(content["weights"])
     except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
                          f"{str(error).strip().splitlines()[-1].strip()[:200]}") from None

@@ -42,7 +42,7 @@ from train_bernoulli import with_shifted_bars
 class StepwiseDecoder(CausalDecoder):
     """A causal decoder that sees the past by other means, and so has to read it anew for each block that it draws."""
 
-    def decode(self, condition, choose, block_condition=None, passes=None):
+    def decode(self, condition, choose, block_condition=None):
         context, weights = self.condition_context(condition, block_condition), self.masked_weights()
         blocks = torch.zeros(len(condition), self.blocks, self.cells)
         for t in range(self.blocks):

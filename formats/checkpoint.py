@@ -21,10 +21,8 @@ OLD_NAMES = {"touch": "velocity_latent", "begins": "offsets", "told_levels": "in
 
 
 def save_checkpoint(path, model, half=False, **state):
-    """Write class name, config, weights, and the tensors and plain values of `state`; whole or not at all.
-
-    half: weights in 16 bits. Raises FloatingPointError, before it writes, at weights that are not finite.
-    """
+    """Write class name, config, weights (half: in 16 bits), and the tensors and plain values of `state`; whole or not
+    at all. Raises FloatingPointError, before it writes, at weights that are not finite."""
     weights = {name: value.half() if half and value.is_floating_point() else value
                for name, value in model.state_dict().items()}
     if any(not torch.isfinite(value).all() for value in weights.values()):
@@ -37,9 +35,7 @@ def save_checkpoint(path, model, half=False, **state):
 
 def load_checkpoint(path):
     """The dictionary that save_checkpoint wrote, by today's names; of a run folder, its best.pt. No code in it is run.
-
-    Raises FileNotFoundError, or ValueError where it is no checkpoint.
-    """
+    Raises FileNotFoundError, or ValueError where it is no checkpoint."""
     path = Path(path) / "best.pt" if Path(path).is_dir() else Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such checkpoint")

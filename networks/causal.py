@@ -15,11 +15,8 @@ from networks.independent import precision
 
 
 def logistic_log_likelihood(value, mean, log_scale):
-    """log of the mass that a logistic distribution has on the integers 1..127, elementwise, so never above 0.
-
-    The discretised logistic of Salimans et al. 2017 ("PixelCNN++", eq. 2): each integer has the bin around it, the two
-    ends have the tails as well, so the 127 masses sum to 1.
-    """
+    """log of the mass of a logistic distribution on the integers 1..127, elementwise (Salimans et al. 2017,
+    "PixelCNN++", eq. 2): each has the bin around it, the ends have the tails as well, so the 127 masses sum to 1."""
     scale = torch.exp(-log_scale)
     upper, lower = (value + 0.5 - mean) * scale, (value - 0.5 - mean) * scale
     # log(sigmoid(u) - sigmoid(l)) = log sigmoid(u) + log sigmoid(-l) + log(1 - exp(l - u)): stable in both tails.
@@ -36,13 +33,12 @@ class CausalNet(nn.Module):
     """Outputs for each cell of a bar, given all cells played before it.
 
     The bar is read step by step, the rows of a step from the first, in blocks of a sixteenth (4 steps x 8 rows = 32
-    cells). Bars repeat themselves, so every block sees the blocks before it through the same weights, by how long ago
-    they were: a causal convolution over the whole bar. Inside a block a masked layer lets each cell depend on the cells
-    before it alone (Germain et al. 2015, "MADE", eq. 12-13).
+    cells). Every block sees those before it through the same weights, by how long ago they were: a causal convolution.
+    Inside a block a masked layer lets each cell depend on those before it (Germain et al. 2015, "MADE", eq. 12-13).
 
-    condition: numbers given for the whole bar, such as its code. outputs: for each cell. block_condition: numbers given
-    for each block. width: of the layers before a block; units: of the masked layer, for each cell. rate: of dropout,
-    which takes a unit out of the whole bar. Shapes below: B bars, T = 16 blocks, C = 32 cells, K = width + units.
+    condition, block_condition: numbers given for the whole bar, and for each block. outputs: for each cell. width: of
+    the layers before a block; units: of the masked layer, for each cell; rate: of dropout. Shapes below: B bars, T = 16
+    blocks, C = 32 cells, K = width + units.
     """
 
     def __init__(self, shape, condition, width, outputs=1, block_condition=0, units=8, rate=0.0, block=4):
@@ -63,11 +59,8 @@ class CausalNet(nn.Module):
         self.out = nn.Linear(units, outputs * self.cells)
         self.skip = nn.Linear(self.cells, outputs * self.cells, bias=False)
         self.low_precision = False  # bfloat16 in training, where the processor has it
-        self._add_masks(units)
-
-    def _add_masks(self, units):
-        """The masks of MADE: a unit of degree d depends on the cells before d, and cell i on the units of d <= i."""
         cell, degree = torch.arange(self.cells), torch.arange(units) % self.cells
+        # A unit of degree d depends on the cells before d, and cell i on the units of d <= i.
         masks = {"within": cell[None] < degree[:, None], "out": (degree[None] <= cell[:, None]).repeat(self.outputs, 1),
                  "skip": (cell[None] < cell[:, None]).repeat(self.outputs, 1)}
         for name, mask in masks.items():
@@ -84,9 +77,7 @@ class CausalNet(nn.Module):
 
     def drop(self, units, rate):
         """Dropout in training that takes a unit out of the whole bar (Gal and Ghahramani 2016): (B, T, n) -> same."""
-        if rate == 0 or not self.training:
-            return units
-        return units * F.dropout(torch.ones_like(units[:, :1]), rate)
+        return F.dropout1d(units.mT, rate).mT if rate and self.training else units
 
     def condition_context(self, condition, block_condition):
         """What a block depends on before any cell is known: (B, n), (B, T, m) or None -> (B, T, K)."""
@@ -130,37 +121,34 @@ class CausalNet(nn.Module):
     def forward(self, values, condition, block_condition=None, context=None):
         """The outputs of each cell: values (B, cells), condition (B, n) -> (B, outputs, cells).
         context: `cached_context` of the values, where it is computed already."""
-        blocks = self.to_blocks(values)                                               # (B, T, C)
         context = self.cached_context(values) if context is None else context         # (B, T, K)
         context = self.condition_context(condition, block_condition) + context
         with precision(self, values):
-            outputs = self.outputs_of(blocks, self.context_units(context), self.masked_weights())
+            outputs = self.outputs_of(self.to_blocks(values), self.context_units(context), self.masked_weights())
         return self.from_blocks(outputs.to(values.dtype).unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
-    def decode(self, condition, choose, block_condition=None, passes=None):
+    def decode(self, condition, choose, block_condition=None):
         """The bar in which each cell is what `choose` makes of its outputs: (B, n) -> (B, cells).
 
         choose(t, outputs): the values (B, C) of block t from (B, outputs, C). All cells of a block are guessed at once
         until the guess no longer changes: the bar as drawn cell by cell, in a few passes a block instead of 32 (the
-        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: how many suffice for each block.
+        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
         """
         context, weights, decoded = self.condition_context(condition, block_condition), self.masked_weights(), []
         to_later = self.history.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)  # (C, (T - 1) K)
         for t in range(self.blocks):
             block = torch.zeros(len(condition), self.cells, dtype=condition.dtype, device=condition.device)
-            if passes is None or passes[t]:
-                units = self.context_units(context[:, t:t + 1])                       # (B, 1, units)
-            for _ in range(self.cells + 1 if passes is None else passes[t]):  # cell i is right after i + 1 passes
+            units = self.context_units(context[:, t:t + 1])                           # (B, 1, units)
+            for _ in range(self.cells + 1):  # cell i is right after i + 1 passes
                 outputs = self.outputs_of(block[:, None], units, weights)[:, 0]       # (B, outputs C)
                 guess = choose(t, outputs.unflatten(-1, (self.outputs, self.cells)))
-                if passes is None and torch.equal(guess, block):
+                if torch.equal(guess, block):
                     break
                 block = guess
             decoded.append(block)
             left = self.blocks - 1 - t
-            if left and block.any():
-                later = (block @ to_later[:, :left * context.shape[-1]]).unflatten(-1, (left, -1))
-                context[:, t + 1:] += later                                           # (B, left, K)
+            if left and block.any():  # context of (B, left, K)
+                context[:, t + 1:] += (block @ to_later[:, :left * context.shape[-1]]).unflatten(-1, (left, -1))
         return self.from_blocks(torch.stack(decoded, 1))
 
 
@@ -201,16 +189,12 @@ class VelocityNet(CausalNet):
         mean, log_scale = self.distribution(cells, velocities, z)                     # (B, cells) each
         return (cells * logistic_log_likelihood(velocities.clamp(1, 127), mean, log_scale)).sum(-1)
 
-    def draw(self, cells, z, noise, fixed=None):
-        """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; those of `fixed` where it is above 0."""
-        hits, noise = self.to_blocks(cells), self.to_blocks(noise)                    # (B, T, C)
-        fixed = None if fixed is None else self.to_blocks(fixed.expand_as(cells))
+    def draw(self, cells, z, noise, fixed):
+        """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; `fixed` where above 0: (B, cells) each."""
+        hits, noise, fixed = (self.to_blocks(part.expand_as(cells)) for part in (cells, noise, fixed))  # (B, T, C)
 
         def choose(t, outputs):
             mean, log_scale = logistic_parameters(*outputs.unbind(1))                 # (B, C) each
             velocity = (mean + torch.exp(log_scale) * noise[:, t]).round().clamp(1, 127)
-            if fixed is not None:
-                velocity = torch.where(fixed[:, t] > 0, fixed[:, t], velocity)
-            return hits[:, t] * velocity / 64
-        passes = hits.sum(-1).amax(0).int().tolist()  # each pass is right for one more of a block's hits
-        return 64 * self.decode(z, choose, self.hit_context(cells), passes)
+            return hits[:, t] * torch.where(fixed[:, t] > 0, fixed[:, t], velocity) / 64
+        return 64 * self.decode(z, choose, self.hit_context(cells))

@@ -1,7 +1,6 @@
 """The nets of a VAE of spectrograms: encoder, decoder, and the flow between codes and a standard normal distribution.
 
-    patches = Patches((412, 157), (8, 4))
-    encoder = ConvEncoder(patches, latent=32, widths=(16, 32, 64, 96), bottleneck=24, embedding=32)
+    encoder = ConvEncoder(Patches((412, 157), (8, 4)), 32, widths=(16, 32, 64, 96), bottleneck=24, embedding=32)
     mean, log_variance = encoder(x, embedding)                # (B, 412, 157), (B, 32) -> (B, 32) each
 
 Encoder and decoder are the sum of two nets. One is linear, on the mean of each patch, and begins at the principal
@@ -15,7 +14,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks.independent import check_sizes
+from networks.independent import check_sizes, mlp
 
 LOG_SCALE = 2.0  # the most by which a layer of CodeFlow scales a number up or down, as a logarithm
 
@@ -61,14 +60,14 @@ class Patches(nn.Module):
         return filled.view(-1, a, p, b, q).permute(0, 2, 4, 1, 3).reshape(-1, p * q, a, b)
 
     def join(self, patches):
-        """(B, P, a, b) -> (B, *shape)"""
+        """The inverse of `cut`: (B, P, a, b) -> (B, *shape)."""
         (a, b), (p, q), (rows, columns) = self.grid, self.patch, self.shape
         return patches.view(-1, p, q, a, b).permute(0, 3, 1, 4, 2).reshape(-1, a * p, b * q)[:, :rows, :columns]
 
     def upsample(self, coarse):
         """One number a patch, (B, 1, a, b), as a smooth spectrogram (B, *shape)."""
-        smooth = F.interpolate(coarse, scale_factor=self.patch, mode="bilinear")
-        return smooth[:, 0, :self.shape[0], :self.shape[1]]
+        rows, columns = self.shape
+        return F.interpolate(coarse, scale_factor=self.patch, mode="bilinear")[:, 0, :rows, :columns]
 
 
 class ConvEncoder(nn.Module):
@@ -88,17 +87,11 @@ class ConvEncoder(nn.Module):
         self.linear_skip = nn.Linear(math.prod(patches.grid), latent)
         nn.init.normal_(self.code.weight, 0, 0.03 / math.sqrt(self.code.in_features))
 
-    def coarse(self, spectrogram):
-        """The mean of each patch, flat: (B, *shape) -> (B, a b)."""
-        return self.patches.cut(spectrogram).mean(1).flatten(1)
-
     def forward(self, spectrogram, embedding):
-        patches = self.patches.cut(spectrogram)                                           # (B, P, a, b)
-        units = self.stem(patches)
-        for level, down in enumerate(self.down):
-            units = down(F.silu(units))
-            if level > 0:
-                units = self.blocks[level - 1](units, embedding)
+        patches = self.patches.cut(spectrogram)                                       # (B, P, a, b)
+        units = self.down[0](F.silu(self.stem(patches)))
+        for down, block in zip(self.down[1:], self.blocks):
+            units = block(down(F.silu(units)), embedding)
         mean, log_variance = self.code(self.bottleneck(F.silu(units)).flatten(1)).chunk(2, -1)
         return mean + self.linear_skip(patches.mean(1).flatten(1)), log_variance
 
@@ -133,20 +126,15 @@ class ConvDecoder(nn.Module):
 
 
 def initialise_linear(encoder, decoder, x):
-    """Begin the linear nets at the principal components of spectrograms (n, *shape), and return their mean.
-
-    Codes then have unit variance. Where there are fewer components than dimensions, the others keep random weights.
-    """
+    """Begin the linear nets at the principal components of spectrograms (n, *shape), so that codes have unit variance,
+    and return their mean. Where there are fewer components than dimensions, the others keep random weights."""
     parts = x.split(256)
     mean = torch.stack([part.float().mean(0) * len(part) for part in parts]).sum(0) / len(x)
-    coarse = torch.cat([encoder.coarse(part.float() - mean) for part in parts])       # (n, a b)
-    coarse = coarse - coarse.mean(0)
+    coarse = torch.cat([encoder.patches.cut(part.float() - mean).mean(1).flatten(1) for part in parts])  # (n, a b)
     count = min(len(encoder.linear_skip.weight), len(coarse) - 1, coarse.shape[1])
-    if count < 1:
-        return mean
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # svd_lowrank begins at a random guess
-        _, sizes, axes = torch.svd_lowrank(coarse, q=min(count + 10, min(coarse.shape)), niter=4)
+        torch.manual_seed(0)  # it begins at a random guess
+        _, sizes, axes = torch.pca_lowrank(coarse, q=min(count + 10, *coarse.shape), niter=4)
     deviations = (sizes[:count] / math.sqrt(len(coarse))).clamp_min(1e-3)
     encoder.linear_skip.weight[:count] = axes[:, :count].T / deviations[:, None]
     decoder.linear_skip.weight[:, :count] = axes[:, :count] * deviations
@@ -159,21 +147,18 @@ class CodeFlow(nn.Module):
     """An invertible map from standard normal noise to the codes of a class: it begins as the identity.
 
     Affine coupling layers (Dinh et al. 2017, "Real NVP", eq. 7-8): half of the numbers is scaled and shifted by what a
-    small net computes from the other half. It is fitted to the codes of the training examples after the VAE (Dai and
-    Wipf 2019, "Diagnosing and enhancing VAE models", the second stage).
+    small net computes from the other half. Fitted after the VAE (Dai and Wipf 2019, "Diagnosing and enhancing VAE
+    models", the second stage).
     """
 
     def __init__(self, latent, embedding, layers=8, hidden=128):
         super().__init__()
-        order = torch.stack([torch.randperm(latent, generator=torch.Generator().manual_seed(layer))
-                             for layer in range(layers)])
-        self.register_buffer("order", order)
-        self.register_buffer("inverse_order", order.argsort(1), persistent=False)
+        order = [torch.randperm(latent, generator=torch.Generator().manual_seed(layer)) for layer in range(layers)]
+        self.register_buffer("order", torch.stack(order))
+        self.register_buffer("inverse_order", self.order.argsort(1), persistent=False)
         self.half = latent // 2
-        rest = latent - self.half
-        self.nets = nn.ModuleList(nn.Sequential(nn.Linear(self.half + embedding, hidden), nn.SiLU(),
-                                                nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * rest))
-                                  for _ in range(layers))
+        sizes = [self.half + embedding, hidden, hidden, 2 * (latent - self.half)]
+        self.nets = nn.ModuleList(mlp(sizes) for _ in range(layers))
         self.position = nn.Linear(embedding, 2 * latent)
         for layer in [*(net[-1] for net in self.nets), self.position]:
             nn.init.zeros_(layer.weight)

@@ -45,7 +45,20 @@ def mlp(sizes, activation="SiLU"):
     return nn.Sequential(*layers[:-1])
 
 
-class IndependentDecoder(nn.Module):
+class Decoder(nn.Module):
+    """p(x | z) of 0/1 cells by the logits that a subclass gives as `parameters_of`, and draws by its `decode`."""
+
+    def logits(self, cells, z, context=None):
+        """The logit of each cell given those drawn before it: (B, cells), (B, latent) -> (B, cells)."""
+        return self.parameters_of(cells, z, context).flatten(1)
+
+    def draw(self, z, noise):
+        """The cells whose logit + noise is above 0: with logistic noise, a draw from p(x | z).  -> (B, cells)"""
+        noise = noise.view(-1, *self.shape)
+        return self.decode(z, lambda logits, i: (logits[:, 0] + noise[i] > 0).float()).flatten(1)
+
+
+class IndependentDecoder(Decoder):
     """p(x | z) in which cells are independent given the code: one pass gives the parameters of all of them.
 
     shape: of an example. latent: numbers of a code and its condition. hidden: sizes of the layers, the encoder's order.
@@ -77,11 +90,3 @@ class IndependentDecoder(nn.Module):
         """The example in which each cell is what `choose` makes of its parameters: (B, latent) -> (B, *shape).
         choose(parameters, i): values (b, *shape) of the examples with indices i from (b, outputs, *shape)."""
         return choose(self.parameters_of(None, z), slice(None))
-
-    def logits(self, cells, z, context=None):
-        """The logit of each cell; `cells` is not used: (B, latent) -> (B, cells)."""
-        return self.parameters_of(None, z).flatten(1)
-
-    def draw(self, z, noise):
-        """The cells whose logit + noise is above 0: with logistic noise, a draw from p(x | z).  -> (B, cells)"""
-        return (self.logits(None, z) + noise > 0).float()

@@ -4,9 +4,8 @@
     decoder = PixelDecoder((28, 28), latent=32, width=128, blocks=4, outputs=mixture.outputs)
     log_px = mixture.log_likelihood(x, decoder.parameters_of(x / 255, z))    # (B, 28, 28) of 0..255 -> (B,) nats
 
-The decoder is autoregressive (van den Oord et al. 2016, "Pixel recurrent neural networks"), given a code of the whole
-picture (Gulrajani et al. 2017, "PixelVAE"). The pixels before enter by masked convolutions that do not see the code; it
-joins them at the end. So the bound with many codes of a picture computes its convolutions once.
+The decoder is autoregressive (van den Oord et al. 2016, "Pixel recurrent neural networks"), given a code (Gulrajani et
+al. 2017, "PixelVAE"). The code joins after the masked convolutions, so many codes of a picture share their result.
 """
 
 import math
@@ -15,7 +14,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks.independent import precision
+from networks.independent import Decoder, precision
 
 LEVELS = 256  # of a pixel, 0 to 255
 LEAST_DEVIATION, MOST_DEVIATION = math.exp(-2), math.exp(5)  # of a pixel's normal distribution, in levels: 0.14 to 148
@@ -23,22 +22,18 @@ MEAN_BEYOND = 32.0  # levels by which its mean may lie beyond black and white, w
 
 
 def discretised_normal_log_likelihood(level, mean, log_deviation):
-    """log of the mass that normal distributions have on the bin of a level 0..255, so never above 0.
+    """log of the mass of n normal distributions on the bin of a level 0..255: (...), (..., n), (..., n) -> (..., n).
 
-    A level has what lies within half a level of it, black and white all that lies beyond as well, so the 256 masses
-    sum to 1 and -log2 is a length in bits (Salimans et al. 2017, "PixelCNN++", eq. 2, with a normal distribution for
-    the logistic one). Level of any shape (...); mean and log_deviation (..., n), in levels, of n distributions each.
-    -> (..., n)
+    A bin reaches half a level to either side, those of black and white to infinity, so the 256 masses sum to 1
+    (Salimans et al. 2017, "PixelCNN++", eq. 2, with normal distributions). mean and log_deviation are in levels.
     """
-    if level.shape != mean.shape[:-1]:
-        raise ValueError(f"mean: expected {tuple(level.shape)} and the distributions, found {tuple(mean.shape)}")
     white = (level >= LEVELS - 1)[..., None]
     distance, precision = level[..., None] - mean, torch.exp(-log_deviation)
     # Black and white: all on the outer side of the bin's inner end.
     outer = torch.special.log_ndtr((torch.where(white, -distance, distance) + 0.5) * precision)
     between = ((level > 0) & (level < LEVELS - 1)).nonzero(as_tuple=True)  # few, and they cost more
-    # The bin's mirror image weighs the same, and below the mean the difference of two masses cancels least; in 64 bits,
-    # where the device has them, it is good to 1e-7 for the widest distribution.
+    # The bin's mirror image below the mean has the same mass, and there the difference cancels least; in 64 bits, where
+    # the device has them, it is good to 1e-7 for the widest distribution.
     exact = torch.float32 if mean.device.type == "mps" else torch.float64
     below, precision = -distance[between].abs().to(exact), precision[between].to(exact)
     upper, lower = (torch.special.log_ndtr((below + half) * precision) for half in (0.5, -0.5))
@@ -78,10 +73,7 @@ class PixelMixture:
 
     def initial_outputs(self, counts):
         """Outputs (3 components,) with which to begin, given counts (256,) of the levels; None for one component.
-
-        Half of the components are narrow, at the commonest levels, each as likely as its level; the others wide, from
-        black to white, sharing the rest.
-        """
+        Half of the components are narrow, at the commonest levels, as likely as these; others wide, for the rest."""
         if self.components == 1:
             return None
         narrow, wide = self.components // 2, self.components - self.components // 2
@@ -89,8 +81,7 @@ class PixelMixture:
         shares = counts[common] / counts.sum()
         rest = (1 - shares.sum()).clamp_min(1e-3) / wide
         mean = torch.cat([common.float(), (torch.arange(wide) + 0.5) * LEVELS / wide])
-        log_deviation = torch.cat([torch.full((narrow,), max(-1.0, self.low + 0.1)),
-                                   torch.full((wide,), max(math.log(LEVELS / 8), self.low + 0.1))])
+        log_deviation = torch.tensor([-1.0] * narrow + [math.log(LEVELS / 8)] * wide).clamp_min(self.low + 0.1)
         return torch.cat([torch.atanh((mean - self.middle) / (self.middle + MEAN_BEYOND)),
                           torch.atanh((log_deviation - (self.low + self.high) / 2) * 2 / (self.high - self.low)),
                           torch.log(torch.cat([shares, rest.expand(wide)]))])
@@ -148,16 +139,15 @@ class MaskedBlock(nn.Module):
         return units + self.widen(F.silu(self.masked(F.silu(self.narrow(F.silu(units))))))
 
 
-class PixelDecoder(nn.Module):
+class PixelDecoder(Decoder):
     """p(picture | z) in which each pixel depends on the code and on the pixels before it.
 
-    The picture is read in squares of 2 x 2 pixels, row by row. Masked convolutions show each square those before it
-    (but for some far to its right); inside a square a masked layer lets each of its four pixels depend on those before
-    it (Germain et al. 2015, "MADE"). A quarter of the positions with four times the channels is fast on a processor.
-
-    outputs: parameters of a pixel's distribution. width, blocks: channels and number of the masked convolutions.
-    indicator_levels: how many levels of 0..255 have an input channel of their own. units: of the masked layer, for each
-    pixel. Shapes below: B pictures of h x w pixels from 0 to 1, in a x b squares; C = width; U = 4 units.
+    The picture is read in squares of 2 x 2 pixels, row by row, which is fast. Masked convolutions show each square
+    those before it (but for some far to its right); inside a square a masked layer lets each of its four pixels depend
+    on those before it (Germain et al. 2015, "MADE"). outputs: parameters of a pixel's distribution. width, blocks:
+    channels and number of the convolutions. indicator_levels: how many levels of 0..255 have an input channel of their
+    own. units: of the masked layer, for each pixel. Shapes below: B pictures of h x w pixels from 0 to 1, in a x b
+    squares; C = width; U = 4 units.
     """
 
     CODE_HIDDEN, CODE_CHANNELS = 256, 16  # of the net from the code to a plane of squares
@@ -191,9 +181,9 @@ class PixelDecoder(nn.Module):
 
     def muon_weights(self):
         """The kernels between hidden units, which `learning/optimizers.py` may train by Muon."""
-        return [self.first.weight, *(layer.weight for block in self.blocks
-                                     for layer in (block.narrow, block.masked, block.widen)),
-                self.context.weight, self.hidden.weight, self.code[0].weight, self.code_units.weight]
+        in_blocks = [layer for block in self.blocks for layer in block.children()]
+        layers = [self.first, *in_blocks, self.context, self.hidden, self.code[0], self.code_units]
+        return [layer.weight for layer in layers]
 
     def initialise_from_data(self, bias, counts):
         """Begin with outputs `bias` (outputs,) for every pixel, None leaves them, and channels for the commonest levels
@@ -207,8 +197,8 @@ class PixelDecoder(nn.Module):
         values = values.view(-1, 1, *self.shape)                                      # (B, 1, h, w)
         level = (values * (LEVELS - 1)).round()  # some are a 255th apart: too near for a convolution to see
         # Ink at all and full ink have channels: between lie the few pixels of an edge.
-        seen = [values, (values > 0).float(), (values > 0.97).float(), (level == self.levels[:, None, None]).float()]
-        seen = F.pixel_unshuffle(torch.cat(seen, 1), 2)                               # (B, 4 numbers, a, b)
+        seen = torch.cat([values, values > 0, values > 0.97, level == self.levels[:, None, None]], 1)
+        seen = F.pixel_unshuffle(seen, 2)                                             # (B, 4 numbers, a, b)
         with precision(self, values):
             units = self.first(seen) + self.position                                  # (B, C, a, b)
             for block in self.blocks:
@@ -227,11 +217,8 @@ class PixelDecoder(nn.Module):
 
     def decode(self, z, choose):
         """The picture in which each pixel is what `choose` makes of its outputs: (B, latent) -> (B, h, w).
-
         choose(outputs, i): values (b, h, w) of the pictures with indices i (b,) from (b, outputs, h, w). All pixels are
-        guessed at once until the guess no longer changes: the picture as drawn pixel by pixel, in fewer passes (the
-        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
-        """
+        guessed at once until the guess no longer changes, as in `CausalNet.decode`."""
         values = torch.zeros(len(z), *self.shape, device=z.device)
         left = torch.arange(len(z), device=z.device)
         for _ in range(math.prod(self.shape) + 1):  # pixel i is right after i + 1 passes
@@ -242,12 +229,3 @@ class PixelDecoder(nn.Module):
             if not len(left):
                 break
         return values
-
-    def logits(self, cells, z, context=None):
-        """The logit of each 0/1 pixel given those before it: (B, pixels), (B, latent) -> (B, pixels)."""
-        return self.parameters_of(cells, z, context).flatten(1)
-
-    def draw(self, z, noise):
-        """The picture, pixels 1 where logit + noise is above 0: (B, latent), (B, pixels) -> (B, pixels)."""
-        noise = noise.view(-1, 1, *self.shape)
-        return self.decode(z, lambda outputs, i: (outputs + noise[i] > 0)[:, 0].float()).flatten(1)
