@@ -7,48 +7,17 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from small_models import all_examples, humanised, make, make_drum_model, random_bars
 
 import models
 from models import MODELS, BernoulliVAE
 from networks import causal
 from patterns import sampling
-from patterns.dataset import pack_hits, unpack_hits
 
 INDEPENDENT = dict(shape=(2, 3), hidden=(8,), decoder="independent")
 CAUSAL = dict(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def drawn(model, z, seed=0, **asked):
-    """What sampling.draw gives, as a tensor."""
-    return torch.as_tensor(sampling.draw(model, z, seed, sampling.Constraints(**asked)))
-
-
-def humanised(model, bars, *given, **more):
-    """What sampling.humanise gives, as a tensor."""
-    return torch.as_tensor(sampling.humanise(model, bars, *given, **more))
-
-
-def make(latent=2, dtype=torch.float64, strength=3.0, **config):
-    """An untrained model whose weights are strong enough that every cell and code matters."""
-    torch.manual_seed(0)
-    model = BernoulliVAE(latent=latent, **config).to(dtype)
-    with torch.no_grad():
-        for parameter in model.decoder.parameters():
-            parameter *= strength
-    model.binarise = lambda x: (x > 0).flatten(1).to(dtype)  # the model's own hits are always float32
-    return model.eval()
-
-
-def all_examples(shape):
-    """Every 0/1 example of a shape: (2^cells, *shape)."""
-    return torch.tensor(list(itertools.product((0, 1), repeat=math.prod(shape)))).view(-1, *shape)
-
-
-def random_bars(shape=(8, 64), count=3, share=0.1, seed=0):
-    random = np.random.default_rng(seed)
-    return torch.tensor(random.integers(1, 128, (count, *shape)) * (random.random((count, *shape)) < share)).byte()
 
 
 # Likelihoods and the KL, against torch.distributions.
@@ -291,22 +260,6 @@ def test_drawn_bars_come_as_often_as_their_probability_says(decoder, redraw):
     assert scipy.stats.chisquare(found, expected).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("decoder", ["causal", "independent"])
-def test_no_bar_comes_out_empty_unless_nothing_is_likelier_than_not(decoder):
-    torch.manual_seed(0)
-    model = BernoulliVAE(shape=(2, 8), hidden=(8,), decoder=decoder, width=8)
-    with torch.no_grad():
-        model.decoder.out.bias.fill_(-2.5)  # one bar in four would be
-    z = torch.randn(400, 2)
-    with torch.no_grad():
-        empty = (~model.decoder.draw(z, models.logistic_noise((400, 16))).bool().any(1)).float().mean()
-    assert 0.1 < empty < 0.6
-    assert sampling.draw_independent(model, z).any((1, 2)).all()
-    made = drawn(model, z, seed=3)
-    assert (made > 0).flatten(1).any(1).all() and torch.equal(made, drawn(model, z, seed=3))
-    assert not drawn(model, z, temperature=0).any() and not drawn(model, z, hits=0).any()
-
-
 def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
     model = BernoulliVAE(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=2)
     hits, struck = model.parameter_groups()
@@ -320,52 +273,11 @@ def test_what_is_learned_apart_is_every_weight_once_and_no_gradient_crosses():
     assert len(BernoulliVAE(shape=(2, 8), hidden=(8,)).parameter_groups()) == 1
 
 
-# Drawing bars.
+# Hits and their velocities.
 
 @pytest.fixture(scope="module", params=["causal", "independent"])
 def drum_model(request):
-    torch.manual_seed(2)
-    model = BernoulliVAE(latent=2, hidden=(16,), decoder=request.param, width=16, velocities=True)
-    with torch.no_grad():  # a bar of about 40 hits, as drummers play
-        model.decoder.out.bias -= 2.5
-    return model.eval()
-
-
-@pytest.mark.parametrize("hits", [0, 1, 7, 20, 60, 512])
-def test_a_bar_has_exactly_the_hits_asked_for(drum_model, hits):
-    z = torch.tensor([[0.0, 0.0], [1.0, -2.0], [-30.0, 30.0]])
-    bars = drawn(drum_model, z, hits=hits)
-    assert bars.shape == (3, 8, 64) and bars.dtype == torch.uint8
-    assert (bars > 0).flatten(1).sum(1).tolist() == [hits] * 3
-    assert torch.equal(bars, drawn(drum_model, z, hits=hits)), "the same arguments give the same bars"
-    assert torch.equal(bars[1:2], drawn(drum_model, z[1:2], hits=hits)), "a point has one bar, wherever drawn"
-
-
-def test_a_dense_bar_is_not_far_from_the_model(drum_model):
-    """Asking for as many hits as a bar has anyway leaves it as it is."""
-    z = torch.tensor([[0.3, 0.4]])
-    bar = drawn(drum_model, z)
-    assert torch.equal(drawn(drum_model, z, hits=int((bar > 0).sum())), bar)
-
-
-def test_the_seed_chooses_the_bar_and_the_global_generator_does_not(drum_model):
-    z = torch.tensor([[0.3, 0.4]])
-    first = drawn(drum_model, z, seed=3)
-    torch.manual_seed(99)
-    before = torch.get_rng_state()
-    assert torch.equal(drawn(drum_model, z, seed=3), first) and not torch.equal(drawn(drum_model, z, seed=4), first)
-    assert torch.equal(torch.get_rng_state(), before)
-    by_default = torch.as_tensor(sampling.draw(drum_model, z))
-    assert torch.equal(by_default, drawn(drum_model, z, seed=sampling.DEFAULT_SEED))
-
-
-def test_without_noise_a_cell_is_struck_where_that_is_likelier_than_not():
-    torch.manual_seed(0)
-    model = BernoulliVAE(hidden=(16,))
-    z = torch.tensor([[0.3, 0.4], [2.0, -1.0]])
-    with torch.no_grad():
-        logits = model.decoder.logits(None, z)
-    assert torch.equal((drawn(model, z, temperature=0) > 0).flatten(1), logits > 0)
+    return make_drum_model(request.param)
 
 
 def test_velocities_are_1_to_127_where_a_hit_is_and_0_elsewhere(drum_model):
@@ -410,112 +322,6 @@ def test_velocities_do_not_train_the_code(drum_model):
     assert torch.autograd.grad(side, z, allow_unused=True)[0] is None
 
 
-@pytest.mark.parametrize("z", [torch.zeros(2), torch.zeros(1, 3), torch.tensor([[0.0, math.nan]]),
-                               torch.tensor([[math.inf, 0.0]])])
-def test_a_point_that_is_none_is_refused(drum_model, z):
-    with pytest.raises(ValueError, match="codes: expected finite ones of shape"):
-        drawn(drum_model, z)
-
-
-@pytest.mark.parametrize("hits", [-1, 513])
-def test_impossible_hits_are_refused(drum_model, hits):
-    with pytest.raises(ValueError, match=f"expected 0 to 512, found {hits}"):
-        drawn(drum_model, torch.zeros(1, 2), hits=hits)
-
-
-# What is asked of a bar: rows, locks, styles, a drummer's hand.
-
-@pytest.fixture(scope="module")
-def styled_model():
-    """A causal model of three styles, each of which has its own bars, and rows that depend on one another."""
-    torch.manual_seed(4)
-    model = BernoulliVAE(hidden=(16,), decoder="causal", width=16, velocities=True, styles=["funk", "jazz", "rock"])
-    with torch.no_grad():
-        model.style.weight *= 4
-        for parameter in model.decoder.parameters():
-            parameter *= 1.6
-        model.decoder.out.bias -= 2.5
-    return model.eval()
-
-
-def struck(bars):
-    return (bars > 0).sum(-1)
-
-
-def test_each_row_has_exactly_the_hits_asked_for_and_so_has_the_bar(styled_model):
-    z = torch.tensor([[0.0, 0.0], [1.0, -2.0]])
-    wanted = {0: 5, 1: 0, 4: 17}
-    rows = struck(drawn(styled_model, z, row_hits=wanted))
-    assert rows[:, list(wanted)].tolist() == [list(wanted.values())] * 2
-    both = struck(drawn(styled_model, z, hits=40, row_hits=wanted))
-    assert both[:, list(wanted)].tolist() == [list(wanted.values())] * 2 and both.sum(1).tolist() == [40, 40]
-    every = {row: row for row in range(8)}
-    assert struck(drawn(styled_model, z, hits=28, row_hits=every)).tolist() == [list(range(8))] * 2
-
-
-def test_locked_rows_stay_as_they_are_and_the_others_are_drawn_anew(styled_model):
-    z = torch.tensor([[0.2, 0.1], [1.0, -1.0]])
-    bar = random_bars(count=1)[0]
-    made = drawn(styled_model, z, seed=3, locked=bar, locked_rows=[0, 6])
-    assert torch.equal(made[:, [0, 6]], bar[[0, 6]].expand(2, -1, -1))
-    assert not torch.equal(made[0, 1], bar[1]) and (made[:, 1:6] > 0).any()
-    assert torch.equal(made, drawn(styled_model, z, seed=3, locked=bar, locked_rows=[0, 6]))
-    other = drawn(styled_model, z, seed=4, locked=bar, locked_rows=[0, 6])
-    assert not torch.equal(other[:, 1:6], made[:, 1:6])
-    dense = drawn(styled_model, z, seed=3, hits=60, row_hits={1: 9}, locked=bar, locked_rows=[0, 6])
-    assert torch.equal(dense[:, [0, 6]], made[:, [0, 6]])
-    assert struck(dense).sum(1).tolist() == [60, 60] and struck(dense)[:, 1].tolist() == [9, 9]
-    whole = drawn(styled_model, z, locked=bar, locked_rows=range(8))
-    assert torch.equal(whole, bar.expand(2, -1, -1))
-
-
-def test_what_is_drawn_around_locked_rows_fits_them_as_the_model_says():
-    """Against the exact p(first row | second row) of a bar of 2 x 4: the first row of a step is drawn before the
-    second, so only the choice among candidates can make it fit; it does so by far the larger part."""
-    shape, count = (2, 4), 3000
-    model = make(1, torch.float32, 2.0, shape=shape, hidden=(8,), decoder="causal", width=8)
-    bars, z = all_examples(shape), torch.tensor([[0.5]])
-    with torch.no_grad():
-        log_px = model.log_likelihood(bars, z.expand(len(bars), -1))
-    bar = bars[log_px.argmin()].byte()  # its second row is unlikely with most first rows
-    alike = (bars[:, 1] == bar[1]).all(1)
-    truth = torch.softmax(log_px[alike], 0) @ bars[alike][:, 0].float()               # (4,)
-    before = torch.softmax(log_px, 0) @ bars[:, 0].float()
-    made = torch.cat([drawn(model, z, seed=seed, locked=bar, locked_rows=[1]) for seed in range(count)])
-    found = (made[:, 0] > 0).float().mean(0)
-    assert (before - truth).abs().max() > 0.1, "or there is nothing to fit"
-    assert (found - truth).abs().max() < 0.3 * (before - truth).abs().max() + 0.03
-
-
-@pytest.mark.parametrize("options, words", [
-    (dict(row_hits={0: 65}), "row_hits, row 0: expected 0 to 64, found 65"),
-    (dict(row_hits={8: 1}), "row_hits: expected rows 0 to 7, found .8."),
-    (dict(hits=3, row_hits={0: 4}), "hits: expected 4 to 452, found 3"),
-    (dict(hits=1, locked=torch.full((8, 64), 9), locked_rows=[0]), "hits: expected 64 to 512, found 1"),
-    (dict(locked=torch.zeros(8, 32), locked_rows=[0]), "locked: expected a bar"),
-    (dict(locked=torch.zeros(8, 64), locked_rows=[9]), "locked: expected a bar"),
-    (dict(temperature=-1.0), "temperature: expected at least 0"),
-    (dict(style=3), "style: expected 0 to 2"),
-])
-def test_what_cannot_be_had_is_refused_by_name(styled_model, options, words):
-    with pytest.raises(ValueError, match=words):
-        drawn(styled_model, torch.zeros(1, 2), **options)
-
-
-def test_decoder_and_encoder_depend_on_the_style_and_none_is_a_style_of_its_own(styled_model):
-    z, bars = torch.tensor([[0.2, 0.1]]), random_bars()
-    made = [drawn(styled_model, z, style=style) for style in (None, 0, 1, 2)]
-    assert all(not torch.equal(first, second) for first, second in itertools.combinations(made, 2))
-    assert torch.equal(drawn(styled_model, z.expand(3, -1), style=torch.tensor([2, -1, 0])),
-                       torch.cat([made[3], made[0], made[1]]))
-    codes = [styled_model.encode(bars, style=style)[0] for style in (None, torch.tensor([0, 0, 0]), 1)]
-    assert not torch.equal(codes[0], codes[1]) and not torch.equal(codes[1], codes[2])
-    with torch.no_grad():
-        together = styled_model.log_likelihood(bars, codes[0], style=torch.tensor([0, 1, 2]))
-        single = [styled_model.log_likelihood(bars[i:i + 1], codes[0][i:i + 1], style=i) for i in range(3)]
-    torch.testing.assert_close(together, torch.cat(single))
-
-
 def test_encoder_and_decoder_depend_on_the_offset_of_a_bar_and_none_is_the_first():
     torch.manual_seed(0)
     model = BernoulliVAE(shape=(2, 16), hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=2,
@@ -546,30 +352,6 @@ def test_low_precision_is_for_training_alone_and_near_the_full_one():
     torch.testing.assert_close(rough, exact, rtol=1e-2, atol=0.0)
     assert torch.isfinite(model.auxiliary_log_likelihood(x, z)).all()
     assert torch.equal(model.eval().log_likelihood(x, z), exact)
-
-
-def test_the_noise_of_a_point_is_logistic_over_the_seeds_and_near_points_have_near_noise():
-    z = torch.tensor([[0.3, -0.4], [0.35, -0.4], [30.0, 10.0]])
-    noise = torch.stack([sampling.noise_field(z, 40, 2, seed) for seed in range(300)])  # (300, 3, 2, 40)
-    assert scipy.stats.kstest(noise[:, 0].flatten().numpy(), "logistic").pvalue > 1e-3
-    ranks = scipy.stats.spearmanr(noise.transpose(0, 1).flatten(1).numpy().T).statistic
-    assert ranks[0, 1] > 0.99 and abs(ranks[0, 2]) < 0.03
-    cells = np.corrcoef(noise[:, 0].flatten(1).numpy().T) - np.eye(80)
-    assert abs(cells).max() < 0.3, "cells of a point are independent of each other: 300 seeds, 3,160 pairs"
-
-
-def test_a_bar_drawn_by_hand_gets_velocities_and_keeps_its_hits(styled_model):
-    bar = torch.where(random_bars(count=1) > 0, 1, 0)
-    made = humanised(styled_model, bar, seed=1)
-    assert made.shape == (1, 8, 64) and made.dtype == torch.uint8 and torch.equal(made > 0, bar > 0)
-    assert len(made[made > 0].unique()) > 5
-    assert torch.equal(made, humanised(styled_model, bar, seed=1))
-    assert not torch.equal(made, humanised(styled_model, bar, seed=2))
-    assert not torch.equal(made, humanised(styled_model, bar, seed=1, style=1))
-    assert not torch.equal(made, humanised(styled_model, bar, torch.ones(1, 2), seed=1))
-    for wrong in (torch.zeros(1, 8, 32), torch.zeros(8, 64)):
-        with pytest.raises(ValueError, match="bars: expected shape"):
-            humanised(styled_model, wrong)
 
 
 @pytest.mark.parametrize("shape", [(2, 8), (8, 16)])
@@ -611,13 +393,6 @@ def test_the_velocity_latent_is_read_from_velocities_and_decides_how_given_hits_
     assert torch.equal(one > 0, bars > 0) and not torch.equal(one, other)
     drawn = humanised(model, bars, z, temperature=0)
     assert torch.equal(drawn, humanised(model, bars, z, temperature=0, velocity_latent=torch.zeros(3, 3)))
-
-
-def test_hits_packed_to_bits_come_back():
-    bars = random_bars(count=20)
-    packed = pack_hits(bars)
-    assert packed.shape == (20, 64) and packed.dtype == torch.uint8
-    assert torch.equal(unpack_hits(packed), bars > 0)
 
 
 # Building a model.

@@ -1,10 +1,11 @@
 """The bars of a training: splits that share nothing, and the bars that begin on other beats."""
 
 import numpy as np
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from patterns.dataset import OFFSETS, shifted_bars, split_by_content
+from patterns.dataset import OFFSETS, pack_hits, shifted_bars, split_by_content, unpack_hits
 
 
 def some_bars(count, seed=0):
@@ -81,3 +82,10 @@ def test_bars_between_leave_out_near_silence_and_what_is_asked_in_validation():
     assert kept[2].tolist() == [1, 3] and np.array_equal(kept[0], across[[0, 2]])
     alone = shifted_bars(bars, ["A", "B", "C"], [0] * 3, "beat")
     assert alone[0].shape == (0, 8, 64) and alone[1] == [] and len(alone[2]) == 0
+
+
+def test_hits_packed_to_bits_come_back():
+    bars = some_bars(20)
+    packed = pack_hits(bars)
+    assert packed.shape == (20, 64) and packed.dtype == torch.uint8
+    assert np.array_equal(unpack_hits(packed), bars > 0)
