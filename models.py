@@ -59,7 +59,6 @@ class VAE(nn.Module):
 
     def encode(self, x, **condition):
         """Mean and log-variance of q(z | x): (B, *shape) -> (B, latent) each."""
-        raise NotImplementedError
 
     def log_likelihood(self, x, z, **condition):
         """log p(x | z) in nats: (B, *shape), (B, latent) -> (B,)."""
@@ -71,7 +70,6 @@ class VAE(nn.Module):
 
     def decode_sample(self, z, generator=None, **condition):
         """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape)."""
-        raise NotImplementedError
 
     def auxiliary_log_likelihood(self, x, z, **condition):
         """What else is learned beside the bound, in nats: (B,)."""
@@ -263,9 +261,8 @@ class GaussianVAE(VAE):
     2016, "A note on the evaluation of generative models", eq. 4-6).
     """
 
-    def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, blocks=4,
-                 components=1, likelihood="mass", activation="SiLU", least_deviation=LEAST_DEVIATION,
-                 indicator_levels=4):
+    def __init__(self, shape=(28, 28), latent=2, hidden=(512, 256), decoder="independent", width=32, indicator_levels=4,
+                 blocks=4, components=1, likelihood="mass", activation="SiLU", least_deviation=LEAST_DEVIATION):
         shape, hidden = tuple(shape), tuple(hidden)
         super().__init__(shape=shape, latent=latent, hidden=hidden, decoder=decoder, width=width, blocks=blocks,
                          components=components, likelihood=likelihood, activation=activation,
@@ -310,14 +307,11 @@ class GaussianVAE(VAE):
         return lambda z: self.mixture.log_likelihood(x, self.decoder.parameters_of(None, z, context))
 
     @torch.no_grad()
-    def decode_sample(self, z, generator=None):
-        """Pictures drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8."""
-        count = 2 * self.components * math.prod(self.shape)
-        return self.decode_noise(z, torch.rand(len(z), count, generator=generator).to(z.device))
-
-    @torch.no_grad()
-    def decode_noise(self, z, uniform):
-        """Pictures at codes from uniform numbers (B, 2 components pixels): (B, latent) -> (B, *shape) uint8."""
+    def decode_sample(self, z, generator=None, uniform=None):
+        """Pictures drawn from p(x | z), (B, latent) -> (B, *shape) uint8, independent of each other or by numbers
+        `uniform` (B, 2 components pixels)."""
+        if uniform is None:
+            uniform = torch.rand(len(z), 2 * self.components * math.prod(self.shape), generator=generator).to(z.device)
         noise = self.mixture.noise(uniform.view(len(z), 2, *self.shape, self.components))
         values = self.decoder.decode(z, lambda outputs, i: self.mixture.choose(outputs, noise[i]))
         return (values * (LEVELS - 1)).round().to(torch.uint8)                        # (B, *shape)
@@ -346,8 +340,7 @@ class ConvVAE(VAE):
         check_sizes(classes=classes, widths=widths, bottleneck=bottleneck, embedding=embedding)
         if not 0 < prior_scale <= 1:
             raise ValueError(f"prior_scale: expected above 0 and at most 1, found {prior_scale}")
-        self.shape, self.classes, self.prior_scale = shape, classes, prior_scale
-        self.low_precision = False  # bfloat16 in training, where the processor has it
+        self.shape, self.classes, self.prior_scale, self.low_precision = shape, classes, prior_scale, False
         patches = Patches(shape, patch)
         self.embedding = nn.Parameter(torch.randn(classes, embedding))
         self.encoder = ConvEncoder(patches, latent, widths, bottleneck, embedding)
@@ -433,8 +426,6 @@ def build_model(content, path="checkpoint"):
     except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
                          f"{str(error).strip().splitlines()[-1].strip()[:200]}") from None
-    if any(not torch.isfinite(value).all() for value in model.state_dict().values()):
-        raise ValueError(f"{path}: holds weights that are not finite")
     return model.eval()
 
 

@@ -141,7 +141,7 @@ def draw_at(model, z, seed):
     generator = torch.Generator().manual_seed(seed)
     if isinstance(model, GaussianVAE):
         uniform = torch.rand(1, 2 * model.components * math.prod(model.shape), generator=generator)
-        return model.decode_noise(z, uniform.expand(len(z), -1))
+        return model.decode_sample(z, uniform=uniform.expand(len(z), -1))
     noise = logistic_noise((1, math.prod(model.shape)), generator).expand(len(z), -1)
     with torch.no_grad():
         return model.decoder.draw(model.with_condition(z), noise).view(-1, *model.shape)

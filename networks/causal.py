@@ -80,7 +80,7 @@ class CausalNet(nn.Module):
         return F.dropout1d(units.mT, rate).mT if rate and self.training else units
 
     def condition_context(self, condition, block_condition):
-        """What a block depends on before any cell is known: (B, n), (B, T, m) or None -> (B, T, K)."""
+        """What a block depends on beside the cells before it: (B, n), (B, T, m) or None -> (B, T, K)."""
         context = self.position + self.code(condition)[:, None]                       # (B, T, K)
         return context if block_condition is None else context + self.block_condition(block_condition)
 
@@ -160,8 +160,7 @@ class CausalDecoder(CausalNet):
         return self(cells, z, context=context)[:, 0]
 
     def draw(self, z, noise):
-        """The bar in which a cell is struck where its logit + noise is above 0: (B, latent), (B, cells) -> (B, cells).
-        With logistic noise this is an exact draw from p(bar | z)."""
+        """The cells whose logit + noise is above 0, as of `Decoder`: (B, latent), (B, cells) -> (B, cells)."""
         threshold = self.to_blocks(-noise)                                            # (B, T, C)
         return self.decode(z, lambda t, outputs: (outputs[:, 0] > threshold[:, t]).to(noise.dtype))
 
@@ -175,7 +174,7 @@ class VelocityNet(CausalNet):
         self.hits_all = nn.Linear(math.prod(shape), 96)
 
     def hit_context(self, cells):
-        """What each block knows of all hits: (B, cells) -> (B, T, 96)."""
+        """What each block sees of all hits: (B, cells) -> (B, T, 96)."""
         blocks = F.pad(self.to_blocks(cells), (0, 0, 2, 2))
         near = torch.cat([blocks[:, i:i + self.blocks] for i in range(5)], -1)        # (B, T, 5 C)
         return F.silu(self.hits_near(near) + self.hits_all(cells)[:, None])

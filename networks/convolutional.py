@@ -156,8 +156,8 @@ class CodeFlow(nn.Module):
         order = [torch.randperm(latent, generator=torch.Generator().manual_seed(layer)) for layer in range(layers)]
         self.register_buffer("order", torch.stack(order))
         self.register_buffer("inverse_order", self.order.argsort(1), persistent=False)
-        self.half = latent // 2
-        sizes = [self.half + embedding, hidden, hidden, 2 * (latent - self.half)]
+        self.parts = [latent // 2, latent - latent // 2]  # what stays and what moves
+        sizes = [self.parts[0] + embedding, hidden, hidden, 2 * self.parts[1]]
         self.nets = nn.ModuleList(mlp(sizes) for _ in range(layers))
         self.position = nn.Linear(embedding, 2 * latent)
         for layer in [*(net[-1] for net in self.nets), self.position]:
@@ -173,7 +173,7 @@ class CodeFlow(nn.Module):
     def forward(self, noise, embedding):
         """Noise to codes: (B, latent), (B, E) -> (B, latent)."""
         for net, order, back in zip(self.nets, self.order, self.inverse_order):
-            kept, moved = noise[:, order].split([self.half, noise.shape[1] - self.half], -1)
+            kept, moved = noise[:, order].split(self.parts, -1)
             log_scale, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
             noise = torch.cat([kept, moved * torch.exp(log_scale) + shift], -1)[:, back]
         log_scale, shift = self._bounded(self.position(embedding))
@@ -184,7 +184,7 @@ class CodeFlow(nn.Module):
         log_scale, shift = self._bounded(self.position(embedding))
         codes, log_volume = (codes - shift) * torch.exp(-log_scale), -log_scale.sum(-1)
         for net, order, back in zip(reversed(self.nets), self.order.flip(0), self.inverse_order.flip(0)):
-            kept, moved = codes[:, order].split([self.half, codes.shape[1] - self.half], -1)
+            kept, moved = codes[:, order].split(self.parts, -1)
             log_scale, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
             codes = torch.cat([kept, (moved - shift) * torch.exp(-log_scale)], -1)[:, back]
             log_volume = log_volume - log_scale.sum(-1)

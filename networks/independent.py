@@ -60,10 +60,8 @@ class Decoder(nn.Module):
 
 class IndependentDecoder(Decoder):
     """p(x | z) in which cells are independent given the code: one pass gives the parameters of all of them.
-
     shape: of an example. latent: numbers of a code and its condition. hidden: sizes of the layers, the encoder's order.
-    rate: of dropout of the last layer's units. outputs: parameters of the distribution of each cell.
-    """
+    rate: of dropout of the last layer's units. outputs: parameters of the distribution of each cell."""
 
     def __init__(self, shape, latent, hidden, activation, rate=0.0, outputs=1):
         super().__init__()
