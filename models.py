@@ -426,6 +426,8 @@ def build_model(content, path="checkpoint"):
     except (TypeError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: its weights and config do not fit {content['class']}: "
                          f"{str(error).strip().splitlines()[-1].strip()[:200]}") from None
+    if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+        raise ValueError(f"{path}: holds weights that are not finite")
     return model.eval()
 
 

@@ -127,22 +127,24 @@ class CausalNet(nn.Module):
             outputs = self.outputs_of(self.to_blocks(values), self.context_units(context), self.masked_weights())
         return self.from_blocks(outputs.to(values.dtype).unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
-    def decode(self, condition, choose, block_condition=None):
+    def decode(self, condition, choose, block_condition=None, passes=None):
         """The bar in which each cell is what `choose` makes of its outputs: (B, n) -> (B, cells).
 
         choose(t, outputs): the values (B, C) of block t from (B, outputs, C). All cells of a block are guessed at once
         until the guess no longer changes: the bar as drawn cell by cell, in a few passes a block instead of 32 (the
-        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling").
+        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: of each block, where it is known
+        how many suffice.
         """
         context, weights, decoded = self.condition_context(condition, block_condition), self.masked_weights(), []
         to_later = self.history.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)  # (C, (T - 1) K)
         for t in range(self.blocks):
             block = torch.zeros(len(condition), self.cells, dtype=condition.dtype, device=condition.device)
-            units = self.context_units(context[:, t:t + 1])                           # (B, 1, units)
-            for _ in range(self.cells + 1):  # cell i is right after i + 1 passes
+            most = self.cells + 1 if passes is None else passes[t]  # cell i is right after i + 1 passes
+            units = self.context_units(context[:, t:t + 1]) if most else None         # (B, 1, units)
+            for _ in range(most):
                 outputs = self.outputs_of(block[:, None], units, weights)[:, 0]       # (B, outputs C)
                 guess = choose(t, outputs.unflatten(-1, (self.outputs, self.cells)))
-                if torch.equal(guess, block):
+                if passes is None and torch.equal(guess, block):
                     break
                 block = guess
             decoded.append(block)
@@ -196,4 +198,5 @@ class VelocityNet(CausalNet):
             mean, log_scale = logistic_parameters(*outputs.unbind(1))                 # (B, C) each
             velocity = (mean + torch.exp(log_scale) * noise[:, t]).round().clamp(1, 127)
             return hits[:, t] * torch.where(fixed[:, t] > 0, fixed[:, t], velocity) / 64
-        return 64 * self.decode(z, choose, self.hit_context(cells))
+        passes = hits.sum(-1).amax(0).int().tolist()  # each is right for one more of a block's hits
+        return 64 * self.decode(z, choose, self.hit_context(cells), passes)

@@ -83,3 +83,12 @@ def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path, content):
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="model.pt: expected a checkpoint of this project"):
         load_checkpoint(tmp_path / "model.pt")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    save_checkpoint(tmp_path / "a.pt", MODELS["bars"]())
+    content = torch.load(tmp_path / "a.pt", weights_only=True)
+    next(iter(content["weights"].values())).view(-1)[0] = float("nan")
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="a.pt: holds weights that are not finite"):
+        load_model(tmp_path / "a.pt")
