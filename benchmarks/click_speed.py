@@ -76,7 +76,7 @@ def main(argv=None):
     model, kit = open_model(options.model), kits.load_kit(options.kit)
     figure = Figure(figsize=(13, 7), dpi=100)
     FigureCanvasAgg(figure)
-    editor = PatternEditor(model, kit, Engine(kit), None, seed=0)
+    editor = PatternEditor(model, kit, Engine(kit), None, seed=sampling.DEFAULT_SEED)
     window = Window(figure, editor)
     figure.canvas.draw()
     points = np.random.default_rng(0).normal(size=(options.clicks, 2)).clip(-editor.plane.reach, editor.plane.reach)

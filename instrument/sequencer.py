@@ -192,8 +192,11 @@ class Sequencer:
                 self._step = 0
                 self._origin += self._loop.starts[-1]
             self._due = self._origin + self._loop.starts[self._step]
-        now = np.arange(self.clock, end) % len(self._future)
-        samples[:], self._future[now] = self._future[now], 0
+        start = self.clock % len(self._future)
+        first = self._future[start:start + len(samples)]
+        rest = self._future[:len(samples) - len(first)]  # the ring goes on at its beginning
+        samples[:len(first)], samples[len(first):] = first, rest
+        first[:], rest[:] = 0, 0
         self.clock = end
         if peak_of(samples) > CEILING:
             _soften(samples)

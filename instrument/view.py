@@ -162,9 +162,10 @@ class View:
         text(0.508, 0.945, (0.503, 0.925, 0.297, 0.045), lambda: (
             editor.describe().replace(", ", "  \N{MIDDLE DOT}  "),), size=13, fontweight="bold")
         text(0.975, 0.945, (0.8, 0.925, 0.2, 0.045), lambda: (
-            "point {:.2f} {:.2f}, seed {}".format(*editor.point(), editor.seed), QUIET), size=9.5, ha="right")
+            "point {:.2f} {:.2f}, seed {}".format(*editor.point(), editor.seed), QUIET), patient=True, size=9.5,
+            ha="right")
         text(0.508, 0.907, (0.503, 0.892, 0.25, 0.031), lambda: (
-            self.novelty_text(), ACCENT if editor.audition_source else QUIET), size=9.5)
+            self.novelty_text(), ACCENT if editor.audition_source else QUIET), patient=True, size=9.5)
 
     def novelty_text(self):
         """How far the bar is from the training bars."""
@@ -286,18 +287,18 @@ class View:
         if self.help.get_visible():
             self.figure.draw_artist(self.help)
 
-    def paint(self):
+    def paint(self, dragging=False):
         """Bring what has changed to the screen. The help is translucent and would show twice: with it, draw it all."""
         if self.help.get_visible():
             self.canvas.draw()
         else:
-            self.paint_changes()
+            self.paint_changes(dragging)
         self.canvas.blit(self.figure.bbox)
 
-    def paint_changes(self):
+    def paint_changes(self, dragging=False):
         """Paint the regions that have changed, and the playhead."""
         painted = self.bar_region.painted
-        self.panel.paint()
+        self.panel.paint(dragging)
         if self.bar_region.painted is not painted:
             self.bar_alone = self.canvas.copy_from_bbox(self.bar_region.pixel_box(self.figure))
         self.paint_playhead()

@@ -97,10 +97,13 @@ def draw_map(axes, plane, density):
 # The panel -------------------------------------------------------------------------------------------------------
 
 class PaintedRegion:
-    """Artists in a box of the figure, painted anew whenever look() gives another tuple; change(*look) updates them."""
+    """Artists in a box of the figure, painted anew whenever look() gives another tuple; change(*look) updates them.
 
-    def __init__(self, box, artists, look, change):
-        self.box, self.artists, self.look, self.change = box, artists, look, change
+    patient: they can wait while the mouse drags.
+    """
+
+    def __init__(self, box, artists, look, change, patient=False):
+        self.box, self.artists, self.look, self.change, self.patient = box, artists, look, change, patient
         self.background = self.painted = None  # the pixels below; the look that is painted
 
     def pixel_box(self, figure):
@@ -124,14 +127,14 @@ class Panel:
         """Text at a place, as an artist."""
         return self.figure.text(x, y, text, color=colour, fontsize=size, va="center", **style)
 
-    def changing_text(self, x, y, box, look, **style):
+    def changing_text(self, x, y, box, look, patient=False, **style):
         """Text that changes within a box; look gives (text,) or (text, colour)."""
         artist = self.text(x, y, **style)
-        self.region(box, [artist], look, lambda text, colour=TEXT: artist.set(text=text, color=colour))
+        self.region(box, [artist], look, lambda text, colour=TEXT: artist.set(text=text, color=colour), patient)
 
-    def region(self, box, artists, look, change):
+    def region(self, box, artists, look, change, patient=False):
         """Add a PaintedRegion, and return it."""
-        self.regions.append(PaintedRegion(box, artists, look, change))
+        self.regions.append(PaintedRegion(box, artists, look, change, patient))
         return self.regions[-1]
 
     def area(self, name, box, action):
@@ -189,9 +192,11 @@ class Panel:
             region.background = self.figure.canvas.copy_from_bbox(region.pixel_box(self.figure))
             region.painted = None
 
-    def paint(self):
+    def paint(self, dragging=False):
         """Paint the regions whose look has changed."""
         for region in self.regions:
+            if region.patient and dragging and region.painted:
+                continue
             look = region.look()
             if look != region.painted:
                 region.painted = look

@@ -139,7 +139,7 @@ class Window:
                 editor.index, editor.needs_paint = bar, True
         if editor.needs_paint:
             editor.needs_paint = False
-            self.view.paint()
+            self.view.paint(self.dragging)
         elif editor.playing:
             self.view.show_playhead()
         if not self.dragging:
