@@ -1,7 +1,7 @@
 """The folder of a training run: its name, lock, log, versions and checkpoints, and whether it may be resumed.
 
     run = Run(Path("runs/mine"), settings.recipe(), train.fingerprints("training"))
-    run.resume(model, optimizer)
+    run.prepare(model, optimizer, resume=True)
 """
 
 import contextlib
@@ -30,9 +30,11 @@ class Run:
         self.folder, self.recipe, self.data = folder, recipe, data
         self.epoch, self.best, self.history = 0, -math.inf, []
 
-    def check_new(self):
-        """Raise ValueError where the folder holds a run already."""
-        if (self.folder / "checkpoint.pt").exists():
+    def prepare(self, model, optimizer, resume):
+        """Go on with the run in the folder, or raise ValueError where a new one would meet it."""
+        if resume:
+            self.resume(model, optimizer)
+        elif (self.folder / "checkpoint.pt").exists():
             raise ValueError(f"{self.folder}: holds a run already; --resume goes on with it, another --run-folder "
                              "leaves it alone")
 

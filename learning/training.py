@@ -216,7 +216,7 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
     optimizer = Optimizers(model, settings.optimizer, peak, settings.weight_decay)
     run = Run(folder, settings.recipe(process.count),
               {**train.fingerprints("training"), **validation.fingerprints("validation")})
-    run.resume(model, optimizer) if settings.resume else run.check_new()
+    run.prepare(model, optimizer, settings.resume)
     step = DistributedDataParallel(Step(model)) if process.count > 1 else Step(model)
     with contextlib.ExitStack() as stack:
         if process.rank == 0:
