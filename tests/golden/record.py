@@ -59,6 +59,8 @@ USUAL_TOLERANCE = 1e-5  # of the case's scale
 
 MIDI, KIT = ROOT / "Dataset_Drum_Groove_Midi", ROOT / "dataset_audio" / "kit"
 GROOVE = MIDI / "HOUSE1.mid"
+TEN = "AFROBEAT1 BLUES4 CUMBIA1 DUB3 HARDROCK4 JUNGLE2 MOTOWN4 REGGAETON5 SECONDLINE5 SOUL1"
+TWELVE = "AFROBEAT1 BLUEGRASS4 CHACHA1 DEEPHOUSE5 FUNK2 HIGHLIFE4 JUNGLE2 METAL5 REGGAE2 RUMBA2 SKA4 SWING1"
 BARS_MODEL, SOUND_MODEL = ROOT / "pretrained" / "bernoulli_map.pt", ROOT / "pretrained" / "sound_vae.pt"
 TIMES = {"seconds", "examples_per_second", "click_milliseconds"}
 
@@ -145,12 +147,11 @@ def sounds_in(folder, whole=()):
     return found
 
 
-def midi_folder(folder, count):
-    """A folder of that many MIDI files of the project, spread over its grooves."""
-    files = sorted(MIDI.glob("*.mid"))
+def midi_folder(folder, names):
+    """A folder of these grooves of the project as MIDI files; by name, or a new groove would change the others."""
     folder.mkdir()
-    for i in range(count):
-        shutil.copy(files[i * len(files) // count], folder)
+    for name in names.split():
+        shutil.copy(MIDI / f"{name}.mid", folder)
     return folder
 
 
@@ -200,7 +201,7 @@ def phase_with_fewer_candidates(folder):
 
 def midi(folder):
     """Ten MIDI files to bars, the report, MIDI again, and a drum staff."""
-    source = midi_folder(folder / "midi", 10)
+    source = midi_folder(folder / "midi", TEN)
     found = {f"report.{key}": value for key, value in flat(call("convert", source, "-o", folder / "bars")).items()}
     for path in sorted(source.glob("*.mid")):
         found[f"{path.stem}.bars"] = np.load(folder / "bars" / f"{path.stem}.npy")
@@ -238,7 +239,7 @@ def trained(folder):
 
 def train_bernoulli(folder):
     """Three steps on bars."""
-    call("bernoulli", "--data", midi_folder(folder / "midi", 12), "--hidden", 32, "--width", 48, "--epochs", 1,
+    call("bernoulli", "--data", midi_folder(folder / "midi", TWELVE), "--hidden", 32, "--width", 48, "--epochs", 1,
          "--epoch-size", 48, "--batch-size", 16, "--device", "cpu", "--precision", "float32", "--run-folder",
          folder / "run")
     return trained(folder / "run")
@@ -278,8 +279,8 @@ def evaluated(path, *options):
 
 def evaluate_bars(folder):
     """The numbers of the map that ships, on a few grooves."""
-    return evaluated(folder / "a.json", BARS_MODEL, "--data", midi_folder(folder / "midi", 12), "--k", 5, "--draws", 60,
-                     "--no-classifier")
+    return evaluated(folder / "a.json", BARS_MODEL, "--data", midi_folder(folder / "midi", TWELVE),
+                     "--k", 5, "--draws", 60, "--no-classifier")
 
 
 def evaluate_sounds(folder):
