@@ -14,6 +14,14 @@ BEAT = STEPS_PER_BAR // 4  # steps
 SWUNG = {"eighth": BEAT, "sixteenth": BEAT // 2}  # steps that hold a pair of them
 LATEST = 100  # milliseconds that a row may be pushed, to either side
 
+# What tells the grid of a beat: notes a beat, by name; steps that hits stray, the most nats that one stray hit costs.
+TRIPLETS, SIXTEENTHS, SEXTUPLETS, THIRTY_SECONDS = GRIDS = 3, 4, 6, 8
+STRAY, MOST_NATS = 0.8, 4.0
+RARE = 0.5  # nats against a bar of triplets, and against sixteenth-triplets: they are rarer
+SURE = 2.0  # nats by which a beat has to differ from the rest of its bar
+FAST = 3  # steps: hits of a row no further apart may belong to one roll
+CLEAR = 0.5  # steps that two hits of a row are kept apart
+
 
 @dataclass(frozen=True)
 class Feel:
@@ -44,14 +52,20 @@ class Feel:
 def time_offsets(bars, feel, bpm):
     """By how many steps each hit is moved, float64 (n, 8, 64), 0 where no hit is: bars (n, 8, 64), a loop.
 
-    The first hits may move before the loop's start, and the last beyond its end: there it repeats.
+    Tight first, towards the grid of each beat (`beat_grids`); then Swing, which leaves ternary beats alone; then Push.
+    The hits of a row keep their order. The first may move before the loop's start, the last beyond its end, where it
+    repeats.
     """
     bars = check_bars(bars)
     grid = bars.transpose(1, 0, 2).reshape(len(INSTRUMENTS), -1)  # (8, 64 n)
     rows, steps = np.nonzero(grid)
-    times = steps + 0.0
+    times = steps.astype(float)
+    grids = beat_grids(bars) if feel.tight or feel.swing > 50 else None
+    for row in np.unique(rows) if feel.tight else ():
+        mine = rows == row
+        times[mine] += feel.tight / 100 * (_on_grid(steps[mine], grid[row, steps[mine]], grids) - steps[mine])
     if feel.swing > 50:
-        times = _swung(times, feel)
+        times = _swung(times, feel, grids)
     for row, milliseconds in feel.push.items():
         times[rows == row] += milliseconds * bpm * BEAT / 60_000
     offsets = np.zeros(grid.shape)
@@ -59,8 +73,74 @@ def time_offsets(bars, feel, bpm):
     return offsets.reshape(len(INSTRUMENTS), len(bars), STEPS_PER_BAR).transpose(1, 0, 2)  # (n, 8, 64)
 
 
-def _swung(times, feel):
-    """Times in steps with the second half of each pair begun later: piecewise linear, each pair's ends stay."""
+def beat_grids(bars):
+    """The notes a beat that the hits of each beat imply, int (4 n,): 4 (sixteenths), 3 or 6 (ternary: triplets).
+
+    A beat reaches from two steps before its first to fourteen after. The steps that are struck have a likelihood under
+    each grid (any of its notes alike, normal around it, after the drummer's own lead, which the hits on the beats
+    show). The bar takes the likelier family, sixteenths (or twice as fast) or triplets (or twice as fast); a
+    beat departs from its bar where its own hits are e^SURE times likelier under the other.
+    """
+    struck = np.flatnonzero(check_bars(bars).any(1))
+    beat, place = (struck + 2) // BEAT % (4 * len(bars)), (struck + 2) % BEAT - 2  # -2 to 13
+    on_beat = place <= 2
+    lead = (np.bincount(beat[on_beat] // 4, place[on_beat], len(bars))
+            / (np.bincount(beat[on_beat] // 4, minlength=len(bars)) + 2))  # (n,), drawn to 0 as by two hits more
+    nats = {}
+    for notes in GRIDS:
+        width = BEAT / notes
+        stray = (place - lead[beat // 4] + width / 2) % width - width / 2
+        cost = np.minimum(stray ** 2 / (2 * STRAY ** 2), MOST_NATS) + np.log(notes)
+        nats[notes] = np.bincount(beat, cost, 4 * len(bars))
+    nats[SEXTUPLETS] += RARE
+    gain = (np.minimum(nats[SIXTEENTHS], nats[THIRTY_SECONDS])
+            - np.minimum(nats[TRIPLETS], nats[SEXTUPLETS]))  # (4 n,), nats for ternary
+    bar_is_ternary = np.repeat(gain.reshape(-1, 4).sum(1) > RARE, 4)
+    ternary = gain > np.where(bar_is_ternary, -SURE, SURE)
+    return np.where(ternary, np.where(nats[TRIPLETS] <= nats[SEXTUPLETS], TRIPLETS, SEXTUPLETS), SIXTEENTHS)
+
+
+def _on_grid(steps, velocities, grids):
+    """Where the hits of one row belong, float (hits,): steps in order, int, of a loop of len(grids) beats.
+
+    A hit belongs to the nearest note of its beat's grid. Hits on neighbouring steps are one event (a flam, a drag): the
+    loudest goes where it belongs, the others keep their distance. So do two events at one note; where three or more
+    follow each other closely and two are at one note, they are a roll. What would still meet stays as it was played.
+    """
+    length, turn = BEAT * len(grids), 1 + int(np.argmax(np.diff(steps, append=steps[0] + BEAT * len(grids))))
+    steps = np.concatenate([steps[turn:], steps[:turn] + length])  # from the widest gap on: no roll crosses it
+    beat = (steps + 2) // BEAT
+    width = BEAT / grids[beat % len(grids)]
+    home = BEAT * beat + np.floor((steps - BEAT * beat + width / 2) / width) * width
+    if (np.diff(steps) > 1).all() and (np.diff(home, append=home[0] + length) >= CLEAR).all():
+        return np.roll(home - length * (np.arange(len(steps)) >= len(steps) - turn), turn)
+    # The loudest, of equals the nearest to its place, is what the others adorn.
+    likely = np.roll(velocities, -turn).astype(int) - np.abs(home - steps) / BEAT
+    events = np.split(np.arange(len(steps)), np.flatnonzero(np.diff(steps) > 1) + 1)
+    mains = np.array([event[np.argmax(likely[event])] for event in events])
+    moves = home[mains] - steps[mains]  # (events,)
+    for run in np.split(np.arange(len(mains)), np.flatnonzero(np.diff(steps[mains]) > FAST) + 1):
+        if (np.diff(home[mains[run]]) < CLEAR).any():
+            moves[run] = _roll(steps[mains[run]]) if len(run) > 2 else moves[run[np.argmax(likely[mains[run]])]]
+    first, last = (steps[[event[end] for event in events]] for end in (0, -1))
+    while (meeting := np.roll(first + moves, -1) + length * (np.arange(len(mains)) == len(mains) - 1)
+           < last + moves + CLEAR).any():
+        moves[meeting | np.roll(meeting, 1)] = 0
+    belong = steps + np.repeat(moves, [len(event) for event in events])
+    return np.roll(belong - length * (np.arange(len(steps)) >= len(steps) - turn), turn)
+
+
+def _roll(steps):
+    """How far the hits of a roll are from the thirty-seconds, or from the sixteenth-triplets if those are nearer."""
+    found = [np.floor(steps / width + 0.5) * width - steps for width in (BEAT / THIRTY_SECONDS, BEAT / SEXTUPLETS)]
+    found = [moves for moves in found if (np.diff(steps + moves) > 0).all()]  # notes of their own: 32nds always
+    return min(found, key=lambda moves: (moves ** 2).sum())
+
+
+def _swung(times, feel, grids):
+    """Times in steps with the second of each pair of notes later: piecewise linear, each pair begins and ends as is."""
     pair, share = SWUNG[feel.swing_of], feel.swing / 100
     begin = np.floor(times / pair) * pair
-    return begin + np.interp(times - begin, (0, pair / 2, pair), (0, pair * share, pair))
+    swung = begin + np.interp(times - begin, (0, pair / 2, pair), (0, pair * share, pair))
+    binary = grids[np.floor(times / BEAT).astype(int) % len(grids)] == SIXTEENTHS
+    return np.where(binary, swung, times)
