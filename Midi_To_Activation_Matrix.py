@@ -189,21 +189,26 @@ def _counted(counter):
     return ", ".join(f"{count} in {key}" for key, count in counter.most_common())
 
 
-def write_midi(bars, path, bpm=120):
+def write_midi(bars, path, bpm=120, offsets=0.0):
     """Write bars as a Standard MIDI file of type 0, on channel 10, at 480 ticks a quarter note; it ends with a bar.
 
     Args:
         bars: (n, 8, 64) or (8, 64), whole velocities 0 to 127. `read_bars` gives them back.
         path: the file, written whole or not at all.
         bpm: quarter notes a minute, 4 to 60,000.
+        offsets: of each hit from its step, in steps, float (n, 8, 64), as `patterns.feel.time_offsets` gives them; a
+            hit that leaves the file at one end is written at the other: it is a loop.
     """
     bars = check_bars(bars)
     if not 4 <= bpm <= 60_000:
         raise ValueError(f"bpm: expected 4 to 60000, found {bpm}")
     step_ticks = midi_file.TICKS_PER_QUARTER * 4 // STEPS_PER_BAR
-    hits = [((bar * STEPS_PER_BAR + step) * step_ticks, INSTRUMENT_TO_PITCH[row], bars[bar, row, step])
-            for bar, row, step in np.argwhere(bars).tolist()]
-    data = midi_file.to_bytes(hits, len(bars) * STEPS_PER_BAR * step_ticks, step_ticks // 2, bpm)
+    bar, row, step = places = np.nonzero(bars)
+    end = len(bars) * STEPS_PER_BAR * step_ticks
+    times = bar * STEPS_PER_BAR + step + np.broadcast_to(offsets, bars.shape)[places]
+    ticks = np.rint(times * step_ticks).astype(int) % end
+    hits = zip(ticks.tolist(), np.array(INSTRUMENT_TO_PITCH)[row].tolist(), bars[places].tolist())
+    data = midi_file.to_bytes(list(hits), end, step_ticks // 2, bpm)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 

@@ -119,14 +119,18 @@ def _number(byte, stream):
 def to_bytes(hits, end, note_ticks, bpm=120):
     """The bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
 
-    hits: [(tick, pitch, velocity)], whole numbers, each a note of `note_ticks`; end: of the track, in ticks, not before
-    the end of a note; bpm: quarter notes a minute, 4 to 60,000.
+    hits: [(tick, pitch, velocity)], whole numbers, each a note of `note_ticks`, or shorter where the next of its pitch
+    or the end comes first; end: of the track, in ticks; bpm: quarter notes a minute, 4 to 60,000.
     """
     events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
               (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4
+    next_of, stop_of = {}, {}  # pitch: the tick of its next note; (tick, pitch): the tick at which that note ends
+    for tick, pitch, _ in sorted(hits, reverse=True):
+        stop_of[tick, pitch] = min(tick + note_ticks, next_of.get(pitch, end))
+        next_of[pitch] = tick
     for tick, pitch, velocity in hits:
-        events += (tick, bytes([0x99, pitch, velocity])), (tick + note_ticks, bytes([0x89, pitch, 0]))
-    events.sort(key=lambda event: event[0])
+        events += (tick, bytes([0x99, pitch, velocity])), (stop_of[tick, pitch], bytes([0x89, pitch, 0]))
+    events.sort(key=lambda event: (event[0], event[1][0] == 0x99))  # of one tick, a note ends before the next begins
     track, now = b"", 0
     for tick, event in [*events, (end, b"\xff\x2f\x00")]:
         track += _as_variable_length(tick - now) + event

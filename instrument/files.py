@@ -14,6 +14,7 @@ from formats.audio import save_audio
 from formats.bar_picture import write_picture
 from instrument import sequencer
 from Midi_To_Activation_Matrix import load_patterns, write_midi
+from patterns.feel import Feel, time_offsets
 from sounds import kits
 
 MOST_BARS = 1000  # at once: half an hour at 120 bpm
@@ -29,13 +30,15 @@ def read_pattern(path, bars=None):
     return found[:bars]
 
 
-def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
+def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None, feel=Feel()):
     """Write bars (bars, 8, 64) to every path that is given, all or none; return those paths.
 
     The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `sounds.kits.load_kit`.
+    MIDI and sound have the feel; matrix and picture are of the steps.
     """
-    writers = ((npy, lambda path: np.save(path, bars)), (midi, lambda path: write_midi(bars, path, bpm)),
-               (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm), kits.SAMPLE_RATE)),
+    writers = ((npy, lambda path: np.save(path, bars)),
+               (midi, lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm))),
+               (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm, feel=feel), kits.SAMPLE_RATE)),
                (png, lambda path: write_picture(bars, f"{bpm:g} bpm", path)))
     with contextlib.ExitStack() as stack:  # every file under a temporary name first: an error leaves all as it was
         for path, write in writers:
@@ -44,10 +47,10 @@ def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None):
     return [path for path, _ in writers if path]
 
 
-def save_pattern(folder, bars, bpm, kit):
+def save_pattern(folder, bars, bpm, kit, feel=Feel()):
     """Write bars as MIDI, WAV and PNG under the folder's next free name; return the path without a suffix."""
     path = folder / next_name(folder)
-    write_all(bars, bpm, kit, None, *map(path.with_suffix, (".mid", ".wav", ".png")))
+    write_all(bars, bpm, kit, None, *map(path.with_suffix, (".mid", ".wav", ".png")), feel)
     return path
 
 

@@ -3,8 +3,10 @@
     kit = load_kit("dataset_audio/kit")                 # eight one-shots, in the order of the rows
     samples = render(bars, kit, bpm=120)                # one exact pass of the loop, float32
     player = Player(kit); player.play(bars)             # the same, from the sound card, until stop()
+    player.play(bars, Feel(tight=100, swing=60))        # hits beside their steps: see patterns/feel.py
 
-Step s of bar b starts at sample round((64 b + s) * 240 / bpm / 64 * sample_rate). Hits add, and every tail rings on
+Step s of bar b starts at sample round((64 b + s) * 240 / bpm / 64 * sample_rate), and a hit that `Feel` moves by d
+steps at round((64 b + s + d) * ...); before the loop's start is at its end. Hits add, and every tail rings on
 over the steps that follow. Where the loop's peak would pass CEILING, one gain for the whole pattern brings it there;
 `Player` applies it to each hit as it is struck, so that old tails die away at their own level.
 """
@@ -12,6 +14,7 @@ over the steps that follow. Where the loop's peak would pass CEILING, one gain f
 import contextlib
 import ctypes
 import functools
+import heapq
 import threading
 from collections import namedtuple
 
@@ -19,6 +22,7 @@ import numpy as np
 
 from command_line import one_line
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, check_bars
+from patterns.feel import Feel, time_offsets
 from sounds.kits import CEILING, SAMPLE_RATE, check_rate, gain_for, peak_of
 
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
@@ -37,31 +41,35 @@ def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
     if not BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:  # false for nan too
         raise ValueError(f"bpm: expected a number from {BPM_RANGE[0]:g} to {BPM_RANGE[1]:g}, found {bpm}")
     check_rate(sample_rate)
-    step_seconds = 240.0 / bpm / STEPS_PER_BAR
-    return np.rint(np.arange(STEPS_PER_BAR * bars_count + 1) * step_seconds * sample_rate).astype(np.int64)
+    return _samples_at(np.arange(STEPS_PER_BAR * bars_count + 1), bpm, sample_rate)
 
 
-def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True):
+def _samples_at(steps, bpm, sample_rate):
+    """The samples at times in steps, rounded: int64, as many."""
+    return np.rint(steps * (240.0 / bpm / STEPS_PER_BAR) * sample_rate).astype(np.int64)
+
+
+def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True, feel=Feel()):
     """The samples of a pattern, float32 (n,), from bars uint8 (bars, 8, 64) or (8, 64) and the kit of `load_kit`.
 
     With `loop`, one pass as it repeats, the tails of those before ringing into it. Else one pass from silence, the last
     tails ringing out beyond its end. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
     """
     bars, kit = _check_bars(bars), _check_kit(kit)
-    samples, gain = _mix(bars, kit, step_starts(len(bars), bpm, sample_rate), loop)
+    starts = step_starts(len(bars), bpm, sample_rate)
+    samples, gain = _mix(_hits(bars, feel, bpm, sample_rate), kit, int(starts[-1]), loop)
     return samples if gain == 1 else np.multiply(samples, np.float32(gain), out=samples)
 
 
-def _mix(bars, kit, starts, loop=True):
+def _mix(hits, kit, length, loop=True):
     """The samples as `render` gives them but for the gain, and the gain: one for the first pass and the last."""
-    length = int(starts[-1])
-    hits = _hits(bars)
-    end = max([length] + [int(starts[step]) + len(kit[row]) for step, row, _ in hits])
+    hits = [(start + length * (start < 0), row, velocity) for start, _, row, velocity in hits]
+    end = max([length] + [start + len(kit[row]) for start, row, _ in hits])
     samples = np.zeros(end, np.float32)
     scaled = np.empty(max(map(len, kit)), np.float32)
-    for step, row, velocity in hits:
+    for start, row, velocity in hits:
         sound = np.multiply(kit[row], AMPLITUDE[velocity], out=scaled[:len(kit[row])])
-        samples[starts[step]:starts[step] + len(sound)] += sound
+        samples[start:start + len(sound)] += sound
     peak = peak_of(samples)
     head = samples[:min(length, end - length)].copy()  # as far as the tail reaches into the next pass
     for start in range(length, end, length):  # the second pass hears the first one's tail, the third two of them, ...
@@ -76,11 +84,13 @@ def _mix(bars, kit, starts, loop=True):
     return samples, gain_for(peak)
 
 
-def _hits(bars):
-    """Every hit as (step of the loop, row, velocity), in the order of time."""
-    grid = bars.transpose(0, 2, 1).reshape(-1, len(INSTRUMENTS))  # (64 * bars, 8)
-    steps, rows = np.nonzero(grid)
-    return list(zip(steps.tolist(), rows.tolist(), grid[steps, rows].tolist()))
+def _hits(bars, feel, bpm, sample_rate):
+    """Every hit as (sample, step of the loop, row, velocity), in the order of steps; the sample may be below 0."""
+    bar, steps, rows = np.nonzero(bars.transpose(0, 2, 1))
+    places = (bar, rows, steps)
+    steps = bar * STEPS_PER_BAR + steps
+    starts = _samples_at(steps + time_offsets(bars, feel, bpm)[places], bpm, sample_rate)
+    return list(zip(starts.tolist(), steps.tolist(), rows.tolist(), bars[places].tolist()))
 
 
 def _check_bars(bars):
@@ -101,8 +111,9 @@ def _check_kit(kit):
     return kit
 
 
-# What sounds now: the hits (row, amplitude) of each step, the sample each starts at, which call of play() began it.
-Loop = namedtuple("Loop", "bars bpm starts hits run")
+# What sounds now: the hits (samples after the step, row, amplitude) of each step, the sample at which each step starts,
+# by how many samples the earliest hit is ahead of its step, which call of play() began it.
+Loop = namedtuple("Loop", "bars feel bpm starts hits ahead run")
 
 
 class Sequencer:
@@ -125,14 +136,19 @@ class Sequencer:
         self._wanted, self._loop, self._runs = None, None, 0
         self.clock = 0  # samples given so far
         self._step = self._due = self._origin = 0  # the next step, the samples at which it and this pass start
+        self._cell = self._began = 0  # the next step whose hits are not in _coming, the sample of the first step of all
+        self._coming = []  # a heap of hits (sample, row, amplitude), of steps that have begun or soon will
         self._history = ()  # (sample, (bar, step) or None), the newest last
 
-    def play(self, bars):
-        """Start at step 0 with the next sample; or, while playing, let this pattern take over with the next step."""
+    def play(self, bars, feel=Feel()):
+        """Start at step 0 with the next sample; or, while playing, let this pattern take over with the next step.
+
+        A hit that stands before its step is then struck before it; one that comes before the very start, a pass later.
+        """
         with self._lock:
             if self._wanted is None:
                 self._runs += 1
-            self._wanted = self._prepare(bars)
+            self._wanted = self._prepare(bars, feel)
 
     def stop(self):
         """Strike no more; what sounds rings out."""
@@ -145,7 +161,7 @@ class Sequencer:
         with self._lock:
             self.bpm = float(bpm)
             if self._wanted is not None:
-                self._wanted = self._prepare(self._wanted.bars)
+                self._wanted = self._prepare(self._wanted.bars, self._wanted.feel)
 
     def fill(self, frames):
         """The next samples, float32 (frames,)."""
@@ -161,35 +177,47 @@ class Sequencer:
         """(bar, step) at a sample of the past, counted from the first that fill gave; None in silence."""
         return next((place for start, place in reversed(self._history) if start <= sample), None)
 
-    def _prepare(self, bars):
+    def _prepare(self, bars, feel):
         bars = _check_bars(bars)
-        starts = step_starts(len(bars), self.bpm, self.sample_rate)
-        _, gain = _mix(bars, self.kit, starts)
+        starts = step_starts(len(bars), self.bpm, self.sample_rate).tolist()
+        found = _hits(bars, feel, self.bpm, self.sample_rate)
+        _, gain = _mix(found, self.kit, starts[-1])
         hits = [[] for _ in starts[1:]]
-        for step, row, velocity in _hits(bars):
-            hits[step].append((row, np.float32(gain * AMPLITUDE[velocity])))
-        return Loop(bars, self.bpm, starts.tolist(), hits, self._runs)
+        for start, step, row, velocity in found:
+            hits[step].append((start - starts[step], row, np.float32(gain * AMPLITUDE[velocity])))
+        ahead = max([0] + [starts[step] - start for start, step, _, _ in found])
+        return Loop(bars, feel, self.bpm, starts, hits, ahead, self._runs)
 
     def _switch(self, wanted):
         now, self._loop = self._loop, wanted
         if wanted is None:
+            self._coming = []
             self._record(self.clock, None)
         elif now is None or now.run != wanted.run:
-            self._step, self._due, self._origin = 0, self.clock, self.clock
+            self._step, self._due, self._origin, self._coming = 0, self.clock, self.clock, []
+            self._cell, self._began = 0, self.clock
         else:
-            self._step %= len(wanted.hits)
-            self._due = self.clock + round((self._due - self.clock) * now.bpm / wanted.bpm)
+            def later(sample):
+                return self.clock + round((sample - self.clock) * now.bpm / wanted.bpm)
+
+            before, self._step = self._step, self._step % len(wanted.hits)
+            self._cell += self._step - before
+            self._coming = [(later(sample), row, amplitude) for sample, row, amplitude in self._coming]
+            self._due = later(self._due)
             self._origin = self._due - wanted.starts[self._step]
 
     def _fill(self, samples):
         end = self.clock + len(samples)
+        if self._loop is not None:
+            self._gather(end)
+        while self._coming and self._coming[0][0] < end:
+            sample, row, amplitude = heapq.heappop(self._coming)
+            self._strike(sample, self.kit[row], amplitude)
         while self._loop is not None and self._due < end:
-            for row, amplitude in self._loop.hits[self._step]:
-                self._strike(self._due, self.kit[row], amplitude)
             self._record(self._due, divmod(self._step, STEPS_PER_BAR))
             self._step += 1
             if self._step == len(self._loop.hits):
-                self._step = 0
+                self._step, self._cell = 0, self._cell - len(self._loop.hits)
                 self._origin += self._loop.starts[-1]
             self._due = self._origin + self._loop.starts[self._step]
         start = self.clock % len(self._future)
@@ -200,6 +228,19 @@ class Sequencer:
         self.clock = end
         if peak_of(samples) > CEILING:
             _soften(samples)
+
+    def _gather(self, end):
+        """Bring the hits of each step that may sound before `end` among those that come, each step once a pass."""
+        loop = self._loop
+        while True:
+            passes, step = divmod(self._cell, len(loop.hits))
+            start = self._origin + passes * loop.starts[-1] + loop.starts[step]
+            if start - loop.ahead >= end:
+                return
+            for shift, row, amplitude in loop.hits[step]:
+                if start + shift >= self._began:  # the first step of all has no before
+                    heapq.heappush(self._coming, (max(start + shift, self.clock), row, amplitude))
+            self._cell += 1
 
     def _strike(self, at, sound, amplitude):
         scaled = np.multiply(sound, amplitude, out=self._scaled[:len(sound)])
@@ -254,10 +295,10 @@ class Player:
             self.close()
             raise AudioUnavailable(f"no sound: no output device plays ({one_line(error)})") from error
 
-    def play(self, bars):
+    def play(self, bars, feel=Feel()):
         """Start the pattern, or let it take over without a gap with the next step."""
         self.open()
-        self.sequencer.play(bars)
+        self.sequencer.play(bars, feel)
 
     def position(self):
         """(bar, step) that is heard now, the output's latency counted in, or None in silence."""
