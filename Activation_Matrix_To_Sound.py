@@ -8,6 +8,7 @@ python Activation_Matrix_To_Sound.py --path 0.5 -1 -1 1 --bars 8 --midi path.mid
 python Activation_Matrix_To_Sound.py --like my_bar.mid                 # where it lands, its like, its nearest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --midi new.mid     # redraw the rest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
+python Activation_Matrix_To_Sound.py --at 0.5 -1 --tight 80 --swing 60 --push Snare=12 --midi bar.mid    # its feel
 
 Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
 """
@@ -32,6 +33,7 @@ from instrument.editor import FASTEST, SLOWEST, PatternEditor
 from instrument.files import MOST_BARS, read_pattern, write_all
 from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
+from patterns.feel import LATEST, SWUNG, Feel
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, Constraints
 from sounds.kits import KIT, open_kit
@@ -52,6 +54,11 @@ def constraints_of(options, model):
     """The Constraints that the options ask for."""
     return Constraints(sampling.style_index(model, options.style), options.density, dict(options.row_hits),
                        options.temperature)
+
+
+def feel_of(options):
+    """The Feel that the options ask for."""
+    return Feel(options.tight, options.swing, options.swing_of, dict(options.push))
 
 
 def chosen_bars(options):
@@ -129,6 +136,7 @@ def open_window(options):
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
         editor = PatternEditor(model, kit, player, options.save_to, options.bpm, constraints_of(options, model),
                                options.seed, log)
+        editor.feel = feel_of(options)
         choose_file = file_dialog(figure) if matplotlib.get_backend().lower() == "tkagg" else None
         window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
@@ -165,15 +173,24 @@ def row_hits(text):
     return row_named(name), number(int, 0, STEPS_PER_BAR)(hits)
 
 
+def row_push(text):
+    """An argparse type: NAME=MS as (row, milliseconds)."""
+    name, _, milliseconds = text.partition("=")
+    return row_named(name), number(float, -LATEST, LATEST)(milliseconds)
+
+
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
     window = not given & {"at", "random", "path", "pattern", "like"}
     plain = "pattern" in given and "lock" not in given
     sources, drawn = "--at, --random, --path, --pattern, --like", "is for what is drawn; a --pattern is taken as it is"
+    silent = not window and not given & {"midi", "wav"}
     rules = (
         (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
         (not window, "web port log", f"is for the window, not for {sources}"),
+        (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
+        ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
         (given & {"humanise", "like"}, "lock", "goes with --pattern alone, or with --at, --random or --path"),
@@ -219,6 +236,13 @@ def make_parser():
                        help="hits of a row, exactly: Kick=4 Tom=0")
     group.add_argument("--temperature", type=number(float, 0, 3), default=1.0,
                        help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
+    group.add_argument("--tight", type=number(float, 0, 100), default=0.0, metavar="PERCENT",
+                       help="100: hits on the sixteenths, or triplets, that their beat implies, 0: as drawn (default)")
+    group.add_argument("--swing", type=number(float, 50, 75), default=50.0, metavar="PERCENT",
+                       help="50 to 75: where the second of two notes begins; triplets are left alone (default: 50)")
+    group.add_argument("--swing-of", choices=SWUNG, default="sixteenth", help="which notes swing (default: sixteenth)")
+    group.add_argument("--push", type=row_push, nargs="+", default=[], metavar="ROW=MS",
+                       help="milliseconds that a row is late: Snare=12 HHC=-5")
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
                        help=f"random seed (default: {DEFAULT_SEED} for bars, 0 for a kit, any for the window's points)")
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
@@ -248,7 +272,7 @@ def main(argv=None):
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     kit = open_kit(options.kit, options.seed or 0) if options.wav else None
-    written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png)
+    written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png, feel_of(options))
     print(*map(as_text, bars), sep="\n\n")
     for i, fact in enumerate(facts or (), start=1):
         print(f"{f'your bar {i}' if options.like else f'bar {i}'}: {in_words(fact)}")

@@ -35,8 +35,8 @@ from sounds import kits
 class Engine(sequencer.Sequencer):
     """A sequencer with the methods of a Player, and no sound card; it knows when it last took a pattern."""
 
-    def play(self, bars):
-        super().play(bars)
+    def play(self, bars, feel):
+        super().play(bars, feel)
         self.taken = time.perf_counter()
 
     def open(self):

@@ -19,6 +19,7 @@ from command_line import one_line
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from instrument.files import read_pattern, save_pattern
 from patterns import latent_map, paths, sampling
+from patterns.feel import Feel
 from patterns.sampling import Constraints
 
 SLOWEST, FASTEST = 40, 240  # bpm
@@ -42,12 +43,13 @@ class PatternEditor:
         codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. own: they are from a file.
         locks: the rows that stay when the others are redrawn. on_path: the bars are a path with fills.
         needs_draw: a code or constraint has changed, the bars have not yet.
+        feel: the `Feel` with which bars are played and saved.
         audition_source: "nearest" or "model" while other bars, `audition_bars`, are heard in place of the pattern.
     """
 
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
         self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
-        self.constraints = constraints or Constraints()
+        self.constraints, self.feel = constraints or Constraints(), Feel()
         self.seed = self.first_seed = sampling.DEFAULT_SEED if seed is None else seed  # of the noise, of all points
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.random_count = 0
@@ -129,7 +131,7 @@ class PatternEditor:
     def play(self):
         """Play what is shown, or let it take over without a gap."""
         if self.open_sound():
-            self.player.play(self.shown_bars)
+            self.player.play(self.shown_bars, self.feel)
             self.playing = self.needs_paint = True
 
     def open_sound(self):
@@ -265,7 +267,7 @@ class PatternEditor:
     def save(self):
         """Write the bars as MIDI, WAV and PNG under the next free name; an error becomes a warning."""
         try:
-            path = save_pattern(self.folder, self.shown_bars, self.bpm, self.kit)
+            path = save_pattern(self.folder, self.shown_bars, self.bpm, self.kit, self.feel)
             self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
         except (OSError, ValueError) as error:
             self.report("not saved", f"Not saved: {one_line(error)}", "warning")

@@ -29,6 +29,7 @@ from instrument.widgets import shorten
 from instrument.window import Window
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
+from patterns.feel import Feel, time_offsets
 from sounds import kits
 import command_line
 from patterns.sampling import Constraints
@@ -91,9 +92,9 @@ class SilentPlayer:
         if self.reason:
             raise sequencer.AudioUnavailable(self.reason)
 
-    def play(self, bars):
+    def play(self, bars, feel):
         self.open()
-        self.bars = bars.copy()
+        self.bars, self.feel = bars.copy(), feel
 
     def stop(self):
         self.bars = None
@@ -285,6 +286,22 @@ def test_a_pattern_file_gives_its_bars_without_a_model(tmp_path):
         assert np.array_equal(found, load_patterns(tmp_path / name)[0]) and np.array_equal(found, bars)
 
 
+def test_the_feel_is_in_sound_and_midi_and_the_matrix_stays(command, kit_folder, tmp_path):
+    np.save(tmp_path / "own.npy", a_bar())
+    paths = [tmp_path / f"felt.{kind}" for kind in ("npy", "mid", "wav")]
+    status, _, errors = command("--pattern", tmp_path / "own.npy", "--bpm", 90, "--npy", paths[0], "--midi", paths[1],
+                                "--wav", paths[2], "--tight", 80, "--swing", 62.5, "--swing-of", "eighth",
+                                "--push", "snare=12", "HHC=-5.5")
+    assert (status, errors) == (0, "") and np.array_equal(np.load(paths[0])[0], a_bar())
+    feel = Feel(80, 62.5, "eighth", {1: 12, 4: -5.5})
+    samples = sequencer.render(a_bar(), kits.load_kit(kit_folder), 90, feel=feel)
+    assert np.abs(soundfile.read(paths[2])[0] - samples).max() < 2 ** -22
+    write_midi(a_bar(), tmp_path / "expected.mid", 90, time_offsets(a_bar(), feel, 90))
+    assert paths[1].read_bytes() == (tmp_path / "expected.mid").read_bytes()
+    write_midi(a_bar(), tmp_path / "plain.mid", 90)
+    assert paths[1].read_bytes() != (tmp_path / "plain.mid").read_bytes()
+
+
 def test_the_text_grid_shows_each_hit(command, tmp_path):
     bar = np.zeros((8, 64), np.uint8)
     bar[1, 16] = 127
@@ -322,6 +339,11 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--pattern", "own.npy", "--path", 0, 0, 1, 1], ["--path", 0, 0, 1], ["--at", 0, 0, "--no-fills"], ["--nearest"],
     ["--like", "no_such.mid"], ["--like", "broken.mid"], ["--like", "own.npy", "--at", 0, 0],
     ["--like", "own.npy", "--pattern", "own.npy"], ["--like", "own.npy", "--lock", "Kick"],
+    ["--at", 0, 0, "--midi", "a.mid", "--tight", 101], ["--at", 0, 0, "--midi", "a.mid", "--swing", 49],
+    ["--at", 0, 0, "--midi", "a.mid", "--swing", 60, "--swing-of", "beat"],
+    ["--at", 0, 0, "--midi", "a.mid", "--swing-of", "eighth"], ["--at", 0, 0, "--npy", "a.npy", "--tight", 50],
+    ["--at", 0, 0, "--midi", "a.mid", "--push", "Kick=101"], ["--at", 0, 0, "--midi", "a.mid", "--push", "Bell=1"],
+    ["--at", 0, 0, "--midi", "a.mid", "--push", "Kick"], ["--at", 0, 0, "--push", "Kick=5"],
 ], ids=lambda arguments: " ".join(map(str, arguments)))
 def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
