@@ -38,11 +38,32 @@ def of_style(style):
 
 def test_there_are_enough_grooves_styles_and_bars():
     styles = {groove["style"] for groove in GROOVES}
-    assert len(GROOVES) >= 560 and len(styles) >= 55
+    assert len(GROOVES) >= 800 and len(styles) >= 72
     for style in styles:
         numbers = [int(groove["name"].removeprefix(style)) for groove in GROOVES if groove["style"] == style]
         assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 5, style
     assert all(2 <= len(groove["bars"]) <= 8 for groove in GROOVES)
+
+
+ELECTRONIC = ("HOUSE DEEPHOUSE ACIDHOUSE TECHHOUSE AFROHOUSE TECHNO MINIMAL TRANCE HARDCORE ELECTRO MIAMIBASS SYNTHPOP "
+              "TRAP DRILL DUBSTEP HIPHOP LOFI TRIPHOP NEWJACK DNB JUNGLE BREAKBEAT GARAGE UKFUNKY FOOTWORK JERSEYCLUB "
+              "REGGAETON DANCEHALL BAILEFUNK AMAPIANO GQOM IDM DISCO DUB").split()
+
+
+def test_electronic_styles_are_many_grooves_with_claps_and_percussion():
+    for style in ELECTRONIC:
+        bars = [bar for name in of_style(style) for bar in np.load(PATTERNS / f"{name}.npy") > 0]
+        clap, percussion = (np.mean([bar[row].any() for bar in bars]) for row in (2, 7))
+        assert len(of_style(style)) >= 14 and clap > 0.1 and percussion >= 0.4, (style, clap, percussion)
+
+
+def test_electronic_grooves_are_loops_whose_bars_resemble_their_neighbours():
+    for style in ELECTRONIC:
+        likeness = []
+        for name in of_style(style):
+            struck = np.load(PATTERNS / f"{name}.npy").reshape(-1, 8, 16, 4).any(-1)  # (bars, 8, 16)
+            likeness += [(a & b).sum() / (a | b).sum() for a, b in zip(struck, struck[1:])]
+        assert np.mean(likeness) > (0.5 if style == "DRILL" else 0.65), style  # drill turns in two bars
 
 
 def test_committed_files_are_what_the_source_gives(capsys):
@@ -53,7 +74,7 @@ def test_committed_files_are_what_the_source_gives(capsys):
 
 def test_no_bar_as_written_stands_in_two_grooves_and_most_stand_once():
     bars, distinct, shared = make_grooves.duplicate_bars(GROOVES)
-    assert bars > 3000 and shared == 0 and distinct > 0.65 * bars
+    assert bars > 4500 and shared == 0 and distinct > 0.65 * bars
 
 
 def test_no_two_grooves_have_the_same_matrices_even_without_velocities():
@@ -179,7 +200,7 @@ def test_swung_eighths_swing_by_their_percentage(name, instrument):
 
 
 def test_shuffled_sixteenths_shuffle_by_their_percentage():
-    for name in of_style("GARAGE"):
+    for name in of_style("GARAGE") + of_style("NEWJACK"):
         places = strokes(name, "hat") / 2 % 1
         assert 100 * places[(places > 0.4) & (places < 0.9)].mean() == pytest.approx(BY_NAME[name]["swing16"], abs=0.2)
 
@@ -256,6 +277,24 @@ def test_house_and_disco_have_four_on_the_floor_and_a_backbeat():
         backbeat = {hit[0] / BEAT for hit in first_bar if hit[3] in ("clap", "snare") and hit[2] > 90}
         assert kicks[:4] == [0, 1, 2, 3] or {0, 1, 2, 3} <= set(kicks)
         assert {1, 3} <= backbeat
+
+
+def test_kick_on_every_beat_where_the_style_has_it():
+    for name in of_style("TRANCE") + of_style("ACIDHOUSE") + of_style("MINIMAL") + of_style("TECHHOUSE"):
+        assert {0, 1, 2, 3} <= {hit[0] / BEAT for hit in BY_NAME[name]["bars"][0] if hit[3] == "kick"}, name
+
+
+def test_half_time_has_its_backbeat_on_three_alone():
+    for name in of_style("TRAP") + of_style("DUBSTEP"):
+        first_bar = BY_NAME[name]["bars"][0]
+        loud = {hit[0] / BEAT for hit in first_bar if hit[3] in ("snare", "clap", "rim") and hit[2] > 100}
+        assert loud == {2}, name
+
+
+def test_footwork_runs_in_threes():
+    gaps = np.concatenate([np.diff(strokes(name, "kick")) for name in of_style("FOOTWORK")])
+    dotted, triplets = np.isclose(gaps, 3), np.isclose(gaps, 4 / 3, atol=0.01)
+    assert dotted.mean() > 0.3 and triplets.sum() > 20
 
 
 def test_one_drop_leaves_the_one_empty():
