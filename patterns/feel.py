@@ -14,11 +14,11 @@ BEAT = STEPS_PER_BAR // 4  # steps
 SWUNG = {"eighth": BEAT, "sixteenth": BEAT // 2}  # steps that hold a pair of them
 LATEST = 100  # milliseconds that a row may be pushed, to either side
 
-# What tells the grid of a beat: notes a beat, by name; steps that hits stray, the most nats that one stray hit costs.
-TRIPLETS, SIXTEENTHS, SEXTUPLETS, THIRTY_SECONDS = GRIDS = 3, 4, 6, 8
-STRAY, MOST_NATS = 0.8, 4.0
-RARE = 0.5  # nats against a bar of triplets, and against sixteenth-triplets: they are rarer
-SURE = 2.0  # nats by which a beat has to differ from the rest of its bar
+# What shows the grid of a beat: where its notes may be, in beats; how far hits stray from them, in steps; the nats that
+# one hit costs at most; those against the last two grids, which are rare; those by which a beat departs from its bar.
+SIXTEENTHS, THIRTY_SECONDS = np.arange(4) / 4, np.arange(8) / 8
+TRIPLETS, SEXTUPLETS, SHUFFLED = np.arange(3) / 3, np.arange(6) / 6, np.array([0, 2, 3, 5]) / 6
+STRAY, MOST_NATS, RARE, SURE = 0.8, 4.0, 1.0, 2.0
 FAST = 3  # steps: hits of a row no further apart may belong to one roll
 CLEAR = 0.5  # steps that two hits of a row are kept apart
 
@@ -78,34 +78,37 @@ def beat_grids(bars):
 
     A beat reaches from two steps before its first to fourteen after. The steps that are struck have a likelihood under
     each grid (any of its notes alike, normal around it, after the drummer's own lead, which the hits on the beats
-    show). The bar takes the likelier family, sixteenths (or twice as fast) or triplets (or twice as fast); a
-    beat departs from its bar where its own hits are e^SURE times likelier under the other.
+    show). The bar takes the likelier kind: sixteenths or thirty-seconds, against triplets, sixteenth-triplets or
+    sixteenths shuffled to those. A beat departs from its bar where its own hits are e^SURE times likelier so.
     """
-    struck = np.flatnonzero(check_bars(bars).any(1))
+    bars = check_bars(bars)
+    hits = np.count_nonzero(bars, axis=1).reshape(-1)  # (64 n,)
+    struck = np.flatnonzero(hits)
     beat, place = (struck + 2) // BEAT % (4 * len(bars)), (struck + 2) % BEAT - 2  # -2 to 13
-    on_beat = place <= 2
-    lead = (np.bincount(beat[on_beat] // 4, place[on_beat], len(bars))
-            / (np.bincount(beat[on_beat] // 4, minlength=len(bars)) + 2))  # (n,), drawn to 0 as by two hits more
-    nats = {}
-    for notes in GRIDS:
-        width = BEAT / notes
-        stray = (place - lead[beat // 4] + width / 2) % width - width / 2
-        cost = np.minimum(stray ** 2 / (2 * STRAY ** 2), MOST_NATS) + np.log(notes)
-        nats[notes] = np.bincount(beat, cost, 4 * len(bars))
-    nats[SEXTUPLETS] += RARE
-    gain = (np.minimum(nats[SIXTEENTHS], nats[THIRTY_SECONDS])
-            - np.minimum(nats[TRIPLETS], nats[SEXTUPLETS]))  # (4 n,), nats for ternary
-    bar_is_ternary = np.repeat(gain.reshape(-1, 4).sum(1) > RARE, 4)
+    on_beat = hits[struck] * (place <= 1)
+    lead = (np.bincount(beat // 4, on_beat * place, len(bars))
+            / (np.bincount(beat // 4, on_beat, len(bars)) + 1))  # (n,), drawn to 0 as by one hit more
+    place = place - lead[beat // 4]
+
+    def nats(notes):
+        stray = np.abs((place[:, None] - BEAT * notes + BEAT / 2) % BEAT - BEAT / 2).min(1)  # (steps struck,)
+        cost = np.minimum(stray ** 2 / (2 * STRAY ** 2), MOST_NATS) + np.log(len(notes))
+        return np.bincount(beat, cost, 4 * len(bars))
+
+    triplets, sixths = nats(TRIPLETS), np.minimum(nats(SEXTUPLETS), nats(SHUFFLED)) + RARE
+    gain = np.minimum(nats(SIXTEENTHS), nats(THIRTY_SECONDS)) - np.minimum(triplets, sixths)  # (4 n,)
+    bar_is_ternary = np.repeat(gain.reshape(-1, 4).sum(1) > 0, 4)
     ternary = gain > np.where(bar_is_ternary, -SURE, SURE)
-    return np.where(ternary, np.where(nats[TRIPLETS] <= nats[SEXTUPLETS], TRIPLETS, SEXTUPLETS), SIXTEENTHS)
+    return np.where(ternary, np.where(triplets <= sixths, 3, 6), 4)
 
 
 def _on_grid(steps, velocities, grids):
     """Where the hits of one row belong, float (hits,): steps in order, int, of a loop of len(grids) beats.
 
     A hit belongs to the nearest note of its beat's grid. Hits on neighbouring steps are one event (a flam, a drag): the
-    loudest goes where it belongs, the others keep their distance. So do two events at one note; where three or more
-    follow each other closely and two are at one note, they are a roll. What would still meet stays as it was played.
+    loudest goes where it belongs, the others keep their distance. Of two events at one note, the nearer goes there and
+    the other keeps its distance; where three or more follow each other closely and two are at one note, they are a
+    roll. What would still meet stays as it was played.
     """
     length, turn = BEAT * len(grids), 1 + int(np.argmax(np.diff(steps, append=steps[0] + BEAT * len(grids))))
     steps = np.concatenate([steps[turn:], steps[:turn] + length])  # from the widest gap on: no roll crosses it
@@ -114,14 +117,14 @@ def _on_grid(steps, velocities, grids):
     home = BEAT * beat + np.floor((steps - BEAT * beat + width / 2) / width) * width
     if (np.diff(steps) > 1).all() and (np.diff(home, append=home[0] + length) >= CLEAR).all():
         return np.roll(home - length * (np.arange(len(steps)) >= len(steps) - turn), turn)
-    # The loudest, of equals the nearest to its place, is what the others adorn.
-    likely = np.roll(velocities, -turn).astype(int) - np.abs(home - steps) / BEAT
+    stray, loudness = np.abs(home - steps), np.roll(velocities, -turn).astype(int)
     events = np.split(np.arange(len(steps)), np.flatnonzero(np.diff(steps) > 1) + 1)
-    mains = np.array([event[np.argmax(likely[event])] for event in events])
+    mains = np.array([event[np.argmax((loudness - stray / BEAT)[event])] for event in events])
     moves = home[mains] - steps[mains]  # (events,)
     for run in np.split(np.arange(len(mains)), np.flatnonzero(np.diff(steps[mains]) > FAST) + 1):
         if (np.diff(home[mains[run]]) < CLEAR).any():
-            moves[run] = _roll(steps[mains[run]]) if len(run) > 2 else moves[run[np.argmax(likely[mains[run]])]]
+            nearer = run[np.argmax((loudness / 128 - stray)[mains[run]])]
+            moves[run] = _roll(steps[mains[run]]) if len(run) > 2 else moves[nearer]
     first, last = (steps[[event[end] for event in events]] for end in (0, -1))
     while (meeting := np.roll(first + moves, -1) + length * (np.arange(len(mains)) == len(mains) - 1)
            < last + moves + CLEAR).any():
@@ -132,7 +135,7 @@ def _on_grid(steps, velocities, grids):
 
 def _roll(steps):
     """How far the hits of a roll are from the thirty-seconds, or from the sixteenth-triplets if those are nearer."""
-    found = [np.floor(steps / width + 0.5) * width - steps for width in (BEAT / THIRTY_SECONDS, BEAT / SEXTUPLETS)]
+    found = [np.floor(steps / width + 0.5) * width - steps for width in (BEAT / 8, BEAT / 6)]
     found = [moves for moves in found if (np.diff(steps + moves) > 0).all()]  # notes of their own: 32nds always
     return min(found, key=lambda moves: (moves ** 2).sum())
 
@@ -142,5 +145,5 @@ def _swung(times, feel, grids):
     pair, share = SWUNG[feel.swing_of], feel.swing / 100
     begin = np.floor(times / pair) * pair
     swung = begin + np.interp(times - begin, (0, pair / 2, pair), (0, pair * share, pair))
-    binary = grids[np.floor(times / BEAT).astype(int) % len(grids)] == SIXTEENTHS
+    binary = grids[np.floor(times / BEAT).astype(int) % len(grids)] == 4
     return np.where(binary, swung, times)

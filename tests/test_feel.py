@@ -118,6 +118,13 @@ def test_ternary_bars_stay_ternary(places, off):
     assert first_row(steps, Feel(tight=100, swing=66, swing_of="eighth")) == expected  # not swung again
 
 
+def test_shuffled_sixteenths_stay_shuffled():
+    steps = [beat + place for beat in range(0, 64, 16) for place in (0, 5, 8, 13)]
+    assert first_row(steps) == [beat + place for beat in range(0, 64, 16) for place in (0, 16 / 3, 8, 40 / 3)]
+    lightly = [step - (step % 32 == 5) for step in steps]  # some of them straight
+    assert (beat_grids(bars_of(lightly)[0]) == 4).all()
+
+
 def test_a_beat_of_triplets_among_sixteenths_is_its_own_and_the_reverse():
     straight, triplets = [0, 4, 8, 12], [0, 5, 11]
     one = [b + p for b in (0, 16, 32) for p in straight] + [48 + p for p in triplets]
