@@ -21,13 +21,14 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks.causal import CausalDecoder, VelocityNet
+from networks.causal import CausalDecoder, TimingNet, VelocityNet
 from networks.convolutional import CodeFlow, ConvDecoder, ConvEncoder, Patches, initialise_linear
 from networks.independent import IndependentDecoder, check_sizes, logistic_noise, mlp, precision
 from networks.pixels import LEAST_DEVIATION, LEVELS, PixelDecoder, PixelMixture
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
-STYLE_WIDTH, STYLE_DROPOUT = 16, 0.5  # size of a style's embedding; share of training examples without their style
+STYLE_WIDTH, CONDITION_DROPOUT = 16, 0.5  # size of the conditions' embedding; share of examples that train without
+TIMINGS = 3  # numbers that a performance's timing is given by
 VELOCITY_HIDDEN, VELOCITY_FREE = 128, 14.0  # units of its encoder; nats that are free, so that the latent is used
 
 
@@ -132,11 +133,16 @@ class BernoulliVAE(VAE):
     """A VAE of 0/1 cells: drum bars (8, 64), or binary pictures; any value above 0 is a hit.
 
     decoder: "independent" cells (512-800-2, the network of 2019, is hidden=(800,)); "causal" for bars, in which a cell
-    depends on all cells played before it; "raster", the same for binary pictures. hidden: sizes of the encoder's
-    layers, in reverse an independent decoder's; width: of the others' layers; blocks: of a raster decoder.
-    styles: names of the styles; `style` is an index of them (B,), -1 for any. offsets: number of steps at which bars
-    begin in training; `offset` is an index of them (B,), 0 as written. velocities: also learn how hard hits are struck,
-    1 to 127, given hits and code, beside the bound; velocity_latent: size of a second code, of these velocities.
+    depends on all cells played before it; "raster", the same for binary pictures; "hierarchical" for bars: the code
+    decides the score, which instruments sound at which sixteenths, causally, and a TimingNet the steps around them,
+    which together are the cells. hidden: sizes of the encoder's layers, in reverse an independent decoder's; width: of
+    the others' layers; blocks: of a raster decoder. velocities: also learn how hard hits are struck, 1 to 127, given
+    hits and code, beside the bound; velocity_latent: size of a second code, of these velocities.
+
+    Conditions, (B,) or (B, n): `style`, an index of `styles`, the names of styles, -1 for any; `offset`, an index of
+    the `offsets` steps at which bars begin in training, 0 as written; of a hierarchical decoder also `steady`, how like
+    its neighbours the bar is, 0 to 1, for the score, and `timing` (B, TIMINGS), see `patterns.dataset.timings`, for the
+    steps; nan for any.
     """
 
     map = None  # codes of the training bars, see patterns/latent_map.py
@@ -150,19 +156,25 @@ class BernoulliVAE(VAE):
         check_sizes(shape=shape, hidden=hidden, width=width, blocks=blocks, offsets=offsets)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
-        self.shape, self.styles, cells = shape, list(styles), math.prod(shape)
-        extra = STYLE_WIDTH if styles or offsets > 1 else 0                           # numbers of the condition
+        self.shape, self.styles, cells, levels = shape, list(styles), math.prod(shape), decoder == "hierarchical"
+        extra = STYLE_WIDTH if styles or offsets > 1 or levels else 0                 # numbers of the condition
         self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if extra else None    # row 0: any style
         self.offsets = nn.Embedding(offsets, STYLE_WIDTH, padding_idx=0) if offsets > 1 else None  # row 0 stays 0
-        self.encoder = mlp([cells + extra, *hidden, 2 * latent], activation)
+        self.timing_net = TimingNet(shape, extra, rate=dropout) if levels else None
+        self.timing = nn.Linear(TIMINGS + 1, STYLE_WIDTH, bias=False) if levels else None
+        self.steady = nn.Linear(2, STYLE_WIDTH, bias=False) if levels else None
+        self.score_shape = (shape[0], self.timing_net.blocks) if levels else shape    # what the code decides
+        self.encoder = mlp([math.prod(self.score_shape) + extra, *hidden, 2 * latent], activation)
         if decoder == "independent":
             self.decoder = IndependentDecoder(shape, latent + extra, hidden, activation, dropout)
         elif decoder == "causal":
             self.decoder = CausalDecoder(shape, latent + extra, width, rate=dropout)
         elif decoder == "raster":
             self.decoder = PixelDecoder(shape, latent + extra, width, blocks)
+        elif levels:
+            self.decoder = CausalDecoder(self.score_shape, latent + extra, width, units=12, rate=dropout, block=2)
         else:
-            raise ValueError(f"decoder: expected independent, causal or raster, found {decoder!r}")
+            raise ValueError(f"decoder: expected independent, causal, hierarchical or raster, found {decoder!r}")
         self.has_auxiliary, self.velocity_latent = velocities, velocity_latent if velocities else 0
         sizes, given = [2 * cells + extra, VELOCITY_HIDDEN, 2 * velocity_latent], latent + extra + self.velocity_latent
         self.velocity_encoder = mlp(sizes, activation) if self.velocity_latent else None
@@ -172,59 +184,96 @@ class BernoulliVAE(VAE):
         """Hits as 0.0 and 1.0, flat: (B, *shape) of any number type -> (B, cells) float."""
         return (x > 0).flatten(1).float()
 
-    def with_condition(self, units, style=None, offset=None):
-        """Units (B, n), and beside them the embedding of style and offset: (B, n + STYLE_WIDTH)."""
+    def score(self, x):
+        """What the code decides, flat: (B, *shape) -> (B, score cells), 0.0 and 1.0; but for levels, all cells."""
+        cells = self.binarise(x)
+        return cells if self.timing_net is None else self.timing_net.score(cells)
+
+    def cells_of(self, score):
+        """All cells that belong to cells of the score: (B, score cells) -> (B, cells) of the same type."""
+        return score if self.timing_net is None else self.timing_net.cells_of(score)
+
+    def with_condition(self, units, style=None, offset=None, steady=None, timing=None):
+        """Units (B, n), and beside them the embedding of the conditions: (B, n + STYLE_WIDTH)."""
         if self.style is None:
             return units
         index = torch.as_tensor(-1 if style is None else style, device=units.device).long().expand(len(units)) + 1
         if len(index) and not 0 <= index.min() <= index.max() <= len(self.styles):
             raise ValueError(f"style: expected 0 to {len(self.styles) - 1}, or -1 for any, found {style}")
         embedding = self.style(index) + (0 if offset is None else self.offsets(offset.long()))
+        for net, numbers in ((self.steady, steady), (self.timing, timing)):
+            if net is not None and numbers is not None:
+                numbers = torch.as_tensor(numbers, dtype=units.dtype, device=units.device)
+                numbers = numbers.expand(len(units), *numbers.shape[1:]).view(len(units), net.in_features - 1)
+                known = ~numbers.isnan().any(1, keepdim=True)                         # (B, 1)
+                embedding = embedding + net(torch.cat([numbers.where(known, 0.0), known.to(units.dtype)], 1))
         return torch.cat([units, embedding.to(units.dtype)], -1)                      # (B, n + STYLE_WIDTH)
 
-    def drop_condition(self, style=None, **condition):
-        """In training half of the styles become -1, any: one model learns bars of a style, and of none."""
-        if self.training and style is not None:
-            style = torch.where(torch.rand(style.shape, device=style.device) < STYLE_DROPOUT, -1, style)
-        return {"style": style, **condition}
+    def drop_condition(self, offset=None, **conditions):
+        """In training each condition but the offset is left out half of the time: one model learns bars with each of
+        them and without."""
+        for name, value in conditions.items() if self.training else ():
+            none = -1 if name == "style" else math.nan
+            dropped = torch.rand(len(value), *[1] * (value.ndim - 1), device=value.device) < CONDITION_DROPOUT
+            conditions[name] = torch.where(dropped, none, value)
+        return {"offset": offset, **conditions}
 
     def parameter_groups(self):
-        """The weights that are learned separately: those of the hits, and those of their velocities."""
-        groups = [[weights for name, weights in self.named_parameters() if name.startswith("velocity_") == velocities]
-                  for velocities in (False, True)]
-        return [group for group in groups if group]
+        """The weights that are learned separately: those of the score, of timing and of velocities."""
+        groups = {}
+        for name, weights in self.named_parameters():
+            level = name.split("_")[0].split(".")[0]
+            groups.setdefault(level if level in ("velocity", "timing") else "score", []).append(weights)
+        return list(groups.values())
 
-    def encode(self, x, style=None, offset=None):
-        """Mean and log-variance of q(z | hits): (B, *shape) -> (B, latent) each."""
-        mean, log_variance = self.encoder(self.with_condition(self.binarise(x), style, offset)).chunk(2, -1)
+    def encode(self, x, style=None, offset=None, steady=None, timing=None):
+        """Mean and log-variance of q(z | score): (B, *shape) -> (B, latent) each."""
+        units = self.with_condition(self.score(x), style, offset, steady)
+        mean, log_variance = self.encoder(units).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def log_likelihood_of(self, x, style=None, offset=None):
+    def log_likelihood_of(self, x, style=None, offset=None, steady=None, timing=None):
         """The function z -> log p(hits | z) of these examples, (B, latent) -> (B,) nats."""
+        score, steps = self.score(x), self.timing_log_likelihood(x, style, offset, timing)
+        context = self.decoder.cached_context(score)
+        return lambda z: steps + bernoulli_log_likelihood(
+            score, self.decoder.logits(score, self.with_condition(z, style, offset, steady), context))
+
+    def timing_log_likelihood(self, x, style=None, offset=None, timing=None):
+        """log p(hits | score) in nats, the part of the likelihood that no code decides: (B, *shape) -> (B,)."""
         cells = self.binarise(x)                                                      # (B, cells)
-        context = self.decoder.cached_context(cells)
-        return lambda z: bernoulli_log_likelihood(
-            cells, self.decoder.logits(cells, self.with_condition(z, style, offset), context))
+        if self.timing_net is None:
+            return cells.new_zeros(len(cells))
+        return self.timing_net.log_likelihood(cells, self.with_condition(cells[:, :0], style, offset, None, timing))
 
     @torch.no_grad()
-    def decode_sample(self, z, generator=None, style=None):
+    def with_timing(self, score, noise, style=None, timing=None, fixed=None, single=False):
+        """The cells of a score: (B, score cells), logistic noise (B, cells) -> (B, cells); see `TimingNet.draw`."""
+        if self.timing_net is None:
+            return score
+        condition = self.with_condition(score[:, :0], style, None, None, timing)
+        return self.timing_net.draw(score, condition, noise, fixed, single)
+
+    @torch.no_grad()
+    def decode_sample(self, z, generator=None, style=None, steady=None, timing=None):
         """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8."""
-        noise = logistic_noise((len(z), 3, math.prod(self.shape)), generator).to(z.device)
-        z = self.with_condition(z, style)
-        return self.with_velocities(self.decoder.draw(z, noise[:, 0]), z, noise[:, 1:])
+        noise = logistic_noise((len(z), 4 if self.timing_net else 3, math.prod(self.shape)), generator).to(z.device)
+        score = self.decoder.draw(self.with_condition(z, style, None, steady), noise[:, 0, :math.prod(self.score_shape)])
+        cells = self.with_timing(score, noise[:, -1], style, timing)                  # (B, cells)
+        return self.with_velocities(cells, self.with_condition(z, style), noise[:, 1:3])
 
     @torch.no_grad()
     def decode_mean(self, z, style=None):
         """The probability of each cell, of an independent decoder: (B, latent) -> (B, *shape) of 0..1."""
         return torch.sigmoid(self.decoder.logits(None, self.with_condition(z, style))).view(-1, *self.shape)
 
-    def encode_velocities(self, x, style=None, offset=None):
+    def encode_velocities(self, x, style=None, offset=None, **_):
         """Mean and log-variance of the velocity code, q(v | hits, velocities): (B, *shape) -> (B, velocity_latent)."""
         units = torch.cat([self.binarise(x), x.flatten(1).float() / 64], -1)          # (B, 2 cells)
         mean, log_variance = self.velocity_encoder(self.with_condition(units, style, offset)).chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
-    def auxiliary_log_likelihood(self, x, z, style=None, offset=None):
+    def auxiliary_log_likelihood(self, x, z, style=None, offset=None, **_):
         """A bound on log p(velocities | hits, z) in nats, summed over hits; it does not train the code.  -> (B,)"""
         if self.velocity_net is None:
             return z.new_zeros(len(z))

@@ -37,11 +37,12 @@ class CausalNet(nn.Module):
     Inside a block a masked layer lets each cell depend on those before it (Germain et al. 2015, "MADE", eq. 12-13).
 
     condition, block_condition: numbers given for the whole bar, and for each block. outputs: for each cell. width: of
-    the layers before a block; units: of the masked layer, for each cell; rate: of dropout. Shapes below: B bars, T = 16
-    blocks, C = 32 cells, K = width + units.
+    the layers before a block, layers: how many after the first; units: of the masked layer, for each cell; rate: of
+    dropout; block: columns of a block. Shapes below: B bars, T = 16 blocks, C = 32 cells, K = width + units.
     """
 
-    def __init__(self, shape, condition, width, outputs=1, block_condition=0, units=8, rate=0.0, block=4):
+    def __init__(self, shape, condition, width, outputs=1, block_condition=0, units=8, rate=0.0, block=4,
+                 layers=1):
         super().__init__()
         if len(shape) != 2 or shape[1] % block:
             raise ValueError(f"shape: expected (rows, steps), the steps in whole blocks of {block}, found {shape}")
@@ -54,6 +55,7 @@ class CausalNet(nn.Module):
         self.block_condition = nn.Linear(block_condition, both, bias=False) if block_condition else None
         self.history = nn.Parameter(torch.randn(before, both) / before ** 0.5)        # the last block first
         self.hidden = nn.Linear(width, width)
+        self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         self.context = nn.Linear(width, units)
         self.within = nn.Linear(self.cells, units, bias=False)
         self.out = nn.Linear(units, outputs * self.cells)
@@ -103,7 +105,8 @@ class CausalNet(nn.Module):
         """The input of the masked layer from a block's context: (B, T, K) -> (B, T, units)."""
         state, skip = context.split([self.hidden.in_features, self.context.out_features], -1)
         state = self.drop(F.silu(state), self.rate)                                   # (B, T, width)
-        state = state + self.drop(F.silu(self.hidden(state)), self.rate)
+        for layer in (self.hidden, *self.deeper):
+            state = state + self.drop(F.silu(layer(state)), self.rate)
         return self.context(state) + skip
 
     def masked_weights(self):
@@ -132,8 +135,8 @@ class CausalNet(nn.Module):
 
         choose(t, outputs): the values (B, C) of block t from (B, outputs, C). All cells of a block are guessed at once
         until the guess no longer changes: the bar as drawn cell by cell, in a few passes a block instead of 32 (the
-        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: of each block, where it is known
-        how many suffice.
+        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: the most that each block needs,
+        where it is known; 0 for blocks that stay empty.
         """
         context, weights, decoded = self.condition_context(condition, block_condition), self.masked_weights(), []
         to_later = self.history.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)  # (C, (T - 1) K)
@@ -144,7 +147,7 @@ class CausalNet(nn.Module):
             for _ in range(most):
                 outputs = self.outputs_of(block[:, None], units, weights)[:, 0]       # (B, outputs C)
                 guess = choose(t, outputs.unflatten(-1, (self.outputs, self.cells)))
-                if passes is None and torch.equal(guess, block):
+                if torch.equal(guess, block):
                     break
                 block = guess
             decoded.append(block)
@@ -165,6 +168,91 @@ class CausalDecoder(CausalNet):
         """The cells whose logit + noise is above 0, as of `Decoder`: (B, latent), (B, cells) -> (B, cells)."""
         threshold = self.to_blocks(-noise)                                            # (B, T, C)
         return self.decode(z, lambda t, outputs: (outputs[:, 0] > threshold[:, t]).to(noise.dtype))
+
+
+class TimingNet(CausalNet):
+    """p(cells | score): which of the four steps of a sixteenth are struck, where the score has it struck at all.
+
+    The window of a sixteenth is its own step, the two before and the one after: those of the first sixteenth begin in
+    the bar before, here at the bar's own end, as in a loop. Cells and (score, windows) are a bijection. Each cell is
+    given the whole score and the cells of the windows before it; the last of a window whose others are empty is
+    certain. Shapes as in CausalNet: a block is a sixteenth, its cells row by row; S = rows T cells of the score.
+    """
+
+    EARLY, WINDOW = 2, 4  # steps of a window that come before its sixteenth; all of them
+    SEEN, UNITS = 3, 96  # sixteenths of the score to each side that a block sees closely; units that see the score
+
+    def __init__(self, shape, condition, width=192, rate=0.0):
+        super().__init__(shape, condition, width, block_condition=self.UNITS, units=4, rate=rate, block=self.WINDOW)
+        rows = shape[0]
+        self.score_near = nn.Linear((2 * self.SEEN + 1) * rows, self.UNITS)
+        self.score_all = nn.Linear(rows * self.blocks, self.UNITS)
+
+    def to_blocks(self, cells):
+        """(..., rows * steps) -> (..., T, C), each block the windows of one sixteenth, row by row."""
+        windows = cells.unflatten(-1, self.shape).roll(self.EARLY, -1).unflatten(-1, (self.blocks, self.WINDOW))
+        return windows.transpose(-3, -2).flatten(-2)
+
+    def from_blocks(self, blocks):
+        """The inverse of `to_blocks`: (..., T, C) -> (..., rows * steps)."""
+        windows = blocks.unflatten(-1, (-1, self.WINDOW)).transpose(-3, -2)           # (..., rows, T, WINDOW)
+        return windows.flatten(-2).roll(-self.EARLY, -1).flatten(-2)
+
+    def score(self, cells):
+        """Which instruments sound at which sixteenths: (..., rows * steps) of 0/1 -> (..., S)."""
+        return self.to_blocks(cells).unflatten(-1, (-1, self.WINDOW)).amax(-1).mT.flatten(-2)
+
+    def score_blocks(self, score):
+        """(..., S), row by row as a matrix is stored -> (..., T, rows)."""
+        return score.unflatten(-1, (self.shape[0], self.blocks)).mT
+
+    def cells_of(self, score):
+        """All cells of the windows that a score has: (..., S) -> (..., rows * steps)."""
+        return self.from_blocks(self.score_blocks(score)[..., None].expand(*[-1] * (score.ndim + 1), self.WINDOW).flatten(-2))
+
+    def score_context(self, score):
+        """What each block sees of the score: (B, T, rows) -> (B, T, UNITS)."""
+        around = torch.cat([score[:, -self.SEEN:], score, score[:, :self.SEEN]], 1)   # (B, T + 2 SEEN, rows)
+        near = torch.cat([around[:, i:i + self.blocks] for i in range(2 * self.SEEN + 1)], -1)
+        return F.silu(self.score_near(near) + self.score_all(score.flatten(1))[:, None])
+
+    def logits(self, cells, condition, score=None):
+        """Each cell's logit given the score and the cells before it: (B, cells), (B, n) -> (B, cells)."""
+        score = self.score_blocks(self.score(cells) if score is None else score)      # (B, T, rows)
+        return self(cells, condition, self.score_context(score))[:, 0]
+
+    def undecided(self, cells):
+        """Where a cell is a choice: not outside the score, nor the last of a window whose others are empty."""
+        windows = self.to_blocks(cells).unflatten(-1, (-1, self.WINDOW))              # (B, T, rows, WINDOW)
+        open_cells = windows.amax(-1, keepdim=True).expand_as(windows).clone()
+        open_cells[..., -1] = windows[..., :-1].amax(-1)
+        return self.from_blocks(open_cells.flatten(-2))                               # (B, cells)
+
+    def log_likelihood(self, cells, condition):
+        """log p(cells | score) in nats: (B, cells) of 0/1, (B, n) -> (B,)."""
+        logits = self.logits(cells, condition)
+        return (self.undecided(cells) * (cells * logits - F.softplus(logits))).sum(-1)
+
+    def draw(self, score, condition, noise, fixed=None, single=False):
+        """The cells whose logit + noise is above 0, in the windows of the score: (B, S), (B, n) -> (B, cells).
+
+        noise: logistic, (B, cells). fixed (B, cells): where above 0, its windows are those of `cells` there. single:
+        one hit a window, so that there are as many hits as the score has.
+        """
+        threshold, score = self.to_blocks(-noise), self.score_blocks(score)           # (B, T, C), (B, T, rows)
+        fixed = None if fixed is None else self.to_blocks(fixed).unflatten(-1, (-1, self.WINDOW))
+
+        def choose(t, outputs):
+            struck = (outputs[:, 0] > threshold[:, t]).unflatten(-1, (-1, self.WINDOW)).to(noise.dtype)
+            struck[..., -1] = torch.maximum(struck[..., -1], 1 - struck[..., :-1].amax(-1))
+            if single:
+                struck = struck * (struck.cumsum(-1) == 1)
+            if fixed is not None:
+                struck = torch.where(fixed[:, t].amax(-1, keepdim=True) > 0, fixed[:, t], struck)
+            return (struck * score[:, t, :, None]).flatten(-2)                        # (B, C)
+        empty = ~score.any(-1).any(0)
+        passes = [0 if none else self.cells + 1 for none in empty.tolist()]
+        return self.decode(condition, choose, self.score_context(score), passes)
 
 
 class VelocityNet(CausalNet):

@@ -6,6 +6,8 @@
     describe_bar(draw(model, code[None])[0], code, plane, training_bars)["novelty"]
 """
 
+import math
+
 import numpy as np
 import torch
 
@@ -14,7 +16,8 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.checkpoint import load_checkpoint
 from models import build_model, logistic_noise, principal_plane
 from patterns.dataset import pack_hits, unpack_hits
-from patterns.sampling import DEFAULT_SEED, humanise
+from patterns.noise import DEFAULT_SEED
+from patterns.sampling import Constraints, humanise
 
 RANDOM_STEP = 0.1  # a random code lies about as far from that of a training bar, in units of the map
 STYLE_NEIGHBOURS = 15  # training bars whose commonest style is that of a point
@@ -91,7 +94,8 @@ class TrainingBars:
     def bar(self, index, seed=DEFAULT_SEED):
         """One of them, uint8 (8, 64): its hits as they were played, and velocities of the model's, by the seed."""
         style = dict(zip(self.model.styles, range(len(self.model.styles)))).get(self.name(index))
-        return humanise(self.model, unpack_hits(self.packed[index][None]), self.code(index)[None], style, seed)[0]
+        return humanise(self.model, unpack_hits(self.packed[index][None]), self.code(index)[None], seed,
+                        Constraints(style=style))[0]
 
     def code(self, index):
         """Where it lies: float32 (latent,)."""
@@ -162,7 +166,7 @@ class HitDensity:
             return True
         centres = (self.edges[:-1] + self.edges[1:]) / 2
         codes = torch.as_tensor(np.stack([self.plane.to_code(centres[x], centres[y]) for y, x in now]))
-        noise = logistic_noise((1, len(INSTRUMENTS) * STEPS_PER_BAR), torch.Generator().manual_seed(seed))
+        noise = logistic_noise((1, math.prod(model.score_shape)), torch.Generator().manual_seed(seed))
         with torch.no_grad():
             drawn = model.decoder.draw(model.with_condition(codes, style), noise.expand(len(codes), -1))
         self.hits[tuple(now.T)] = drawn.sum(-1).numpy()

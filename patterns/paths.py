@@ -3,11 +3,14 @@
     bars, codes = interpolate(model, plane.to_code(-1, 0), plane.to_code(1, 0.5), count=8, seed=1)
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from formats.activation_matrix import CYMBAL, INSTRUMENTS, KICK, SNARE, STEPS_PER_BAR, TOM
-from patterns.sampling import DECISIVE, DEFAULT_SEED, Constraints, draw, humanise, noise_field
+from patterns.noise import DEFAULT_SEED, SCORE, as_surface
+from patterns.sampling import DECISIVE, Constraints, draw, play
 
 BEAT = STEPS_PER_BAR // 4
 FILL_LOGIT_BIAS = {"Snare": 1.0, "Tom": 1.3, "HHO": -1.0, "HHC": -1.0, "Cymb": -1.0}  # towards what a fill plays more
@@ -40,21 +43,22 @@ def interpolate(model, start, end, count, fills=True, seed=DEFAULT_SEED, constra
 def fill(model, bar, code, beats=1, seed=DEFAULT_SEED, constraints=Constraints()):
     """The bar (8, 64) with a fill in its last beats: uint8 (8, 64). What comes before it stays, and the locked rows.
 
-    The model continues the bar with a bias from hats and cymbals towards snare and toms, on sixteenths alone.
+    The model continues the score with a bias from hats and cymbals towards snare and toms, on sixteenths alone.
     """
-    hits, z = torch.as_tensor(bar > 0), torch.as_tensor(code)[None]                   # (8, 64), (1, latent)
-    style, temperature = constraints.style, constraints.temperature
-    fixed = torch.zeros(hits.shape, dtype=torch.bool)
-    fixed[:, :STEPS_PER_BAR - BEAT * beats] = True
+    surface, z, shape = as_surface(seed), torch.as_tensor(code)[None], model.score_shape
+    score = model.score(torch.as_tensor(bar[None])).view(shape)                       # (8, 16)
+    column, last = torch.arange(shape[1]), shape[1] - shape[1] * beats // 4
+    fixed = (column < last).expand(shape).clone()
     fixed[list(constraints.locked_rows)] = True
     bias = torch.tensor([FILL_LOGIT_BIAS.get(name, 0.0) for name in INSTRUMENTS])[:, None]
-    bias = torch.where(torch.arange(STEPS_PER_BAR) % (BEAT // 4) == 0, bias, bias.clamp(max=0))  # (8, 64)
+    bias = torch.where(column % (shape[1] // 16) == 0, bias, bias.clamp(max=0))       # (8, 16)
     with torch.no_grad():
-        noise = temperature * noise_field(z, hits.numel(), 1, seed)[0]                # (1, cells)
-        noise = torch.cat([noise + scale * bias.flatten() for scale in FILL_SCALES])  # (scales, cells)
-        noise = torch.where(fixed.flatten(), DECISIVE * (2 * hits.flatten() - 1.0), noise)
-        drawn = model.decoder.draw(model.with_condition(z, style).expand(len(noise), -1), noise).view(-1, *hits.shape)
-    drums = drawn[:, [SNARE, TOM], -BEAT * beats:].sum((1, 2)).tolist()
+        noise = constraints.temperature * surface.logistic(z, SCORE, (score.numel(),))  # (1, score cells)
+        noise = torch.cat([noise + scale * bias.flatten() for scale in FILL_SCALES])  # (scales, score cells)
+        noise = torch.where(fixed.flatten(), DECISIVE * (2 * score.flatten() - 1.0), noise)
+        condition = model.with_condition(z, constraints.style).expand(len(noise), -1)
+        drawn = model.decoder.draw(condition, noise).view(-1, *shape)                 # (scales, 8, 16)
+    drums = drawn[:, [SNARE, TOM], last:].sum((1, 2)).tolist()
     chosen = next((i for i, found in enumerate(drums) if found >= FILL_HITS * beats), int(np.argmax(drums)))
-    struck = humanise(model, drawn[chosen][None].numpy(), z.numpy(), style, seed, temperature)[0]
-    return np.where(fixed.numpy(), bar, struck)
+    made = play(model, drawn[chosen].view(1, -1), z, surface, replace(constraints, locked_rows=()))[0]
+    return np.where(model.cells_of(fixed.view(1, -1))[0].view(bar.shape), bar, made)

@@ -1,38 +1,43 @@
-"""A bar at a code: its hits, under a musician's constraints, and how hard each is struck.
+"""A bar at a code: its score, timing and velocities, under a musician's constraints.
 
     model = load_bar_model("pretrained/bernoulli_map.pt")
     bars = draw(model, codes, seed=1, constraints=Constraints(style=style_index(model, "funk"), hits=20))
+    own = anchor(model, bar, code)                                  # noise that gives this bar at this code
+    bars = draw(model, near_codes, Surface(8).with_anchor(own))     # its variations
 
-The decoder gives each cell a logit, given the code and the cells before it. The cell is struck where logit + noise > 0:
-with standard logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(x | z). The noise is a
-function of seed and code that changes slowly with the code (`noise_field`), so that near codes have near bars.
-Constraints act on it: a temperature scales it, locked cells get one that decides them, exact counts shift it. All runs
-on the CPU, whose noise is the same everywhere.
+The decoder gives each cell of the score (which instruments sound at which sixteenths; of a model without levels, each
+step) a logit, given the code and the cells before it. The cell is struck where logit + noise > 0: with standard logistic
+noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(score | z). The noise is a function of seed
+and code, see patterns/noise.py. Constraints act on it: a temperature scales it, locked cells get one that decides them,
+exact counts shift it. Then each hit gets its step within the window of its sixteenth, and its velocity, by noise of
+their own. All runs on the CPU, whose noise is the same everywhere.
 """
 
-import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from models import logistic_noise
+from patterns.noise import (DEFAULT_SEED, SCORE, TIMING, VELOCITY, VELOCITY_LATENT, Anchor, Morph, as_surface,
+                            threshold_noise)
 
 REDRAWS = 8  # of a bar that is empty
 CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 DECISIVE = 1e6  # noise that no logit outweighs
-DEFAULT_SEED = 8  # where none is asked for: on the shipped map most of its bars begin with a kick, none of seed 0
 
 
 @dataclass(frozen=True)
 class Constraints:
     """What the bars that are drawn have to meet.
 
-    style: its number in the model, None for any; for `draw` also one for each bar. hits: the exact number in a bar,
-    None for the model's own. row_hits: {row: exact number}. temperature: scale of the noise; at 0 each cell takes its
-    likelier value. locked: a bar (8, 64) whose rows `locked_rows` stay as they are, velocities too.
+    style: its number in the model, None for any; for `draw` also one for each bar. steady: how like its neighbours a
+    bar is, from 0, a fill, to 1; None for any. timing: how it is played, see `patterns.dataset.timings`; None for any.
+    hits: the exact number in a bar, None for the model's own. row_hits: {row: exact number}. temperature: scale of the
+    score's noise; below 1 a bar has as many hits as at 1, at 0 the likeliest ones. locked: a bar (8, 64) whose rows
+    `locked_rows` stay as they are, velocities too.
     """
 
     style: object = None
@@ -41,6 +46,18 @@ class Constraints:
     temperature: float = 1.0
     locked: np.ndarray | None = None
     locked_rows: tuple = ()
+    steady: float | None = None
+    timing: tuple | None = None
+
+
+@dataclass(frozen=True)
+class Locked:
+    """The locked rows of a bar: where its score is locked, bool (score cells,); its score and its velocities there,
+    float (score cells,) and (cells,), 0 elsewhere."""
+
+    where: torch.Tensor
+    score: torch.Tensor
+    velocities: torch.Tensor
 
 
 def style_index(model, name):
@@ -61,46 +78,89 @@ def encode(model, bars, style=None):
 
 @torch.no_grad()
 def draw(model, codes, seed=DEFAULT_SEED, constraints=None):
-    """The bar at each code, in velocities: (n, latent) -> uint8 (n, 8, 64).
+    """The bar at each code, in velocities: (n, latent) -> uint8 (n, 8, 64). seed: or a Surface or Morph of noise.
 
     The same for the same code and seed, however many are drawn. A bar that comes out empty is drawn again, unless that
     was asked for. Raises ValueError for codes that are not finite, and for constraints that no bar can meet.
     """
-    constraints, z = constraints or Constraints(), torch.as_tensor(np.asarray(codes, np.float32))
-    temperature, decoder, cells = constraints.temperature, model.decoder, math.prod(model.shape)
+    constraints, z, surface = constraints or Constraints(), as_codes(model, codes), as_surface(seed)
+    if not constraints.temperature >= 0:
+        raise ValueError(f"temperature: expected at least 0, found {constraints.temperature}")
+    locked = locked_part(model, constraints)
+    counts = count_constraints(model, constraints, locked)
+    score = draw_score(model, z, surface, constraints, locked, counts)                # (n, score cells)
+    return play(model, score, z, surface, constraints, single=bool(counts))
+
+
+def as_codes(model, codes):
+    """Codes as a tensor (n, latent); ValueError where they are none."""
+    z = torch.as_tensor(np.asarray(codes, np.float32))
     if z.ndim != 2 or z.shape[1] != model.latent or not torch.isfinite(z).all():
         raise ValueError(f"codes: expected finite ones of shape (n, {model.latent}), found {tuple(z.shape)}")
-    if not temperature >= 0:
-        raise ValueError(f"temperature: expected at least 0, found {temperature}")
-    condition = model.with_condition(z, constraints.style)
-    locked, context = locked_mask(model.shape, constraints.locked, constraints.locked_rows)
-    counts = count_constraints(model.shape, constraints, locked, context)
-    noise = (locked_noise(decoder, condition, z, (locked, context), temperature, seed) if locked.any()
-             else temperature * noise_field(z, cells, 3, seed))                       # (n, 3, cells)
-    if counts:
-        hits = torch.cat([draw_with_counts(decoder, counts, condition[i:i + 1], noise[i, :1]) for i in range(len(z))])
-    elif locked.any():
-        hits = decoder.draw(condition, noise[:, 0])
+    return z
+
+
+def draw_score(model, z, surface, constraints, locked, counts):
+    """The score at each code: (n, latent) -> (n, score cells) of 0 and 1. counts: see `count_constraints`."""
+    decoder, cells, temperature = model.decoder, math.prod(model.score_shape), constraints.temperature
+    condition = model.with_condition(z, constraints.style, None, constraints.steady)
+    if locked.where.any():
+        noise = locked_noise(decoder, condition, z, locked, constraints, surface)
     else:
-        hits = redraw_empty(decoder, condition, noise[:, 0], lambda empty, attempt: temperature * noise_field(
-            z[empty], cells, 1, seed + 7919 * attempt)[:, 0])                         # (n, cells)
-    return model.with_velocities(hits, condition, noise[:, 1:], context if locked.any() else None).numpy()
+        noise = surface.logistic(z, SCORE, (cells,))                                  # (n, score cells)
+    if counts:
+        return draw_each_with_counts(decoder, [counts] * len(z), condition, temperature * noise)
+    if locked.where.any():
+        score = decoder.draw(condition, noise)
+    else:
+        score = redraw_empty(decoder, condition, noise, lambda empty, attempt: surface.logistic(
+            z[empty], SCORE, (cells,), attempt))                                      # (n, score cells)
+    if temperature < 1:  # the likelier hits, as many
+        free = ~locked.where
+        counts = [[(free, int(hits))] for hits in score[:, free].sum(-1)]
+        return draw_each_with_counts(decoder, counts, condition, temperature * noise)
+    return score if temperature == 1 else decoder.draw(condition, temperature * noise)
+
+
+def draw_each_with_counts(decoder, counts, condition, noise):
+    """`draw_with_counts` for each bar: counts a list for each; (n, score cells)."""
+    return torch.cat([draw_with_counts(decoder, counts[i], condition[i:i + 1], noise[i:i + 1])
+                      for i in range(len(noise))])
+
+
+def play(model, score, z, surface, constraints, single=False):
+    """A score as a bar: the steps and velocities of its hits, by noise; (n, score cells) -> uint8 (n, 8, 64).
+    single: one hit a sixteenth. What is locked stays as it is."""
+    locked, cells = locked_part(model, constraints), math.prod(model.shape)
+    noise = surface.logistic(z, TIMING, (cells,))                                     # (n, cells)
+    fixed = locked.velocities.expand(len(z), -1)                                      # (n, cells)
+    hits = model.with_timing(score, noise, constraints.style, constraints.timing, (fixed > 0).float(), single)
+    return strike(model, hits, z, surface, constraints.style, fixed).numpy()
+
+
+def strike(model, hits, z, surface, style=None, fixed=None, velocity_latent=None, scale=1.0):
+    """Velocities of hits by noise, times a scale: (n, cells) -> uint8 (n, 8, 64); see `BernoulliVAE.with_velocities`."""
+    noise = [scale * surface.logistic(z, level, (hits.shape[1],)) for level in (VELOCITY, VELOCITY_LATENT)]
+    return model.with_velocities(hits, model.with_condition(z, style), torch.stack(noise, 1), fixed, velocity_latent)
 
 
 @torch.no_grad()
-def draw_independent(model, z, generator=None, style=None):
+def draw_independent(model, z, generator=None, style=None, steady=None):
     """Bars drawn from p(x | z, not empty), independent of each other: (n, latent) -> uint8 (n, 8, 64)."""
     bars, cells = [], math.prod(model.shape)
-    for condition in model.with_condition(z, style).split(500):
-        noise = logistic_noise((len(condition), 3, cells), generator)
-        hits = redraw_empty(model.decoder, condition, noise[:, 0], lambda empty, _: logistic_noise(
-            (int(empty.sum()), cells), generator))                                    # (500, cells)
-        bars.append(model.with_velocities(hits, condition, noise[:, 1:]))
+    for codes in z.split(500):
+        condition, noise = model.with_condition(codes, style, None, steady), logistic_noise(
+            (len(codes), 4, cells), generator)
+        some = math.prod(model.score_shape)
+        score = redraw_empty(model.decoder, condition, noise[:, 0, :some], lambda empty, _: logistic_noise(
+            (int(empty.sum()), some), generator))                                     # (500, score cells)
+        hits = model.with_timing(score, noise[:, 3], style)                           # (500, cells)
+        bars.append(model.with_velocities(hits, model.with_condition(codes, style), noise[:, 1:3]))
     return torch.cat(bars).numpy()
 
 
 def redraw_empty(decoder, condition, noise, new_noise):
-    """Hits drawn by noise (n, cells), 0 or 1; empty bars again by other noise, new_noise(which (n,), attempt).
+    """Cells drawn by noise (n, cells), 0 or 1; empty bars again by other noise, new_noise(which (n,), attempt).
 
     No bar that was learned from is empty, yet one draw in a thousand is. After REDRAWS attempts it may stay so.
     """
@@ -112,79 +172,122 @@ def redraw_empty(decoder, condition, noise, new_noise):
 
 
 @torch.no_grad()
-def humanise(model, bars, codes=None, style=None, seed=DEFAULT_SEED, temperature=1.0, velocity_latent=None):
+def humanise(model, bars, codes=None, seed=DEFAULT_SEED, constraints=None, velocity_latent=None, scale=1.0):
     """The same hits with velocities of the model's, as a drummer would strike them: bars -> uint8, (n, 8, 64) each.
 
-    Conditioned on codes (n, latent), None for the bars' own, and on velocity_latent, None to draw one.
+    Given codes (n, latent), None for the bars' own; constraints: their style, and rows that stay as they are; and
+    velocity_latent, None to draw one. scale: of the noise, 0 for typical velocities.
     """
+    x, constraints = as_bars(model, bars), constraints or Constraints()
+    z = as_codes(model, encode(model, x, constraints.style) if codes is None else codes)
+    fixed = locked_part(model, constraints).velocities.expand(len(z), -1)
+    return strike(model, model.binarise(x), z, as_surface(seed), constraints.style, fixed, velocity_latent,
+                  scale).numpy()
+
+
+@torch.no_grad()
+def play_anew(model, bars, codes=None, seed=DEFAULT_SEED, constraints=None):
+    """The same score with timing and velocities of the model's: bars -> uint8, (n, 8, 64) each; see `humanise`."""
+    x, constraints = as_bars(model, bars), constraints or Constraints()
+    z = as_codes(model, encode(model, x, constraints.style) if codes is None else codes)
+    return play(model, model.score(x), z, as_surface(seed), constraints)
+
+
+def as_bars(model, bars):
+    """Bars as a tensor (n, 8, 64); ValueError for another shape."""
     x = torch.as_tensor(np.asarray(bars))
     if x.shape[1:] != model.shape:
         raise ValueError(f"bars: expected shape (n, {', '.join(map(str, model.shape))}), found {tuple(x.shape)}")
-    z = torch.as_tensor(np.asarray(encode(model, x, style) if codes is None else codes, np.float32))
-    noise = temperature * noise_field(z, math.prod(model.shape), 3, seed)[:, 1:]      # (n, 2, cells)
-    condition = model.with_condition(z, style)
-    return model.with_velocities(model.binarise(x), condition, noise, velocity_latent=velocity_latent).numpy()
+    return x
 
 
-def noise_field(z, cells, count, seed, reach=3.0):
-    """Logistic noise that changes slowly over the latent space: (n, latent) -> (n, count, cells).
+@torch.no_grad()
+def anchor(model, bar, code, constraints=None, seed=DEFAULT_SEED):
+    """Noise by which a bar (8, 64) is drawn at a code (latent,) under constraints of temperature 1: an Anchor.
 
-    A Gaussian process of covariance exp(-distance^2 / (2 reach^2)) by random Fourier features (Rahimi and Recht 2007,
-    "Random Features for Large-Scale Kernel Machines", section 3), mapped to the logistic distribution.
+    Drawn by the seed from what the thresholds of its score and timing allow; its velocities come back to rounding.
     """
-    directions, weights = fourier_features(z.shape[1], count * cells, seed)
-    phase = z.float() @ directions.T / reach                                          # (n, waves)
-    normal = torch.cat([phase.cos(), phase.sin()], -1) @ weights                      # (n, count * cells)
-    return torch.logit(torch.special.ndtr(normal), eps=1e-7).view(-1, count, cells)
+    constraints, generator = constraints or Constraints(), torch.Generator().manual_seed(seed)
+    x, z = as_bars(model, bar[None]), as_codes(model, code[None])
+    style, cells, score = constraints.style, model.binarise(x), model.score(x)        # (1, cells), (1, score cells)
+    logits = model.decoder.logits(score, model.with_condition(z, style, None, constraints.steady))
+    levels = [threshold_noise(logits, score > 0, generator)]
+    free = torch.randn(3, 1, cells.shape[1], generator=generator)                     # (3, 1, cells)
+    if model.timing_net is not None:
+        steps = model.timing_net.logits(cells, model.with_condition(z[:, :0], style, None, None, constraints.timing))
+        wanted = threshold_noise(steps, cells > 0, generator)
+        free[0] = torch.where(model.timing_net.undecided(cells) > 0, wanted, free[0])
+    if model.velocity_net is not None:
+        free[1:] = velocity_noise(model, x, z, style, free[1:])
+    return Anchor(z[0], tuple(level[0] for level in (*levels, *free)))
 
 
-@functools.lru_cache(maxsize=4)
-def fourier_features(latent, numbers, seed, waves=32):
-    """The waves of a seed, cached for the next click: directions (waves, latent), weights (2 waves, numbers)."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randn(waves, latent, generator=generator),
-            torch.randn(2 * waves, numbers, generator=generator) / math.sqrt(waves))
+def velocity_noise(model, x, z, style, noise):
+    """Normal noise of velocities and their latent that gives those of bars x (1, 8, 64): (2, 1, cells) -> same."""
+    latent = model.encode_velocities(x, style)[0] if model.velocity_latent else z[:, :0]
+    condition, true = torch.cat([model.with_condition(z, style), latent], -1), x.flatten(1).float()
+    mean, log_scale = model.velocity_net.distribution(model.binarise(x), true, condition)
+    wanted = torch.sigmoid((true - mean) * torch.exp(-log_scale)).clamp(1e-6, 1 - 1e-6)
+    struck = torch.where(true > 0, torch.special.ndtri(wanted), noise[0])
+    return torch.stack([struck, torch.cat([latent, noise[1, :, latent.shape[1]:]], -1)])
 
 
-def locked_mask(shape, bar, rows):
-    """Which cells are locked, bool (cells,), and their velocities, float (cells,), 0 for all others."""
-    locked = torch.zeros(shape, dtype=torch.bool)
-    if bar is None or not len(rows):
-        return locked.flatten(), torch.zeros(locked.numel())
-    bar = torch.as_tensor(bar)
-    if bar.shape != shape or not all(0 <= row < shape[0] for row in rows):
-        raise ValueError(f"locked: expected a bar {shape} and rows of it, found {tuple(bar.shape)}, {rows}")
-    locked[list(rows)] = True
-    return locked.flatten(), (locked * bar).flatten().float()
+@torch.no_grad()
+def anchor_at(model, code, seed=DEFAULT_SEED):
+    """The noise that a surface has at a code (latent,), as an Anchor."""
+    z, surface, cells = as_codes(model, code[None]), as_surface(seed), math.prod(model.shape)
+    shapes = [(math.prod(model.score_shape),), *[(cells,)] * 3]
+    return Anchor(z[0], tuple(surface.normal(z, level, shape)[0] for level, shape in enumerate(shapes)))
 
 
-def locked_noise(decoder, condition, z, lock, temperature, seed):
-    """Noise by which locked cells come out as they are, chosen so that the others fit them: (n, 3, cells).
+def morph(model, start, end, count, constraints=None):
+    """`count` bars from one Anchor to another, both included, each a bar of the model: uint8 (count, 8, 64).
+    start, end: see `anchor` and `anchor_at`. Raises what `draw` raises."""
+    share = torch.linspace(0, 1, count)[:, None]                                      # (count, 1)
+    codes = start.code + share * (end.code - start.code)                              # (count, latent)
+    return draw(model, codes, Morph(start, end), constraints)
 
-    Of CANDIDATES bars around the locked cells one is taken by sampling importance resampling (Rubin 1987): its weight
-    is the likelihood of its locked cells, which were not drawn, given all that came before each. lock: see
-    `locked_mask`. At temperature 0 the largest weight wins.
+
+def locked_part(model, constraints):
+    """The `Locked` rows of the constraints; ValueError where they are no rows of a bar."""
+    bar, rows, where = constraints.locked, constraints.locked_rows, torch.zeros(model.score_shape, dtype=torch.bool)
+    velocities = torch.zeros(model.shape)
+    if bar is not None and len(rows):
+        bar = torch.as_tensor(bar)
+        if bar.shape != model.shape or not all(0 <= row < model.shape[0] for row in rows):
+            raise ValueError(f"locked: expected a bar {model.shape} and rows of it, found {tuple(bar.shape)}, {rows}")
+        where[list(rows)], velocities[list(rows)] = True, bar[list(rows)].float()
+    return Locked(where.flatten(), model.score(velocities[None])[0], velocities.flatten())
+
+
+def locked_noise(decoder, condition, z, locked, constraints, surface):
+    """Noise by which locked cells come out as they are, chosen so that the others fit them: (n, score cells).
+
+    Of CANDIDATES scores around the locked cells one is taken by sampling importance resampling (Rubin 1987): its weight
+    is the likelihood of its locked cells, which were not drawn, given all that came before each. At temperature 0 the
+    largest weight wins.
     """
-    locked, context = lock
-    noise = temperature * noise_field(z, len(locked), CANDIDATES + 2, seed)           # (n, candidates + 2, cells)
-    noise[:, :-2] = torch.where(locked, DECISIVE * (2 * (context > 0) - 1.0), noise[:, :-2])
-    choice = temperature * logistic_noise((len(z), CANDIDATES), torch.Generator().manual_seed(seed))
+    noise = surface.logistic(z, SCORE, (CANDIDATES, len(locked.where)))               # (n, candidates, score cells)
+    noise = torch.where(locked.where, DECISIVE * (2 * locked.score - 1.0), noise)
+    choice = logistic_noise((len(z), CANDIDATES), torch.Generator().manual_seed(surface.seed))
     chosen = []
     for i, noises in enumerate(noise):
         repeated = condition[i].expand(CANDIDATES, -1)
-        hits = decoder.draw(repeated, noises[:-2])                                    # (candidates, cells)
-        logits = decoder.logits(hits, repeated)
-        log_weights = torch.where(locked, hits * logits - F.softplus(logits), 0.0).sum(-1)
-        chosen.append(noises[[int((log_weights + choice[i]).argmax()), -2, -1]])
+        score = decoder.draw(repeated, noises)                                        # (candidates, score cells)
+        logits = decoder.logits(score, repeated)
+        log_weights = torch.where(locked.where, score * logits - F.softplus(logits), 0.0).sum(-1)
+        chosen.append(noises[int((log_weights + constraints.temperature * choice[i]).argmax())])
     return torch.stack(chosen)
 
 
-def count_constraints(shape, constraints, locked, context):
-    """The numbers of hits that are asked for: a list of (free cells, bool (cells,); hits wanted among them).
+def count_constraints(model, constraints, locked):
+    """The numbers of hits that are asked for: a list of (free cells of the score, bool (score cells,); hits among them).
 
-    locked, context: see `locked_mask`. Raises ValueError for numbers that no bar with the locked cells can have.
+    Each of them is one hit. Raises ValueError for numbers that no bar with the locked rows can have.
     """
-    free, struck, hits, row_hits = ~locked.view(shape), context.view(shape) > 0, constraints.hits, constraints.row_hits
+    shape, free = model.score_shape, ~locked.where.view(model.score_shape)            # (8, 16)
+    struck = (locked.velocities.view(model.shape) > 0).sum(1)                         # (8,)
+    hits, row_hits = constraints.hits, constraints.row_hits
     if any(not 0 <= row < shape[0] for row in row_hits):
         raise ValueError(f"row_hits: expected rows 0 to {shape[0] - 1}, found {sorted(row_hits)}")
     groups = [(f"row_hits, row {row}", [row], 0, count) for row, count in sorted(row_hits.items())]
@@ -194,7 +297,8 @@ def count_constraints(shape, constraints, locked, context):
     for name, rows, elsewhere, count in groups:
         group = torch.zeros_like(free)
         group[rows] = free[rows]
-        least, most = (elsewhere + int(cells[rows].sum()) for cells in (struck, struck | free))
+        least = elsewhere + int(struck[rows].sum())
+        most = least + int(group.sum())
         if not least <= count <= most:
             raise ValueError(f"{name}: expected {least} to {most}, found {count}")
         counts.append((group.flatten(), count - least))
