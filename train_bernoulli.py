@@ -2,6 +2,7 @@
 
     python train_bernoulli.py                          # our own grooves, Dataset_Drum_Groove_Pattern
     python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
+    python train_bernoulli.py --data groove Dataset_Drum_Groove_Pattern    # both: the map that the window opens
     python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
     python train_bernoulli.py --data groove --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
@@ -10,6 +11,7 @@ The run folder holds best.pt (play it: python Activation_Matrix_To_Sound.py --mo
 config.json, curves.png, latent.png and reconstructions.png; python evaluate.py RUN prints its numbers.
 """
 
+import math
 import shlex
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from learning.figures import draw_bar_pairs, draw_curves, draw_latent
 from learning.run_folder import choose_run_folder
 from learning.training import Examples, add_arguments, describe, fill_in, fit, read_settings, start_process
 from models import BernoulliVAE, build_model
-from patterns.dataset import OFFSETS, load_bars, pack_hits, shifted_bars
+from patterns.dataset import OFFSETS, drummer_timings, likeness, load_bars, pack_hits, shifted_bars, timings
 from patterns.sampling import Constraints, draw
 
 STEPS, MOST_EPOCHS = 8100, 225  # of a default training: a small collection is seen more often than a large one
@@ -37,16 +39,17 @@ AS_WRITTEN = 6  # times that a bar as it is written is learned for each time tha
 def make_parser():
     """The options of this script."""
     parser = Parser(__doc__)
-    parser.add_argument("--data", default=str(ROOT / "Dataset_Drum_Groove_Pattern"),
-                        help="groove, or a folder of matrices (.npy) or MIDI (default: Dataset_Drum_Groove_Pattern)")
+    parser.add_argument("--data", nargs="+", default=[str(ROOT / "Dataset_Drum_Groove_Pattern")],
+                        help="groove, or folders of matrices (.npy) or MIDI (default: Dataset_Drum_Groove_Pattern)")
     group = parser.add_argument_group("model")
     group.add_argument("--latent", type=number(int, 1), default=2, help="dimensions of the code (default 2)")
     group.add_argument("--velocity-latent", type=number(int, 0), default=16, help="of the velocity code (default 16)")
     group.add_argument("--hidden", type=number(int, 1), nargs="+", default=[256, 256],
                        help="sizes of the encoder's layers, and in reverse of an independent decoder (default 256 256)")
-    group.add_argument("--decoder", choices=("causal", "independent"), default="causal",
-                       help="is a cell conditioned on the steps before it? (default causal)")
-    group.add_argument("--width", type=number(int, 1), default=384, help="of a causal decoder's layers (default 384)")
+    group.add_argument("--decoder", choices=("hierarchical", "causal", "independent"), default="hierarchical",
+                       help="the score first and then its timing, each cell conditioned on those before it; the cells "
+                       "so at once; or none on another (default hierarchical)")
+    group.add_argument("--width", type=number(int, 1), default=384, help="of a decoder's causal layers (default 384)")
     group.add_argument("--dropout", type=number(float, 0, 0.9),
                        help=f"share of units dropped (default 0.1; of fewer than {MANY_BARS:,} bars 0.3)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
@@ -57,23 +60,28 @@ def make_parser():
 
 
 def with_shifted_bars(splits, labels, where):
-    """Examples of each training bar AS_WRITTEN times and of those that begin elsewhere, given style and offset.
+    """Examples of each training bar AS_WRITTEN times and of those that begin elsewhere, with their conditions.
 
     labels: of the styles, (n,). where: a key of OFFSETS.
     """
     bars, names, _ = splits["train"]
+    condition = {"style": labels, "steady": torch.as_tensor(likeness(bars, names)),
+                 "timing": torch.as_tensor(timings(bars, names))}
     if where == "bar":
-        return Examples(torch.as_tensor(bars), {"style": labels})
-    between, their_labels, offsets = shifted_bars(bars, names, labels.tolist(), where, avoid=splits["validation"][0])
-    return Examples(torch.as_tensor(np.concatenate([*[bars] * AS_WRITTEN, between])), {
-        "style": torch.cat([labels.repeat(AS_WRITTEN), torch.as_tensor(their_labels).long()]),
-        "offset": torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(offsets)])})
+        return Examples(torch.as_tensor(bars), condition)
+    between, sources, offsets = shifted_bars(bars, names, where, avoid=splits["validation"][0])
+    rows = torch.cat([torch.arange(len(bars)).repeat(AS_WRITTEN), torch.as_tensor(sources)])
+    condition = {name: values[rows] for name, values in condition.items()}
+    condition["steady"][AS_WRITTEN * len(bars):] = math.nan                           # of bars as they are written
+    condition["offset"] = torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(offsets)])
+    return Examples(torch.as_tensor(np.concatenate([*[bars] * AS_WRITTEN, between])), condition)
 
 
-def build_map(model, bars, labels, label_names):
-    """What best.pt holds for the window: code, style and hits of every training bar."""
-    return {"map": {"codes": encode_all(model, bars)[0].half(), "labels": labels, "label_names": label_names,
-                    "bars": pack_hits(bars)}}
+def build_map(model, splits, labels, label_names):
+    """What best.pt holds for the window: code, style and hits of every training bar, the timing of each drummer."""
+    bars, names, _ = splits["train"]
+    return {"map": {"codes": encode_all(model, torch.as_tensor(bars))[0].half(), "labels": labels,
+                    "label_names": label_names, "bars": pack_hits(bars), "timings": drummer_timings(bars, names)}}
 
 
 def draw_figures(model, splits, labels, label_names, history, folder):
@@ -91,11 +99,11 @@ def draw_figures(model, splits, labels, label_names, history, folder):
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
-    if Path(arguments.data).exists():
-        arguments.data = str(Path(arguments.data).resolve())  # kept in the run, for evaluate.py from any folder
+    arguments.data = [str(Path(one).resolve()) if Path(one).exists() else one
+                      for one in arguments.data]  # kept in the run, for evaluate.py from any folder
     splits = load_bars(arguments.data, arguments.seed)
     if not {"train", "validation"} <= splits.keys():
-        raise ValueError(f"--data {arguments.data}: expected train and validation splits, found {', '.join(splits)}")
+        raise ValueError(f"--data {' '.join(arguments.data)}: expected train and validation splits, found {', '.join(splits)}")
     bars = {side: torch.as_tensor(splits[side][0]) for side in ("train", "validation")}
     styles = sorted(set(splits["train"][2]))
     label_names = styles + sorted(set(splits["validation"][2]) - set(styles))
@@ -115,7 +123,7 @@ def main(argv=None):
         print(f"{count} bars to train, {len(train)} with those that begin elsewhere, "
               f"{len(bars['validation'])} to validate, {len(label_names)} styles; run folder {folder}", flush=True)
     history = fit(model, train, Examples(bars["validation"]), folder, settings, unit="bars",
-                  extra_state=lambda model: build_map(model, bars["train"], labels["train"], label_names))
+                  extra_state=lambda model: build_map(model, splits, labels["train"], label_names))
     if first:
         draw_figures(build_model(load_checkpoint(folder), folder), splits, labels, label_names, history, folder)
         print(f"{describe(history, settings.free_bits, 'bar', folder)}\n"

@@ -1,8 +1,9 @@
 """The bars of a training: a published data set or a folder of one's own, split so that nothing is in both parts.
 
-    splits = load_bars("groove")                                    # or a folder of matrices (.npy) or MIDI
+    splits = load_bars(["groove"])                                  # and folders of matrices (.npy) or MIDI
     bars, names, styles = splits["train"]                           # uint8 (n, 8, 64), and two lists of n strings
-    more, their_styles, offsets = shifted_bars(bars, names, styles, avoid=splits["validation"][0])
+    steady, timing = likeness(bars, names), timings(bars, names)    # (n,), (n, 3): conditions of a training
+    more, sources, offsets = shifted_bars(bars, names, avoid=splits["validation"][0])
 """
 
 import csv
@@ -16,6 +17,7 @@ import torch
 import download
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from Midi_To_Activation_Matrix import load_patterns, read_bars
+from models import TimingNet
 
 # The steps at which bars of a training begin, the bar line first: as written, on any beat, or also a little off one.
 OFFSETS = {"bar": (0,), "beat": (0, 16, 32, 48),
@@ -25,9 +27,18 @@ OFFSETS = {"bar": (0,), "beat": (0, 16, 32, 48),
 def load_bars(data, seed=0):
     """The drum bars of a training: {split: (bars uint8 (n, 8, 64), file names, styles)}, the latter lists of n strings.
 
-    data: "groove" for the Groove MIDI Dataset with its published split, or a folder of matrices or MIDI, split by
-    `split_by_content`. Only bars with at least two hits count. Raises ValueError or OSError where there are none.
+    data: one or several of "groove", the Groove MIDI Dataset with its published split, and folders of matrices or MIDI,
+    split by `split_by_content`. Only bars with at least two hits count. Raises ValueError or OSError where there are
+    none.
     """
+    parts = [load_splits(one, seed) for one in ([data] if isinstance(data, (str, Path)) else data)]
+    return {split: (np.concatenate([part[split][0] for part in parts if split in part]),
+                    *(sum((part[split][i] for part in parts if split in part), []) for i in (1, 2)))
+            for split in dict.fromkeys(split for part in parts for split in part)}
+
+
+def load_splits(data, seed=0):
+    """The bars of one folder or of "groove", see `load_bars`."""
     if not Path(data).exists():
         if str(data) != "groove":
             raise FileNotFoundError(f"{data}: no such folder or file; expected matrices or MIDI, or the name groove")
@@ -82,30 +93,77 @@ def split_by_content(bars, names, fraction=0.1, seed=0):
     return train, validation
 
 
-def shifted_bars(bars, names, labels, where="near", avoid=None):
-    """The bars that begin within one bar and end in the next of the same file: (bars (m, 8, 64), labels, offsets).
+def shifted_bars(bars, names, where="near", avoid=None):
+    """The bars that begin within one bar and end in the next of the same file: (bars (m, 8, 64), sources, offsets).
 
-    bars (n, 8, 64) uint8, whole files in order; names and labels: lists of n. where: see OFFSETS; an offset is the
-    place in OFFSETS[where], from 1, of the step at which a bar begins, int64 (m,). Left out: bars of fewer than two
-    hits, and those whose hits are in `avoid`. (A bar that `load_bars` left out joins two that were not played so.)
+    bars (n, 8, 64) uint8, whole files in order; names: a list of n. where: see OFFSETS. sources (m,): the bar in which
+    each begins; an offset is the place in OFFSETS[where], from 1, of the step at which it begins, int64 (m,). Left out:
+    bars of fewer than two hits, and those whose hits are in `avoid`. (A bar that `load_bars` left out joins two that
+    were not played so.)
     """
     first = np.flatnonzero(np.array(names[:-1]) == names[1:])  # of two bars in a row
     unwanted = set() if avoid is None else set(hit_bytes(avoid))
-    found, found_labels, offsets = [bars[:0]], [], []
+    found, sources, offsets = [bars[:0]], [first[:0]], []
     for number, step in enumerate(OFFSETS[where][1:], 1):
         across = np.concatenate([bars[first, :, step:], bars[first + 1, :, :step]], -1)  # (pairs, 8, 64)
         good = [k for k, content in enumerate(hit_bytes(across))
                 if np.count_nonzero(across[k]) >= 2 and content not in unwanted]
         found.append(across[good])
-        found_labels += [labels[first[k]] for k in good]
+        sources.append(first[good])
         offsets += [number] * len(good)
-    return np.concatenate(found), found_labels, np.array(offsets, np.int64)
+    return np.concatenate(found), np.concatenate(sources), np.array(offsets, np.int64)
+
+
+def windows(bars):
+    """The hits around each sixteenth, from two steps before to one after, in a loop: (n, 8, 64) -> bool (n, 8, 16, 4)."""
+    return np.roll(np.asarray(bars) > 0, TimingNet.EARLY, -1).reshape(*np.shape(bars)[:2], -1, TimingNet.WINDOW)
+
+
+def likeness(bars, names):
+    """How like its neighbours each bar is, 0 to 1: the larger of the Jaccard indices of its score and of those of the
+    bars before and after it in the same file; nan for a bar alone.  bars (n, 8, 64), names of n -> float32 (n,)"""
+    score = windows(bars).any(-1).reshape(len(bars), -1)                              # (n, 128)
+    first = np.flatnonzero(np.array(names[:-1]) == names[1:])
+    one, other = score[first], score[first + 1]
+    shared = (one & other).sum(1) / np.maximum(1, (one | other).sum(1))               # (pairs,)
+    found = np.full(len(bars), -1.0, np.float32)
+    for places in (first, first + 1):
+        np.maximum.at(found, places, shared)
+    return np.where(found < 0, np.float32(np.nan), found)
+
+
+def timings(bars, names):
+    """How the hits of each file are played, in steps (64ths): float32 (n, 3), the same for all bars of a file.
+
+    The mean offset of its hits from their sixteenths, negative if early; how much later those on the second eighths of
+    beats come than those on beats; and those on even sixteenths. 0 where there are few of them.
+    """
+    files, index = np.unique(np.asarray(names), return_inverse=True)
+    counts = windows(bars).sum(1)                                                     # (n, 16, 4)
+    steps, column = np.arange(TimingNet.WINDOW) - TimingNet.EARLY, np.arange(counts.shape[1])
+
+    def mean_offset(chosen):
+        hits, total = (np.bincount(index, (counts[:, chosen] * weight).sum((1, 2)), len(files))
+                       for weight in (1, steps))
+        return total / np.maximum(hits, 1), hits
+
+    (every, _), (on_beat, _), (eighths, some), (sixteenths, more) = (
+        mean_offset(chosen) for chosen in (column >= 0, column % 4 == 0, column % 4 == 2, column % 2 == 1))
+    late = [np.where(hits > 4, offset - on_beat, 0) for offset, hits in ((eighths, some), (sixteenths, more))]
+    return np.stack([every, *late], 1).astype(np.float32)[index]
+
+
+def drummer_timings(bars, names):
+    """The mean `timings` of the files in each folder that names a drummer: {name: [three numbers]}."""
+    found, folders = timings(bars, names), np.array([str(name).split("/")[0] for name in names])
+    return {str(folder): found[folders == folder].mean(0).tolist()
+            for folder in np.unique(folders) if folder.startswith("drummer")}
 
 
 def style_of(name):
-    """The style in a file's name: "HOUSE1" -> "HOUSE", "session1/1_jazz-funk_80_beat_4-4" -> "jazz"."""
+    """The style in a file's name, in small letters: "HOUSE1" -> "house", "session1/1_jazz-funk_80_beat_4-4" -> "jazz"."""
     words = re.search(r"[^\W\d_]+", str(name).replace("\\", "/").rsplit("/", 1)[-1])
-    return words[0] if words else ""
+    return words[0].lower() if words else ""
 
 
 def pack_hits(bars):

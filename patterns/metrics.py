@@ -107,7 +107,7 @@ def velocity_errors(model, x, draws):
         latent = model.encode_velocities(bars)[0] if model.velocity_latent else z[:, :0]
         condition = torch.cat([model.with_condition(z), latent], -1)
         mean, _ = model.velocity_net.distribution(model.binarise(bars), true, condition)
-        given_latent, given_hits = (humanise(model, bars, z, temperature=0, velocity_latent=one)
+        given_latent, given_hits = (humanise(model, bars, z, scale=0, velocity_latent=one)
                                     for one in (latent, None))                        # (n, 8, 64)
         for parts, guess in zip(errors.values(), (mean.round().clamp(1, 127), given_latent, given_hits)):
             parts.append((torch.as_tensor(guess).float().view(bars.shape) - bars).abs()[bars > 0])
@@ -157,12 +157,13 @@ def click_milliseconds(model, z):
 def load_real_bars(options, content):
     """The bars to measure by and those of training, each (bars, names, styles), and the data's name or folder."""
     trained = content.get("arguments", {})
-    data = options.data or trained.get("data")
-    if data is None:
+    data = options.data or trained.get("data") or []
+    data = [data] if isinstance(data, str) else data
+    if not data:
         raise ValueError(f"{options.run}: does not say what it was trained on; give --data")
     splits = {split: tuple(map(np.asarray, part)) for split, part in load_bars(data, trained.get("seed", 0)).items()}
     if options.split not in splits:
-        raise ValueError(f"--split {options.split}: {data} has {', '.join(splits)}")
+        raise ValueError(f"--split {options.split}: {' '.join(data)} has {', '.join(splits)}")
     real = splits[options.split]
     if options.limit:
         chosen = np.random.default_rng(options.seed).permutation(len(real[0]))[:options.limit]
@@ -202,7 +203,7 @@ def evaluate_bars(options, content, model, bounds):
     largest = sorted(set(styles) & set(cpu.styles), key=lambda style: (-styles.count(style), style))[:MOST_STYLES]
     codes = sample_codes(cpu, min(600, options.draws), torch.Generator().manual_seed(seed))
     return {
-        "model": str(options.run), "data": str(data), "split": options.split, "bars": len(x),
+        "model": str(options.run), "data": " ".join(data), "split": options.split, "bars": len(x),
         "bounds": bounds(model, x, options.k, seed, labels if cpu.styles else None),
         "reconstruction_f1": reconstruction(cpu, x), "sample_statistics": statistics,
         "styles": {style: compare_to_real(cpu, real, train, options, style)[1] for style in largest},

@@ -53,7 +53,7 @@ def test_a_split_holds_out_about_the_fraction_asked_for():
 def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where):
     owners = sorted(owners)
     bars, names, places = some_bars(len(owners), seed), [f"FILE{owner}" for owner in owners], OFFSETS[where]
-    between, labels, offsets = shifted_bars(bars, names, owners, where)
+    between, sources, offsets = shifted_bars(bars, names, where)
     expected = []
     for number, place in enumerate(places[1:], 1):
         for owner in sorted(set(owners)):
@@ -61,8 +61,8 @@ def test_a_bar_between_two_is_what_was_played_from_there_on(owners, seed, where)
             expected += [(played[:, start:start + 64], owner, number)
                          for start in range(place, played.shape[1] - 63, 64)]
     assert between.shape == (len(expected), 8, 64) and between.dtype == np.uint8
-    for bar, label, offset, (right, owner, number) in zip(between, labels, offsets, expected, strict=True):
-        assert np.array_equal(bar, right) and (label, offset) == (owner, number)
+    for bar, source, offset, (right, owner, number) in zip(between, sources, offsets, expected, strict=True):
+        assert np.array_equal(bar, right) and (owners[source], offset) == (owner, number)
 
 
 def test_bars_begin_on_the_line_first_then_on_beats_or_near_them():
@@ -75,13 +75,13 @@ def test_bars_between_leave_out_near_silence_and_what_is_asked_in_validation():
     bars = some_bars(3)
     bars[0, :, 16:], bars[1, :, 1:] = 0, 0
     bars[1, :, 0] = np.arange(8) < 1  # from the second beat on, a single hit is left across the first two bars
-    across, _, offsets = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat")
+    across, _, offsets = shifted_bars(bars, ["A"] * 3, "beat")
     assert offsets.tolist() == [1, 2, 3]
     assert np.array_equal(across[0], np.concatenate([bars[1, :, 16:], bars[2, :, :16]], 1))
-    kept = shifted_bars(bars, ["A"] * 3, [0] * 3, "beat", avoid=(across[1:2] > 0) * np.uint8(9))
+    kept = shifted_bars(bars, ["A"] * 3, "beat", avoid=(across[1:2] > 0) * np.uint8(9))
     assert kept[2].tolist() == [1, 3] and np.array_equal(kept[0], across[[0, 2]])
-    alone = shifted_bars(bars, ["A", "B", "C"], [0] * 3, "beat")
-    assert alone[0].shape == (0, 8, 64) and alone[1] == [] and len(alone[2]) == 0
+    alone = shifted_bars(bars, ["A", "B", "C"], "beat")
+    assert alone[0].shape == (0, 8, 64) and len(alone[1]) == len(alone[2]) == 0
 
 
 def test_hits_packed_to_bits_come_back():
