@@ -105,32 +105,40 @@ def beat_grids(bars):
 def _on_grid(steps, velocities, grids):
     """Where the hits of one row belong, float (hits,): steps in order, int, of a loop of len(grids) beats.
 
-    A hit belongs to the nearest note of its beat's grid. Hits on neighbouring steps are one event (a flam, a drag): the
-    loudest goes where it belongs, the others keep their distance. Of two events at one note, the nearer goes there and
-    the other keeps its distance; where three or more follow each other closely and two are at one note, they are a
-    roll. What would still meet stays as it was played.
+    A hit belongs to the nearest note of its beat's grid, but for those of which several would meet: see `_apart`.
     """
-    length, turn = BEAT * len(grids), 1 + int(np.argmax(np.diff(steps, append=steps[0] + BEAT * len(grids))))
-    steps = np.concatenate([steps[turn:], steps[:turn] + length])  # from the widest gap on: no roll crosses it
+    length, count = BEAT * len(grids), len(steps)
+    turn = 1 + int(np.argmax(np.diff(steps, append=steps[0] + length)))
+    again = length * (np.arange(count) >= count - turn)  # the loop begins after the widest gap: no roll crosses it
+    steps, velocities = np.roll(steps, -turn) + again, np.roll(velocities, -turn).astype(int)
     beat = (steps + 2) // BEAT
     width = BEAT / grids[beat % len(grids)]
     home = BEAT * beat + np.floor((steps - BEAT * beat + width / 2) / width) * width
-    if (np.diff(steps) > 1).all() and (np.diff(home, append=home[0] + length) >= CLEAR).all():
-        return np.roll(home - length * (np.arange(len(steps)) >= len(steps) - turn), turn)
-    stray, loudness = np.abs(home - steps), np.roll(velocities, -turn).astype(int)
+    if (np.diff(steps) == 1).any() or (np.diff(home, append=home[0] + length) < CLEAR).any():
+        home = _apart(steps, velocities, home, length)
+    return np.roll(home - again, turn)
+
+
+def _apart(steps, velocities, home, length):
+    """Where the hits of a row belong that has some too fast for its grid: float (hits,), in the order of time.
+
+    Hits on neighbouring steps are one event (a flam, a drag): the loudest goes home, the others keep their distance. Of
+    two events with one home, the nearer goes there and the other keeps its distance; where three or more follow each
+    other closely and two have one home, they are a roll. What would still meet stays as it was played.
+    """
+    stray = np.abs(home - steps)
     events = np.split(np.arange(len(steps)), np.flatnonzero(np.diff(steps) > 1) + 1)
-    mains = np.array([event[np.argmax((loudness - stray / BEAT)[event])] for event in events])
-    moves = home[mains] - steps[mains]  # (events,)
+    mains = np.array([event[np.argmax((velocities - stray / BEAT)[event])] for event in events])
+    moves = (home - steps)[mains]  # (events,)
     for run in np.split(np.arange(len(mains)), np.flatnonzero(np.diff(steps[mains]) > FAST) + 1):
         if (np.diff(home[mains[run]]) < CLEAR).any():
-            nearer = run[np.argmax((loudness / 128 - stray)[mains[run]])]
+            nearer = run[np.argmax((velocities / 128 - stray)[mains[run]])]
             moves[run] = _roll(steps[mains[run]]) if len(run) > 2 else moves[nearer]
     first, last = (steps[[event[end] for event in events]] for end in (0, -1))
-    while (meeting := np.roll(first + moves, -1) + length * (np.arange(len(mains)) == len(mains) - 1)
-           < last + moves + CLEAR).any():
+    following = np.append(first[1:], first[0] + length)
+    while (meeting := following + np.roll(moves, -1) < last + moves + CLEAR).any():
         moves[meeting | np.roll(meeting, 1)] = 0
-    belong = steps + np.repeat(moves, [len(event) for event in events])
-    return np.roll(belong - length * (np.arange(len(steps)) >= len(steps) - turn), turn)
+    return steps + np.repeat(moves, [len(event) for event in events])
 
 
 def _roll(steps):
