@@ -16,19 +16,17 @@ is a code as q(z | x) gives it; likelihoods are in nats, one for each example.
 
 import math
 
-import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from networks.causal import CausalDecoder, TimingNet, VelocityNet
+from networks.conditions import Conditioned
 from networks.convolutional import CodeFlow, ConvDecoder, ConvEncoder, Patches, initialise_linear
-from networks.independent import IndependentDecoder, check_sizes, logistic_noise, mlp, precision
+from networks.independent import IndependentDecoder, check_sizes, logistic_noise, mlp, precision, principal_plane
 from networks.pixels import LEAST_DEVIATION, LEVELS, PixelDecoder, PixelMixture
 
 LOG_VARIANCE_RANGE = (-12.0, 4.0)  # of q(z | x): bounded, so that no step can overflow
-STYLE_WIDTH, CONDITION_DROPOUT = 16, 0.5  # size of the conditions' embedding; share of examples that train without
-TIMINGS = 3  # numbers that a performance's timing is given by
 VELOCITY_HIDDEN, VELOCITY_FREE = 128, 14.0  # units of its encoder; nats that are free, so that the latent is used
 
 
@@ -129,7 +127,7 @@ class VAE(nn.Module):
         return self.decode_sample(self.sample_prior(n, generator, **condition), generator, **condition)
 
 
-class BernoulliVAE(VAE):
+class BernoulliVAE(Conditioned, VAE):
     """A VAE of 0/1 cells: drum bars (8, 64), or binary pictures; any value above 0 is a hit.
 
     decoder: "independent" cells (512-800-2, the network of 2019, is hidden=(800,)); "causal" for bars, in which a cell
@@ -139,10 +137,7 @@ class BernoulliVAE(VAE):
     the others' layers; blocks: of a raster decoder. velocities: also learn how hard hits are struck, 1 to 127, given
     hits and code, beside the bound; velocity_latent: size of a second code, of these velocities.
 
-    Conditions, (B,) or (B, n): `style`, an index of `styles`, the names of styles, -1 for any; `offset`, an index of
-    the `offsets` steps at which bars begin in training, 0 as written; of a hierarchical decoder also `steady`, how like
-    its neighbours the bar is, 0 to 1, for the score, and `timing` (B, TIMINGS), see `patterns.dataset.timings`, for the
-    steps; nan for any.
+    Conditions, see `Conditioned`: styles, their names; offsets, how many; steady and timing of a hierarchical decoder.
     """
 
     map = None  # codes of the training bars, see patterns/latent_map.py
@@ -157,12 +152,8 @@ class BernoulliVAE(VAE):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: expected at least 0 and less than 1, found {dropout}")
         self.shape, self.styles, cells, levels = shape, list(styles), math.prod(shape), decoder == "hierarchical"
-        extra = STYLE_WIDTH if styles or offsets > 1 or levels else 0                 # numbers of the condition
-        self.style = nn.Embedding(len(styles) + 1, STYLE_WIDTH) if extra else None    # row 0: any style
-        self.offsets = nn.Embedding(offsets, STYLE_WIDTH, padding_idx=0) if offsets > 1 else None  # row 0 stays 0
+        extra = self.add_conditions(offsets, levels)                                  # numbers of the conditions
         self.timing_net = TimingNet(shape, extra, rate=dropout) if levels else None
-        self.timing = nn.Linear(TIMINGS + 1, STYLE_WIDTH, bias=False) if levels else None
-        self.steady = nn.Linear(2, STYLE_WIDTH, bias=False) if levels else None
         self.score_shape = (shape[0], self.timing_net.blocks) if levels else shape    # what the code decides
         self.encoder = mlp([math.prod(self.score_shape) + extra, *hidden, 2 * latent], activation)
         if decoder == "independent":
@@ -192,31 +183,6 @@ class BernoulliVAE(VAE):
     def cells_of(self, score):
         """All cells that belong to cells of the score: (B, score cells) -> (B, cells) of the same type."""
         return score if self.timing_net is None else self.timing_net.cells_of(score)
-
-    def with_condition(self, units, style=None, offset=None, steady=None, timing=None):
-        """Units (B, n), and beside them the embedding of the conditions: (B, n + STYLE_WIDTH)."""
-        if self.style is None:
-            return units
-        index = torch.as_tensor(-1 if style is None else style, device=units.device).long().expand(len(units)) + 1
-        if len(index) and not 0 <= index.min() <= index.max() <= len(self.styles):
-            raise ValueError(f"style: expected 0 to {len(self.styles) - 1}, or -1 for any, found {style}")
-        embedding = self.style(index) + (0 if offset is None else self.offsets(offset.long()))
-        for net, numbers in ((self.steady, steady), (self.timing, timing)):
-            if net is not None and numbers is not None:
-                numbers = torch.as_tensor(numbers, dtype=units.dtype, device=units.device)
-                numbers = numbers.expand(len(units), *numbers.shape[1:]).view(len(units), net.in_features - 1)
-                known = ~numbers.isnan().any(1, keepdim=True)                         # (B, 1)
-                embedding = embedding + net(torch.cat([numbers.where(known, 0.0), known.to(units.dtype)], 1))
-        return torch.cat([units, embedding.to(units.dtype)], -1)                      # (B, n + STYLE_WIDTH)
-
-    def drop_condition(self, offset=None, **conditions):
-        """In training each condition but the offset is left out half of the time: one model learns bars with each of
-        them and without."""
-        for name, value in conditions.items() if self.training else ():
-            none = -1 if name == "style" else math.nan
-            dropped = torch.rand(len(value), *[1] * (value.ndim - 1), device=value.device) < CONDITION_DROPOUT
-            conditions[name] = torch.where(dropped, none, value)
-        return {"offset": offset, **conditions}
 
     def parameter_groups(self):
         """The weights that are learned separately: those of the score, of timing and of velocities."""
@@ -258,7 +224,8 @@ class BernoulliVAE(VAE):
     def decode_sample(self, z, generator=None, style=None, steady=None, timing=None):
         """Examples drawn from p(x | z), independent of each other: (B, latent) -> (B, *shape) uint8."""
         noise = logistic_noise((len(z), 4 if self.timing_net else 3, math.prod(self.shape)), generator).to(z.device)
-        score = self.decoder.draw(self.with_condition(z, style, None, steady), noise[:, 0, :math.prod(self.score_shape)])
+        score = self.decoder.draw(self.with_condition(z, style, None, steady),
+                                  noise[:, 0, :math.prod(self.score_shape)])
         cells = self.with_timing(score, noise[:, -1], style, timing)                  # (B, cells)
         return self.with_velocities(cells, self.with_condition(z, style), noise[:, 1:3])
 
@@ -478,14 +445,3 @@ def build_model(content, path="checkpoint"):
     if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
         raise ValueError(f"{path}: holds weights that are not finite")
     return model.eval()
-
-
-def principal_plane(codes):
-    """Centre (latent,) and axes (2, latent) of the plane of the two principal components of codes (n, latent), float64;
-    the first two axes of the space where latent or n is at most 2."""
-    codes = np.asarray(codes, dtype=float)
-    if min(codes.shape) <= 2:
-        return np.zeros(codes.shape[1]), np.eye(2, codes.shape[1])
-    axes = np.linalg.eigh(np.cov(codes.T))[1][:, :-3:-1].T                            # (2, latent), largest first
-    largest = np.abs(axes).argmax(axis=1)[:, None]
-    return codes.mean(axis=0), axes * np.sign(np.take_along_axis(axes, largest, 1))  # a sign is arbitrary: fix it

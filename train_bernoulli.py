@@ -103,7 +103,8 @@ def main(argv=None):
                       for one in arguments.data]  # kept in the run, for evaluate.py from any folder
     splits = load_bars(arguments.data, arguments.seed)
     if not {"train", "validation"} <= splits.keys():
-        raise ValueError(f"--data {' '.join(arguments.data)}: expected train and validation splits, found {', '.join(splits)}")
+        raise ValueError(f"--data {' '.join(arguments.data)}: expected train and validation splits, "
+                         f"found {', '.join(splits)}")
     bars = {side: torch.as_tensor(splits[side][0]) for side in ("train", "validation")}
     styles = sorted(set(splits["train"][2]))
     label_names = styles + sorted(set(splits["validation"][2]) - set(styles))

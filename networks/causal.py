@@ -208,7 +208,7 @@ class TimingNet(CausalNet):
 
     def cells_of(self, score):
         """All cells of the windows that a score has: (..., S) -> (..., rows * steps)."""
-        return self.from_blocks(self.score_blocks(score)[..., None].expand(*[-1] * (score.ndim + 1), self.WINDOW).flatten(-2))
+        return self.from_blocks(self.score_blocks(score).repeat_interleave(self.WINDOW, -1))
 
     def score_context(self, score):
         """What each block sees of the score: (B, T, rows) -> (B, T, UNITS)."""

@@ -8,6 +8,7 @@
 import contextlib
 import math
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -27,6 +28,17 @@ def logistic_noise(shape, generator=None):
     """Standard logistic variables: logit + noise > 0 with probability sigmoid(logit)."""
     uniform = torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7)
     return torch.log(uniform) - torch.log1p(-uniform)
+
+
+def principal_plane(codes):
+    """Centre (latent,) and axes (2, latent) of the plane of the two principal components of codes (n, latent), float64;
+    the first two axes of the space where latent or n is at most 2."""
+    codes = np.asarray(codes, dtype=float)
+    if min(codes.shape) <= 2:
+        return np.zeros(codes.shape[1]), np.eye(2, codes.shape[1])
+    axes = np.linalg.eigh(np.cov(codes.T))[1][:, :-3:-1].T                            # (2, latent), largest first
+    largest = np.abs(axes).argmax(axis=1)[:, None]
+    return codes.mean(axis=0), axes * np.sign(np.take_along_axis(axes, largest, 1))  # a sign is arbitrary: fix it
 
 
 def precision(net, x):

@@ -115,7 +115,7 @@ def shifted_bars(bars, names, where="near", avoid=None):
 
 
 def windows(bars):
-    """The hits around each sixteenth, from two steps before to one after, in a loop: (n, 8, 64) -> bool (n, 8, 16, 4)."""
+    """The hits around each sixteenth, from two steps before to one after, in a loop: (n, 8, 64) -> (n, 8, 16, 4)."""
     return np.roll(np.asarray(bars) > 0, TimingNet.EARLY, -1).reshape(*np.shape(bars)[:2], -1, TimingNet.WINDOW)
 
 
@@ -161,7 +161,7 @@ def drummer_timings(bars, names):
 
 
 def style_of(name):
-    """The style in a file's name, in small letters: "HOUSE1" -> "house", "session1/1_jazz-funk_80_beat_4-4" -> "jazz"."""
+    """The style in a file's name, in small letters: "HOUSE1" -> "house", "session1/1_jazz-funk_80_beat" -> "jazz"."""
     words = re.search(r"[^\W\d_]+", str(name).replace("\\", "/").rsplit("/", 1)[-1])
     return words[0].lower() if words else ""
 

@@ -1,8 +1,8 @@
 """What is random in a bar, as a function of the point of the latent space at which it is drawn.
 
     surface = Surface(seed=8)
-    surface.logistic(z, SCORE, (128,))                              # (n, latent) -> (n, 128), near points have near noise
-    surface.with_anchor(anchor)                                     # a bar of one's own lies on it, its variations around
+    surface.logistic(z, SCORE, (128,))                              # (n, latent) -> (n, 128), near points alike
+    surface.with_anchor(anchor)                                     # a bar of one's own lies on it
 
 A bar is drawn by thresholds: a cell is struck where logit + noise > 0. So there is noise that gives any bar at any
 point, an `Anchor`; around it the noise of the surface takes over. The noise of the score changes slowly over the

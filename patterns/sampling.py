@@ -6,11 +6,11 @@
     bars = draw(model, near_codes, Surface(8).with_anchor(own))     # its variations
 
 The decoder gives each cell of the score (which instruments sound at which sixteenths; of a model without levels, each
-step) a logit, given the code and the cells before it. The cell is struck where logit + noise > 0: with standard logistic
-noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(score | z). The noise is a function of seed
-and code, see patterns/noise.py. Constraints act on it: a temperature scales it, locked cells get one that decides them,
-exact counts shift it. Then each hit gets its step within the window of its sixteenth, and its velocity, by noise of
-their own. All runs on the CPU, whose noise is the same everywhere.
+step) a logit, given the code and the cells before it. The cell is struck where logit + noise > 0: with standard
+logistic noise, P(noise > -logit) = sigmoid(logit), so this is an exact draw from p(score | z). The noise is a function
+of seed and code, see patterns/noise.py. Constraints act on it: a temperature scales it, locked cells get one that
+decides them, exact counts shift it. Then each hit gets its step within the window of its sixteenth, and its velocity,
+by noise of their own. All runs on the CPU, whose noise is the same everywhere.
 """
 
 import math
@@ -139,7 +139,7 @@ def play(model, score, z, surface, constraints, single=False):
 
 
 def strike(model, hits, z, surface, style=None, fixed=None, velocity_latent=None, scale=1.0):
-    """Velocities of hits by noise, times a scale: (n, cells) -> uint8 (n, 8, 64); see `BernoulliVAE.with_velocities`."""
+    """Velocities of hits by noise, times a scale: (n, cells) -> uint8 (n, 8, 64), see `with_velocities`."""
     noise = [scale * surface.logistic(z, level, (hits.shape[1],)) for level in (VELOCITY, VELOCITY_LATENT)]
     return model.with_velocities(hits, model.with_condition(z, style), torch.stack(noise, 1), fixed, velocity_latent)
 
@@ -281,7 +281,7 @@ def locked_noise(decoder, condition, z, locked, constraints, surface):
 
 
 def count_constraints(model, constraints, locked):
-    """The numbers of hits that are asked for: a list of (free cells of the score, bool (score cells,); hits among them).
+    """The numbers of hits asked for: a list of (free cells of the score, bool (score cells,); hits among them).
 
     Each of them is one hit. Raises ValueError for numbers that no bar with the locked rows can have.
     """
