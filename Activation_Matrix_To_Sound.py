@@ -9,6 +9,7 @@ python Activation_Matrix_To_Sound.py --like my_bar.mid                 # where i
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --midi new.mid     # redraw the rest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --tight 80 --swing 60 --push Snare=12 --midi bar.mid    # its feel
+python Activation_Matrix_To_Sound.py --points points.npy --steady 0.2 --npy fills.npy     # as clicks there would give
 
 Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
 """
@@ -30,15 +31,16 @@ import torch
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from instrument import browser, sequencer
 from instrument.editor import FASTEST, SLOWEST, PatternEditor
-from instrument.files import MOST_BARS, read_pattern, write_all
+from instrument.files import MOST_BARS, read_pattern, read_points, write_all
 from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.latent_map import describe_bar
-from patterns.sampling import DEFAULT_SEED, Constraints
+from patterns.sampling import DEFAULT_SEED, STEADY, Constraints
 from sounds.kits import KIT, open_kit
 
 MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
+AT_ONCE, MOST_PRINTED = 500, 16  # bars at --points: drawn together, printed
 
 
 def open_model(path):
@@ -53,7 +55,15 @@ def open_model(path):
 def constraints_of(options, model):
     """The Constraints that the options ask for."""
     return Constraints(sampling.style_index(model, options.style), options.density, dict(options.row_hits),
-                       options.temperature)
+                       options.temperature, steady=options.steady, timing=timing_of(options.timing, model))
+
+
+def timing_of(name, model):
+    """The timing of a drummer whom the model's map names; None without a name. ValueError that lists those it has."""
+    timings = (model.map or {}).get("timings", {})
+    if name is not None and name not in timings:
+        raise ValueError(f"--timing: expected {', '.join(timings) or 'a map that names drummers'}, found {name!r}")
+    return None if name is None else tuple(timings[name])
 
 
 def feel_of(options):
@@ -62,7 +72,8 @@ def feel_of(options):
 
 
 def chosen_bars(options):
-    """What --at, --random, --path, --pattern or --like ask for: (bars uint8 (n, 8, 64), facts of each or None)."""
+    """What --at, --random, --path, --points, --pattern or --like ask for: (bars uint8 (n, 8, 64), facts of each, None
+    of a pattern as it is and of many points)."""
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
@@ -70,6 +81,8 @@ def chosen_bars(options):
     plane, training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
     seed = DEFAULT_SEED if options.seed is None else options.seed
     bars, codes = bars_and_codes(options, model, plane, own, seed)
+    if options.points and len(bars) > MOST_PRINTED and not options.nearest:
+        return bars, None
     facts = [describe_bar(bar, code, plane, training_bars) for bar, code in zip(own if options.like else bars, codes)]
     if options.nearest:
         if not len(training_bars):
@@ -86,6 +99,11 @@ def bars_and_codes(options, model, plane, own, seed):
     if options.path:
         start, end = plane.to_code(*options.path[:2]), plane.to_code(*options.path[2:])
         return paths.interpolate(model, start, end, options.bars or 8, not options.no_fills, seed, asked)
+    if options.points:
+        points = read_points(options.points)
+        codes = np.stack([plane.to_code(*point) for point in points])                 # (n, latent)
+        return np.concatenate([sampling.draw(model, some, seed, asked)
+                               for some in np.split(codes, range(AT_ONCE, len(codes), AT_ONCE))]), codes
     if options.at:
         codes = [plane.to_code(*options.at)] * (1 if own is None else len(own))
     elif options.random:
@@ -93,7 +111,7 @@ def bars_and_codes(options, model, plane, own, seed):
     else:
         codes = sampling.encode(model, own, asked.style)
     if options.humanise:
-        return sampling.humanise(model, own, codes, asked.style, seed, asked.temperature), codes
+        return sampling.humanise(model, own, codes, seed, asked), codes
     if options.pattern and not options.lock:
         return own, codes
     bars = []
@@ -173,6 +191,11 @@ def row_hits(text):
     return row_named(name), number(int, 0, STEPS_PER_BAR)(hits)
 
 
+def steadiness(text):
+    """An argparse type: a number from 0 to 1, or any, which is None."""
+    return None if text.lower() == "any" else number(float, 0, 1)(text)
+
+
 def row_push(text):
     """An argparse type: NAME=MS as (row, milliseconds)."""
     name, _, milliseconds = text.partition("=")
@@ -182,9 +205,9 @@ def row_push(text):
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
-    window = not given & {"at", "random", "path", "pattern", "like"}
+    window = not given & {"at", "random", "path", "points", "pattern", "like"}
     plain = "pattern" in given and "lock" not in given
-    sources, drawn = "--at, --random, --path, --pattern, --like", "is for what is drawn; a --pattern is taken as it is"
+    sources, drawn = "--at, --random, --path, --points, --pattern, --like", "is for what is drawn; a --pattern is taken as it is"
     silent = not window and not given & {"midi", "wav"}
     rules = (
         (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
@@ -193,9 +216,9 @@ def check_options(parser, options):
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
-        (given & {"humanise", "like"}, "lock", "goes with --pattern alone, or with --at, --random or --path"),
-        (plain, "at random path like", "goes with --pattern only to redraw it, with --lock ROW ..."),
-        (plain, "density row_hits", drawn),
+        (given & {"humanise", "like"}, "lock", "goes with --pattern alone, or with --at, --random, --path or --points"),
+        (plain, "at random path points like", "goes with --pattern only to redraw it, with --lock ROW ..."),
+        (plain, "density row_hits steady timing", drawn),
         (plain and "humanise" not in given, "temperature", drawn),
         (plain and not given & {"humanise", "nearest"}, "style", drawn))
     for applies, names, reason in rules:
@@ -215,6 +238,8 @@ def make_parser():
     points.add_argument("--random", type=number(int, 1, MOST_BARS), metavar="N", help="N bars: random points in turn")
     points.add_argument("--path", nargs=4, type=coordinate, metavar=("X", "Y", "X", "Y"),
                         help="--bars N bars (default: 8) from one point to another, with fills before the turns")
+    points.add_argument("--points", type=file_named(".npy"), metavar="FILE",
+                        help="bars at these points, (N, 2), by one seed, as clicks in a window give them")
     points.add_argument("--like", type=Path, metavar="FILE",
                         help="your bars, MIDI or .npy: where each lands, what the model draws there, what is nearest")
     group.add_argument("--pattern", type=Path, metavar="FILE", help="the bars of a MIDI file or of a .npy matrix")
@@ -236,6 +261,9 @@ def make_parser():
                        help="hits of a row, exactly: Kick=4 Tom=0")
     group.add_argument("--temperature", type=number(float, 0, 3), default=1.0,
                        help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
+    group.add_argument("--steady", type=steadiness, default=STEADY, metavar="0..1",
+                       help=f"from 0, a fill, to 1, as a loop goes on; any: either (default: {STEADY})")
+    group.add_argument("--timing", metavar="NAME", help="play as this drummer of the map (default: any)")
     group.add_argument("--tight", type=number(float, 0, 100), default=0.0, metavar="PERCENT",
                        help="100: hits on the sixteenths, or triplets, that their beat implies, 0: as drawn (default)")
     group.add_argument("--swing", type=number(float, 50, 75), default=50.0, metavar="PERCENT",
@@ -273,7 +301,8 @@ def main(argv=None):
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     kit = open_kit(options.kit, options.seed or 0) if options.wav else None
     written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png, feel_of(options))
-    print(*map(as_text, bars), sep="\n\n")
+    if not options.points or len(bars) <= MOST_PRINTED:
+        print(*map(as_text, bars), sep="\n\n")
     for i, fact in enumerate(facts or (), start=1):
         print(f"{f'your bar {i}' if options.like else f'bar {i}'}: {in_words(fact)}")
     print(f"{len(bars)} bar{'s' * (len(bars) > 1)}, {np.count_nonzero(bars)} hits"

@@ -37,7 +37,7 @@ class PatternEditor:
 
     Args:
         model: a BernoulliVAE of bars. kit: eight sounds. player: a `sequencer.Player`. folder: where `save` writes.
-        constraints: `Constraints` without a locked bar. seed: of the random points. log: an open text file, or None.
+        constraints: `Constraints` without a locked bar, None for steady bars. seed: of the random points. log: an open text file, or None.
 
     Attributes:
         codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. own: they are from a file.
@@ -49,7 +49,7 @@ class PatternEditor:
 
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
         self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
-        self.constraints, self.feel = constraints or Constraints(), Feel()
+        self.constraints, self.feel = constraints or Constraints(steady=sampling.STEADY), Feel()
         self.seed = self.first_seed = sampling.DEFAULT_SEED if seed is None else seed  # of the noise, of all points
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.random_count = 0
@@ -276,8 +276,7 @@ class PatternEditor:
         """Keep the hits and draw their velocities from the model, with the next noise seed."""
         self.save_undo()
         self.seed += 1
-        self.set_bars(sampling.humanise(self.model, self.shown_bars, None, self.constraints.style, self.seed,
-                                        self.constraints.temperature))
+        self.set_bars(sampling.humanise(self.model, self.shown_bars, None, self.seed, self.constraints))
         self.report("humanise", "The same hits with a drummer's velocities. Again for others.")
 
     # Undo

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from command_line import replacing
+from command_line import one_line, replacing
 from formats.audio import save_audio
 from formats.bar_picture import write_picture
 from instrument import sequencer
@@ -18,6 +18,7 @@ from patterns.feel import Feel, time_offsets
 from sounds import kits
 
 MOST_BARS = 1000  # at once: half an hour at 120 bpm
+MOST_POINTS, FARTHEST = 100_000, 100  # at once; from the middle of the map
 
 
 def read_pattern(path, bars=None):
@@ -30,12 +31,29 @@ def read_pattern(path, bars=None):
     return found[:bars]
 
 
+def read_points(path):
+    """The points of a map in a .npy matrix: float (n, 2). Raises OSError or ValueError, which names the file."""
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected a NumPy matrix (n, 2) ({one_line(error)})") from None
+    if not isinstance(points, np.ndarray) or points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{path}: expected points, numbers of shape (n, 2), found {getattr(points, 'shape', 'others')}")
+    if not 1 <= len(points) <= MOST_POINTS:
+        raise ValueError(f"{path}: expected 1 to {MOST_POINTS} points, found {len(points)}")
+    if not (np.abs(points) <= FARTHEST).all():  # false for nan too
+        raise ValueError(f"{path}: expected points within {FARTHEST} of the middle of the map")
+    return points
+
+
 def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None, feel=Feel()):
     """Write bars (bars, 8, 64) to every path that is given, all or none; return those paths.
 
     The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `sounds.kits.load_kit`.
-    MIDI and sound have the feel; matrix and picture are of the steps.
+    MIDI and sound have the feel; matrix and picture are of the steps. ValueError where they would be too long.
     """
+    if (midi or wav or png) and len(bars) > MOST_BARS:
+        raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes more")
     writers = ((npy, lambda path: np.save(path, bars)),
                (midi, lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm))),
                (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm, feel=feel), kits.SAMPLE_RATE)),

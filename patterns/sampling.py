@@ -27,6 +27,7 @@ from patterns.noise import (DEFAULT_SEED, SCORE, TIMING, VELOCITY, VELOCITY_LATE
 REDRAWS = 8  # of a bar that is empty
 CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 DECISIVE = 1e6  # noise that no logit outweighs
+STEADY = 0.8  # how like its neighbours a bar is that a click asks for
 
 
 @dataclass(frozen=True)

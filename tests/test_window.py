@@ -268,6 +268,35 @@ def test_a_path_has_its_ends_at_its_points(command):
     assert len(main(["--path", *ends[0], *ends[1], *options])["bars"]) == 8
 
 
+def test_points_give_the_bars_that_clicks_give_however_many_there_are(command, window, tmp_path):
+    points = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    np.save(tmp_path / "points.npy", points)
+    status, output, errors = command("--points", tmp_path / "points.npy", "--seed", 5, "--npy", tmp_path / "bars.npy")
+    bars = np.load(tmp_path / "bars.npy")
+    assert (status, errors) == (0, "") and bars.shape == (40, 8, 64) and bars.dtype == np.uint8
+    assert output.count("\n") == 1 and output.startswith(f"40 bars, {np.count_nonzero(bars)} hits")
+    for point, bar in zip(points[:5].tolist(), bars):
+        window.editor.go_to(window.editor.plane.to_code(*point), "A point")
+        assert np.array_equal(window.editor.bar, bar)
+    np.save(tmp_path / "points.npy", points[:3])
+    status, output, _ = command("--points", tmp_path / "points.npy", "--seed", 5)
+    assert output.count("|") == 3 * 8 * 5 and "bar 3:" in output
+
+
+@pytest.mark.parametrize("points", [np.zeros((3, 3)), np.zeros((0, 2)), np.full((2, 2), np.nan), np.full((2, 2), 101),
+                                    np.array([["0", "0"]])], ids=["shape", "none", "nan", "far", "text"])
+def test_points_that_are_none_name_their_file(command, tmp_path, points):
+    np.save(tmp_path / "points.npy", points)
+    status, output, errors = command("--points", tmp_path / "points.npy")
+    assert (status, output) == (2, "") and errors.count("\n") == 1 and "points.npy: expected" in errors
+
+
+def test_too_many_points_for_a_sound_are_one_line(command, tmp_path):
+    np.save(tmp_path / "points.npy", np.zeros((1001, 2)))
+    status, _, errors = command("--points", tmp_path / "points.npy", "--midi", tmp_path / "a.mid")
+    assert status == 2 and "expected at most 1000 bars, found 1001" in errors and not (tmp_path / "a.mid").exists()
+
+
 def test_bars_repeats_the_pattern_or_cuts_it(model_path):
     once, longer, shorter = (main(["--random", "3", "--model", str(model_path), *more])["bars"]
                              for more in ([], ["--bars", "7"], ["--bars", "2"]))
@@ -344,6 +373,10 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--at", 0, 0, "--midi", "a.mid", "--swing-of", "eighth"], ["--at", 0, 0, "--npy", "a.npy", "--tight", 50],
     ["--at", 0, 0, "--midi", "a.mid", "--push", "Kick=101"], ["--at", 0, 0, "--midi", "a.mid", "--push", "Bell=1"],
     ["--at", 0, 0, "--midi", "a.mid", "--push", "Kick"], ["--at", 0, 0, "--push", "Kick=5"],
+    ["--points", "own.npy"], ["--points", "no_such.npy"], ["--points", "code.npy"], ["--points", "a.txt"],
+    ["--at", 0, 0, "--points", "own.npy"], ["--pattern", "own.npy", "--points", "own.npy"],
+    ["--at", 0, 0, "--steady", 1.1], ["--at", 0, 0, "--steady", "much"], ["--at", 0, 0, "--timing", "drummer1"],
+    ["--pattern", "own.npy", "--steady", 0.5], ["--pattern", "own.npy", "--timing", "drummer1"],
 ], ids=lambda arguments: " ".join(map(str, arguments)))
 def test_a_persons_error_is_one_line_and_leaves_everything_as_it_was(command, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
