@@ -31,7 +31,7 @@ def files(tmp_path_factory):
         bars = (source.integers(1, 128, (6, 8, 64)) * (source.random((6, 8, 64)) < 0.05)).astype(np.uint8)
         np.save(folder / "data" / f"ROCK{i}.npy", bars)
     torch.manual_seed(0)
-    model = BernoulliVAE(latent=2, hidden=(8,), width=8, decoder="causal", velocities=True, styles=["JAZZ", "ROCK"])
+    model = BernoulliVAE(latent=2, hidden=(8,), width=8, decoder="causal", velocities=True, styles=["jazz", "rock"])
     save_checkpoint(folder / "run" / "best.pt", model, arguments={"data": str(folder / "data"), "seed": 0})
     return folder
 
@@ -69,7 +69,7 @@ def test_more_samples_raise_the_bound(files):
 
 def test_a_style_is_asked_for_where_there_are_bars_of_it(files):
     result = evaluate.main([str(files / "run"), *QUICK, "--json", str(files / "styles.json")])
-    assert list(result["styles"]) == ["ROCK"] and result["styles"]["ROCK"]["real_bars"] == result["bars"]
+    assert list(result["styles"]) == ["rock"] and result["styles"]["rock"]["real_bars"] == result["bars"]
     assert result["density_exact"] == 1
     assert result["bounds"]["bound_conditioned"] < 0
 

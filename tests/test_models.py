@@ -16,6 +16,7 @@ from patterns import sampling
 
 INDEPENDENT = dict(shape=(2, 3), hidden=(8,), decoder="independent")
 CAUSAL = dict(shape=(2, 8), hidden=(8,), decoder="causal", width=8, velocities=True)
+HIERARCHICAL = dict(shape=(2, 16), hidden=(8,), decoder="hierarchical", width=8, styles=["a", "b"])
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,15 +90,21 @@ def test_dropout_reaches_each_decoder_and_is_given_by_the_global_generator(decod
     assert all(torch.equal(one, other) for one, other in zip(both(1), both(2)))
 
 
-def test_half_of_the_styles_of_a_training_step_are_left_out_and_none_otherwise():
-    model = BernoulliVAE(shape=(2, 8), hidden=(8,), styles=["a", "b"])
+def test_half_of_each_condition_of_a_training_step_is_left_out_and_none_otherwise():
+    model = BernoulliVAE(**HIERARCHICAL)
     torch.manual_seed(0)
-    style = torch.arange(10_000) % 2
-    kept = model.drop_condition(style=style)["style"]
-    assert (kept == -1).float().mean() == pytest.approx(0.5, abs=0.02)
-    assert torch.equal(kept[kept >= 0], style[kept >= 0])
-    assert model.drop_condition()["style"] is None
-    assert model.eval().drop_condition(style=style, offset=3) == {"style": style, "offset": 3}
+    given = {"style": torch.arange(10_000) % 2, "steady": torch.rand(10_000), "timing": torch.randn(10_000, 3)}
+    kept = model.drop_condition(**given, offset=given["style"])
+    assert kept.pop("offset") is given["style"], "the offset is always given"
+    left_out = {"style": kept["style"] == -1, "steady": kept["steady"].isnan(), "timing": kept["timing"].isnan().any(1)}
+    for name, dropped in left_out.items():
+        assert dropped.float().mean() == pytest.approx(0.5, abs=0.02)
+        assert torch.equal(kept[name][~dropped], given[name][~dropped])
+    assert kept["timing"][left_out["timing"]].isnan().all(), "all three numbers at once"
+    for one, other in itertools.combinations(left_out.values(), 2):
+        assert (one & other).float().mean() == pytest.approx(0.25, abs=0.02), "each by itself"
+    assert model.drop_condition() == {"offset": None}
+    assert model.eval().drop_condition(**given, offset=3) == {**given, "offset": 3}
 
 
 # The bounds, against log p(x) by dense quadrature over z.
@@ -391,8 +398,8 @@ def test_the_velocity_latent_is_read_from_velocities_and_decides_how_given_hits_
         assert torch.equal(model.auxiliary_log_likelihood(empty, z), torch.zeros(3))
     one, other = (humanised(model, bars, z, velocity_latent=10 * torch.ones(3, 3) * sign) for sign in (1, -1))
     assert torch.equal(one > 0, bars > 0) and not torch.equal(one, other)
-    drawn = humanised(model, bars, z, temperature=0)
-    assert torch.equal(drawn, humanised(model, bars, z, temperature=0, velocity_latent=torch.zeros(3, 3)))
+    drawn = humanised(model, bars, z, scale=0)
+    assert torch.equal(drawn, humanised(model, bars, z, scale=0, velocity_latent=torch.zeros(3, 3)))
 
 
 # Building a model.

@@ -5,7 +5,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from patterns.dataset import OFFSETS, pack_hits, shifted_bars, split_by_content, unpack_hits
+from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_bars, pack_hits, shifted_bars, split_by_content,
+                              style_of, timings, unpack_hits, windows)
 
 
 def some_bars(count, seed=0):
@@ -89,3 +90,61 @@ def test_hits_packed_to_bits_come_back():
     packed = pack_hits(bars)
     assert packed.shape == (20, 64) and packed.dtype == torch.uint8
     assert np.array_equal(unpack_hits(packed), bars > 0)
+
+
+# What a training is conditioned on.
+
+def bar_of(*hits):
+    """A bar with hits at (row, step)."""
+    bar = np.zeros((8, 64), np.uint8)
+    bar[tuple(np.transpose(hits))] = 90
+    return bar
+
+
+def test_likeness_is_the_larger_jaccard_index_of_the_scores_of_neighbours_in_the_same_file():
+    beat = [(0, 0), (1, 16), (0, 32), (1, 48)]
+    bars = np.stack([bar_of(*beat), bar_of((0, 1), (1, 14), (0, 32), (1, 48)),  # the same sixteenths, played otherwise
+                     bar_of(*beat[:2], (5, 40)), bar_of((7, 7)), bar_of(*beat), bar_of(*beat)])
+    found = likeness(bars, ["A", "A", "A", "A", "B", "C"])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [1, 1, 2 / 5, 0, np.nan, np.nan])
+
+
+def test_timings_are_the_mean_offset_and_how_late_eighths_and_sixteenths_come_in_each_file():
+    early = bar_of(*[(0, 16 * beat - 1) for beat in range(1, 4)], (0, 63), (1, 0))  # on beats, -1 but for one of 0
+    swung = bar_of(*[(4, 16 * beat + 9) for beat in range(4)], (4, 41 - 16), (5, 9))  # second eighths, one step late
+    odd = bar_of(*[(4, 4 + 8 * i + i % 2) for i in range(8)])  # even sixteenths, half of them one step late
+    found = timings(np.stack([early, swung, odd, early]), ["A", "A", "A", "B"])
+    assert found.dtype == np.float32 and (found[0] == found[1]).all() and (found[0] == found[2]).all()
+    hits = [-1] * 4 + [0] + [1] * 5 + [0, 1] * 4
+    np.testing.assert_allclose(found[0], [np.mean(hits), 1 + 0.8, 0.5 + 0.8], atol=1e-6)
+    np.testing.assert_allclose(found[3], [-0.8, 0, 0], atol=1e-6, err_msg="no eighths or sixteenths to tell by")
+    assert np.array_equal(windows(early[None])[0, 0, 0], [False, True, False, False])
+
+
+def test_the_timing_of_a_drummer_is_the_mean_of_his_bars():
+    bars, names = some_bars(6), ["drummer1/a", "drummer1/a", "drummer1/b", "drummer2/a", "other/a", "drummer2/a"]
+    found, each = drummer_timings(bars, names), timings(bars, names)
+    assert list(found) == ["drummer1", "drummer2"]
+    np.testing.assert_allclose(found["drummer1"], each[:3].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found["drummer2"], each[[3, 5]].mean(0), rtol=1e-5)
+
+
+def test_several_data_sets_are_joined_split_by_split(tmp_path):
+    for name, count in (("one", 4), ("two", 6)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            np.save(tmp_path / name / f"{name.upper()}{i}.npy", some_bars(3, seed=10 * count + i))
+    one, two = (load_bars([tmp_path / name], seed=3) for name in ("one", "two"))
+    both = load_bars([tmp_path / "one", str(tmp_path / "two")], seed=3)
+    for split in ("train", "validation"):
+        assert np.array_equal(both[split][0], np.concatenate([one[split][0], two[split][0]]))
+        assert both[split][1] == one[split][1] + two[split][1] and both[split][2] == one[split][2] + two[split][2]
+    assert set(both["train"][2]) == {"one", "two"} and sum(len(part[0]) for part in both.values()) == 30
+    assert all(np.array_equal(*pair) for pair in zip(load_bars(tmp_path / "one")["train"][0],
+                                                     load_bars([tmp_path / "one"])["train"][0]))
+
+
+def test_a_style_is_the_first_word_of_a_files_name_in_small_letters():
+    assert [style_of(name) for name in ("HOUSE1", "drummer1/session1/1_jazz-funk_80_beat_4-4", "a\\Trap 03", "12")] == [
+        "house", "jazz", "trap", ""]

@@ -30,7 +30,7 @@ from learning.run_folder import Run, fingerprint, locked_run_folder
 from learning.training import Examples, TrainingSettings, fit
 from Midi_To_Activation_Matrix import write_midi
 from models import VAE, BernoulliVAE
-from patterns.dataset import load_bars, unpack_hits
+from patterns.dataset import drummer_timings, load_bars, unpack_hits
 import command_line
 from saved_model import load_model
 from shared_training import SEEDS, Stop, fail_at, train_bars, train_still
@@ -401,13 +401,15 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
 # Loading.
 
 def test_a_saved_model_is_loaded_as_it_was(tmp_path):
+    names = [f"drummer{i // 20}/{i // 10}" for i in range(41)]
     small_fit(tmp_path / "run", extra_state=lambda model: train_bernoulli.build_map(
-        model, TRAIN, torch.arange(41) % 3, ["FUNK", "ROCK", "SAMBA"]))
+        model, {"train": (TRAIN, names, [])}, torch.arange(41) % 3, ["funk", "rock", "samba"]))
     model = load_model(tmp_path / "run")
     best = load_checkpoint(tmp_path / "run" / "best.pt")
     assert not model.training and model.config == small_model().config
     assert all(torch.equal(value, best["weights"][name]) for name, value in model.state_dict().items())
-    assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"]
+    assert model.map["label_names"] == ["funk", "rock", "samba"]
+    assert model.map["timings"] == drummer_timings(TRAIN.numpy(), names) and len(model.map["timings"]) == 3
     assert model.map["labels"].tolist() == [*range(3)] * 13 + [0, 1]
     torch.testing.assert_close(model.map["codes"], encode_all(model, TRAIN)[0], rtol=1e-3, atol=1e-3)
     assert load_model(tmp_path / "run" / "checkpoint.pt").map is None
@@ -661,7 +663,7 @@ def test_the_command_leaves_a_whole_run_folder(command_runs):
     assert config["arguments"]["hidden"] == [8] and config["class"] == "BernoulliVAE"
     assert config["versions"]["torch"] == torch.__version__ and "commit" in config["versions"]
     model = load_model(run)
-    assert model.map["label_names"] == ["FUNK", "ROCK", "SAMBA"] and model.config["latent"] == 2
+    assert model.map["label_names"] == ["funk", "rock", "samba"] and model.config["latent"] == 2
     assert len(model.map["codes"]) == config["arguments"]["epoch_size"] == len(model.map["labels"]) < \
         config["examples"]["train"], "the map holds the bars as they are written"
     assert f"best validation bound {max(record['validation_elbo'] for record in history):.2f} nats" in output
@@ -741,7 +743,7 @@ def test_the_map_holds_the_bars_as_they_are_written_with_codes_of_no_style(tmp_p
     bars, styles = some_bars(40), torch.arange(40) % 2
     model = BernoulliVAE(hidden=(8,), decoder="causal", width=8, styles=["FUNK", "ROCK"], dropout=0.5)
     small_fit(tmp_path / "run", model, Examples(bars, {"style": styles}), bars[:8], epochs=1, extra_state=lambda model:
-              train_bernoulli.build_map(model, bars[:12], styles[:12], ["FUNK", "ROCK"]))
+              train_bernoulli.build_map(model, {"train": (bars[:12], ["A"] * 12, [])}, styles[:12], ["FUNK", "ROCK"]))
     kept = load_model(tmp_path / "run")
     assert torch.allclose(kept.map["codes"].float(), encode_all(kept, bars[:12])[0], atol=2e-3)
     assert kept.map["labels"].tolist() == styles[:12].tolist() and model.training
@@ -791,12 +793,12 @@ def test_a_folder_of_midi_trains_too(tmp_path):
         (tmp_path / "midi" / "deeper").mkdir(parents=True, exist_ok=True)
         write_midi(part, tmp_path / "midi" / ("deeper" if i % 2 else "") / f"{'FUNK' if i < 4 else 'ROCK'}{i}.mid")
     train_bernoulli.main(["--data", str(tmp_path / "midi"), "--run-folder", str(tmp_path / "run"), *TINY])
-    assert load_model(tmp_path / "run").map["label_names"] == ["FUNK", "ROCK"]
+    assert load_model(tmp_path / "run").map["label_names"] == ["funk", "rock"]
     splits = load_bars(tmp_path / "midi")
     assert sum(len(found) for found, _, _ in splits.values()) == 24
     for found, names, styles in splits.values():
         assert len(found) == len(names) == len(styles)
-        assert all(name.split("/")[-1].startswith(style) for name, style in zip(names, styles))
+        assert all(name.split("/")[-1].lower().startswith(style) for name, style in zip(names, styles))
 
 
 def test_files_that_cannot_be_used_are_named_and_left_out(matrices, tmp_path, capsys):
