@@ -212,8 +212,7 @@ class TimingNet(CausalNet):
 
     def score_context(self, score):
         """What each block sees of the score: (B, T, rows) -> (B, T, UNITS)."""
-        around = torch.cat([score[:, -self.SEEN:], score, score[:, :self.SEEN]], 1)   # (B, T + 2 SEEN, rows)
-        near = torch.cat([around[:, i:i + self.blocks] for i in range(2 * self.SEEN + 1)], -1)
+        near = torch.cat([score.roll(ago, 1) for ago in range(self.SEEN, -self.SEEN - 1, -1)], -1)
         return F.silu(self.score_near(near) + self.score_all(score.flatten(1))[:, None])
 
     def logits(self, cells, condition, score=None):

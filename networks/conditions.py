@@ -14,10 +14,10 @@ TIMINGS = 3  # numbers that a performance's timing is given by
 
 
 class Conditioned:
-    """A module that is given conditions, (B,) or (B, n), whose embeddings are added up.
+    """A module that is given conditions, for each bar or the same for all, whose embeddings are added up.
 
     style: an index of `styles`, the names of styles; -1 for any. offset: of the steps at which bars begin in training,
-    0 as written. steady: how like its neighbours the bar is, 0 to 1, for the score; timing (B, TIMINGS): see
+    0 as written. steady: how like its neighbours the bar is, 0 to 1, for the score; timing: TIMINGS numbers, see
     `patterns.dataset.timings`, for the steps; nan for any.
     """
 
@@ -41,7 +41,7 @@ class Conditioned:
         for net, numbers in ((self.steady, steady), (self.timing, timing)):
             if net is not None and numbers is not None:
                 numbers = torch.as_tensor(numbers, dtype=units.dtype, device=units.device)
-                numbers = numbers.expand(len(units), *numbers.shape[1:]).view(len(units), net.in_features - 1)
+                numbers = numbers.reshape(-1, net.in_features - 1).expand(len(units), -1)  # (B, m)
                 known = ~numbers.isnan().any(1, keepdim=True)                         # (B, 1)
                 embedding = embedding + net(torch.cat([numbers.where(known, 0.0), known.to(units.dtype)], 1))
         return torch.cat([units, embedding.to(units.dtype)], -1)                      # (B, n + STYLE_WIDTH)

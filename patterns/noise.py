@@ -20,7 +20,6 @@ DEFAULT_SEED = 8  # where none is asked for
 SCORE, TIMING, VELOCITY, VELOCITY_LATENT = range(4)  # the levels that have noise of their own
 SCORE_REACH, PLAY_REACH = 0.3, 0.02  # distance over which the noise of the score changes; of the other levels
 WAVES = 64  # of a noise field
-EDGE = 1e-6  # of a uniform variable: how near to 0 or 1 noise may lie
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,14 @@ def as_surface(seed):
 
 
 def to_logistic(normal):
-    """Standard normal variables as standard logistic ones, elementwise."""
-    return torch.logit(torch.special.ndtr(normal), eps=1e-7)
+    """Standard normal variables as standard logistic ones, elementwise; exact in both tails."""
+    return torch.special.log_ndtr(normal) - torch.special.log_ndtr(-normal)
+
+
+def to_normal(logistic):
+    """The inverse of `to_logistic`."""
+    tail = torch.sigmoid(-logistic.double().abs().clamp(max=600))
+    return (-torch.special.ndtri(tail) * logistic.sign()).to(logistic.dtype)
 
 
 def noise_field(z, numbers, seed, reach):
@@ -116,7 +121,7 @@ def fourier_features(latent, numbers, seed):
 
 def threshold_noise(logits, struck, generator):
     """Normal noise n with to_logistic(n) > -logits exactly where struck, drawn from what that allows: (..., cells)."""
-    edge = torch.sigmoid(-logits.double())
-    low, high = torch.where(struck, edge, 0.0), torch.where(struck, 1.0, edge)
+    probability = torch.sigmoid(torch.where(struck, logits, -logits).double())
     share = 0.02 + 0.96 * torch.rand(logits.shape, generator=generator, dtype=torch.float64)
-    return torch.special.ndtri((low + share * (high - low)).clamp(EDGE, 1 - EDGE)).float()
+    tail = torch.special.ndtri((share * probability).clamp(min=1e-280))
+    return torch.where(struck, -tail, tail).float()

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 from models import logistic_noise
 from patterns.noise import (DEFAULT_SEED, SCORE, TIMING, VELOCITY, VELOCITY_LATENT, Anchor, Morph, as_surface,
-                            threshold_noise)
+                            threshold_noise, to_normal)
 
 REDRAWS = 8  # of a bar that is empty
 CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
@@ -228,8 +228,7 @@ def velocity_noise(model, x, z, style, noise):
     latent = model.encode_velocities(x, style)[0] if model.velocity_latent else z[:, :0]
     condition, true = torch.cat([model.with_condition(z, style), latent], -1), x.flatten(1).float()
     mean, log_scale = model.velocity_net.distribution(model.binarise(x), true, condition)
-    wanted = torch.sigmoid((true - mean) * torch.exp(-log_scale)).clamp(1e-6, 1 - 1e-6)
-    struck = torch.where(true > 0, torch.special.ndtri(wanted), noise[0])
+    struck = torch.where(true > 0, to_normal((true - mean) * torch.exp(-log_scale)), noise[0])
     return torch.stack([struck, torch.cat([latent, noise[1, :, latent.shape[1]:]], -1)])
 
 
