@@ -22,7 +22,7 @@ from learning import mnist
 from learning.bounds import bounds, codes_report
 from learning.training import choose_device
 from models import build_model
-from patterns import metrics as bar_metrics
+from patterns import evaluation
 from sounds import metrics as sound_metrics
 
 DEFAULTS = {"split": "validation", "k": 500, "draws": 2000, "no_classifier": False}
@@ -75,7 +75,7 @@ def main(argv=None):
     complete(options, kind)
     model = build_model(content, options.run).to(choose_device(options.device))
     if kind == "bars":
-        numbers, report = bar_metrics.evaluate_bars(options, content, model, bounds), bar_metrics.report
+        numbers, report = evaluation.evaluate_bars(options, content, model, bounds), evaluation.report
     elif kind == "digits":
         numbers, report = mnist.evaluate_digits(options, content, model), mnist.report
     else:

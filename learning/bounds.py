@@ -34,30 +34,34 @@ def codes_report(model, x, **condition):
 
 
 @torch.no_grad()
-def bounds(model, x, k, seed, style=None, batch_size=256, unit="bars"):
+def bounds(model, x, k, seed, conditions=None, batch_size=256, unit="bars"):
     """The bounds of a VAE on examples x (n, *shape): a dictionary.
 
-    elbo, log_px, kl: means of the evidence lower bound and its two terms. bound: mean of the importance-weighted bound
-    with k samples (Burda et al. 2016, eq. 8); bound_conditioned: the same with k / 10 samples, given the `style` (n,)
-    of each example. mutual_information: of example and code. active_units: as in `codes_report`.
+    elbo, log_px, kl: means of the evidence lower bound and its two terms. bound, bound_tenth: means of the
+    importance-weighted bound with k samples and with k / 10 (Burda et al. 2016, eq. 8); bound_conditioned: with k / 10,
+    given each of the `conditions` {name: (n, ...)} by itself. mutual_information: of example and code. active_units: as
+    in `codes_report`.
     """
-    device = next(model.parameters()).device
+    device, few, conditions = next(model.parameters()).device, max(1, k // 10), conditions or {}
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
-    terms, conditioned = [], []
+    terms, tenths, conditioned = [], [], {name: [] for name in conditions}
     with tqdm(total=len(x), unit=f" {unit}", desc=f"bound with {k} samples", leave=False, disable=None) as progress:
         for start in range(0, len(x), batch_size):
             batch = x[start:start + batch_size].to(device)
             eps = torch.randn(len(batch), model.latent, generator=generator).to(device)
             terms.append((*model.elbo(batch, eps), model.log_marginal(batch, k, generator)))  # (B,) each
-            if style is not None:
-                given = style[start:start + batch_size].to(device)
-                conditioned.append(model.log_marginal(batch, max(1, k // 10), generator, style=given))
+            for name, values in conditions.items():
+                given = {name: values[start:start + batch_size].to(device)}
+                conditioned[name].append(model.log_marginal(batch, few, generator, **given))
+            if conditions:
+                tenths.append(model.log_marginal(batch, few, generator))
             progress.update(len(batch))
     log_px, kl, marginal = (torch.cat(part).double() for part in zip(*terms))         # (n,) each
     return {"elbo": (log_px - kl).mean().item(), "log_px": log_px.mean().item(), "kl": kl.mean().item(),
             "bound": marginal.mean().item(),
             "bound_standard_error": (marginal.std() / len(x) ** 0.5).item() if len(x) > 1 else None,
-            "bound_conditioned": torch.cat(conditioned).mean().item() if conditioned else None,
+            "bound_tenth": torch.cat(tenths).mean().item() if tenths else None,
+            "bound_conditioned": {name: torch.cat(part).mean().item() for name, part in conditioned.items()},
             "mutual_information": mutual_information(*encode_all(model, x, batch_size), seed), "k": k,
             "active_units": codes_report(model, x)["active_units"], "latent": model.latent}
 

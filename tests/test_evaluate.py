@@ -70,8 +70,9 @@ def test_more_samples_raise_the_bound(files):
 def test_a_style_is_asked_for_where_there_are_bars_of_it(files):
     result = evaluate.main([str(files / "run"), *QUICK, "--json", str(files / "styles.json")])
     assert list(result["styles"]) == ["rock"] and result["styles"]["rock"]["real_bars"] == result["bars"]
-    assert result["density_exact"] == 1
-    assert result["bounds"]["bound_conditioned"] < 0
+    assert result["clicks"]["density_exact"] == 1
+    assert set(result["bounds"]["bound_conditioned"]) == {"style"}
+    assert result["bounds"]["score"] == result["bounds"]["bound"] and result["bounds"]["timing"] == 0
 
 
 def test_the_mutual_information_is_that_of_a_known_channel():

@@ -6,8 +6,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from models import BernoulliVAE
-from patterns import metrics
-from patterns.metrics import (classifier_auc, f1, jensen_shannon, locality, sample_codes, sample_statistics,
+from patterns.metrics import (classifier_auc, f1, jensen_shannon, sample_codes, sample_statistics,
                               velocity_divergence)
 
 
@@ -15,7 +14,7 @@ def test_random_codes_are_those_of_training_bars_of_the_style_asked_for():
     model = BernoulliVAE(styles=["a", "b"])
     codes = torch.arange(20.0).view(10, 2)
     model.map = {"codes": codes, "labels": torch.arange(10) % 2, "label_names": ["a", "b"]}
-    points = sample_codes(model, 200, torch.Generator().manual_seed(0), style=1)
+    points = sample_codes(model, 200, torch.Generator().manual_seed(0), [1])
     assert {tuple(point) for point in points.tolist()} == {tuple(code) for code in codes[1::2].tolist()}
     model.map = None
     assert sample_codes(model, 200, torch.Generator().manual_seed(0)).std() == pytest.approx(1, abs=0.1)
@@ -50,26 +49,6 @@ def test_sample_statistics_count_what_is_unique_copied_and_empty_by_hits_alone()
     assert sample_statistics(draws, train, train) == {
         "draws": 4, "unique": 0.75, "copied_from_training": 0.5, "empty": 0.25, "hits_a_bar": 0.75,
         "hits_a_bar_real": 1.0}
-
-
-def test_bars_differ_in_as_many_cells_as_hits_stand_in_one_alone(monkeypatch):
-    first, second = np.zeros((2, 1, 8, 64), np.uint8)
-    first[0, 0, 0], second[0, 0, 0], second[0, 3, 7], first[0, 4, 4] = 9, 99, 1, 1
-    drawn = iter((first, second))
-    monkeypatch.setattr(metrics, "draw", lambda *_: next(drawn))
-    assert locality(None, torch.ones(1, 2), None) == {"distance": 0.1, "near": 2, "random": 0}
-
-
-def test_the_report_leaves_out_an_auc_that_could_not_be_taken():
-    found = {"draws": 50, "real_bars": 50, "unique": 1, "copied_from_training": 0, "empty": 0, "hits_a_bar": 4,
-             "hits_a_bar_real": 5, "auc": 0.5, "auc_real_against_real": None}
-    line = list(metrics.report({
-        "model": "a", "bars": 50, "split": "test", "data": "b", "density_exact": 1, "click_milliseconds": 1,
-        "bounds": dict.fromkeys(("elbo", "log_px", "kl", "active_units", "latent", "mutual_information", "k", "bound",
-                                 "bound_standard_error", "bound_conditioned"), 1),
-        "reconstruction_f1": {"all": 1, "all_within_one_step": 1}, "sample_statistics": found, "styles": {},
-        "locality": {"distance": 0.1, "near": 1, "random": 2}, "velocities": None}))[4]
-    assert line.startswith("50 bars drawn") and line.endswith("(real: 5.0), AUC 0.50")
 
 
 def performances(source, count, share):
