@@ -30,7 +30,8 @@ import torch
 
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from instrument import browser, sequencer
-from instrument.editor import FASTEST, SLOWEST, PatternEditor
+from instrument.controls import FASTEST, SLOWEST
+from instrument.editor import PatternEditor
 from instrument.files import MOST_BARS, read_pattern, read_points, write_all
 from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
@@ -207,7 +208,8 @@ def check_options(parser, options):
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
     window = not given & {"at", "random", "path", "points", "pattern", "like"}
     plain = "pattern" in given and "lock" not in given
-    sources, drawn = "--at, --random, --path, --points, --pattern, --like", "is for what is drawn; a --pattern is taken as it is"
+    sources = "--at, --random, --path, --points, --pattern, --like"
+    drawn = "is for what is drawn; a --pattern is taken as it is"
     silent = not window and not given & {"midi", "wav"}
     rules = (
         (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),

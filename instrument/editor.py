@@ -4,7 +4,8 @@
     editor.go_to(editor.plane.to_code(0.5, -1), "This point")
     editor.lock(0); editor.random(); editor.save()
 
-It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set.
+It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set. Its commands on
+constraints and feel are in controls.py, those that go from one bar to another in transitions.py.
 """
 
 import json
@@ -16,33 +17,40 @@ from pathlib import Path
 import numpy as np
 
 from command_line import one_line
-from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
+from formats.activation_matrix import INSTRUMENTS
+from instrument.controls import Controls
 from instrument.files import read_pattern, save_pattern
+from instrument.transitions import Transitions
 from patterns import latent_map, paths, sampling
 from patterns.feel import Feel
+from patterns.noise import Surface
 from patterns.sampling import Constraints
 
-SLOWEST, FASTEST = 40, 240  # bpm
-DENSEST, HOTTEST = 100, 2.0  # hits a bar and temperature that the window offers; the command line goes further
-MOST_BARS = 16  # of a pattern in the window
+MOST_BARS, MOST_ANCHORS = 16, 24  # of a pattern in the window; on the map
+APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
 NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
 LOW_COVERAGE = 0.1  # below it, a point is far from all training bars
 UNDO_STEPS = 100
 
-State = namedtuple("State", "codes bars index constraints seed locks on_path own")  # what `undo` brings back
+# What `undo` brings back.
+State = namedtuple("State", "codes bars index constraints surface anchors edited locks on_path own morph share")
 
 
-class PatternEditor:
+class PatternEditor(Controls, Transitions):
     """A pattern of one bar or several, the codes it was drawn at, and the constraints on what is drawn next.
 
     Args:
         model: a BernoulliVAE of bars. kit: eight sounds. player: a `sequencer.Player`. folder: where `save` writes.
-        constraints: `Constraints` without a locked bar, None for steady bars. seed: of the random points. log: an open text file, or None.
+        constraints: `Constraints` without a locked bar, None for steady bars. seed: of the noise and of random points.
+        log: an open text file, or None.
 
     Attributes:
         codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. own: they are from a file.
+        surface: the noise by which bars are drawn. anchors: bars of one's own, opened or edited, that lie on it; the
+        surface has variations of them after `next_variation`. edited: the bars are not what it gives at the codes.
         locks: the rows that stay when the others are redrawn. on_path: the bars are a path with fills.
-        needs_draw: a code or constraint has changed, the bars have not yet.
+        morph, share: while a slider goes from one bar to another, see transitions.py.
+        needs_draw: a code or constraint has changed, the bars have not yet. needs_play: the feel has.
         feel: the `Feel` with which bars are played and saved.
         audition_source: "nearest" or "model" while other bars, `audition_bars`, are heard in place of the pattern.
     """
@@ -50,17 +58,19 @@ class PatternEditor:
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
         self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
         self.constraints, self.feel = constraints or Constraints(steady=sampling.STEADY), Feel()
-        self.seed = self.first_seed = sampling.DEFAULT_SEED if seed is None else seed  # of the noise, of all points
+        self.surface, self.anchors = Surface(sampling.DEFAULT_SEED if seed is None else seed), ()
+        self.first_seed = self.surface.seed
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.random_count = 0
         self.plane, self.training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
         self.hit_density = latent_map.HitDensity(self.plane)
         self.locks, self.history = frozenset(), []
         self.codes, self.index = self.plane.to_code(0, 0)[None], 0
-        self.bars = sampling.draw(model, self.codes, self.seed, self.constraints)
-        self.on_path = self.own = self.playing = self.needs_draw = False
+        self.bars = sampling.draw(model, self.codes, self.surface, self.constraints)
+        self.on_path = self.own = self.edited = self.playing = self.needs_draw = self.needs_play = False
         self.audition_source, self.audition_bars, self.rank = None, None, 0
         self.path_start = None  # the code at which a path begins
+        self.morph_start, self.morph, self.share = None, None, 1.0
         self.sound_error = None  # why there is no sound
         self.nearest_found = (None, None)  # the bar that was last asked about, its neighbours
         self.show_message("Click anywhere on the map.")
@@ -86,31 +96,48 @@ class PatternEditor:
         """Play the bar at a code, drawn with a noise seed or with that of the points before; name: for the message."""
         self.save_undo()
         self.move_to(code)
-        self.seed = self.seed if seed is None else seed
+        surface = self.surface if seed is None else Surface(seed)
+        self.surface = surface.with_anchor(*self.anchors)
         if self.redraw(start=True):
             self.show_message(f"{name}: {self.describe()}.")
         self.log("point", point=self.point(), hits=np.count_nonzero(self.bar))
 
     def move_to(self, code):
         """Be at one code; its bar is drawn with the next frame. Until then the bar that is shown stays."""
+        self.anchor_edits()
         self.codes, self.bars, self.index = np.asarray(code)[None], self.bar[None], 0
-        self.on_path, self.own, self.audition_source, self.needs_draw = False, False, None, True
+        self.on_path, self.own, self.morph, self.audition_source, self.needs_draw = False, False, None, None, True
+
+    def anchor_edits(self):
+        """Let bars that were edited lie on the surface at their codes: drawn there, they come out as they are."""
+        if self.edited:
+            here = self.codes.tolist()
+            kept = [anchor for anchor in self.anchors if anchor.code.tolist() not in here]
+            made = [sampling.anchor(self.model, *pair, self.constraints) for pair in zip(self.bars, self.codes)]
+            self.anchors, self.edited = (*kept, *made)[-MOST_ANCHORS:], False
+            self.surface = self.surface.with_anchor(*self.anchors)
 
     def draw(self, codes, on_path):
         """The bars at codes, uint8 (n, 8, 64); None, and a warning, where no bar meets the constraints."""
-        rows = tuple(sorted(self.locks))
-        each = [replace(self.constraints, locked=bar, locked_rows=rows) for bar in self.shown_bars]
+        each = self.locked_constraints()
         try:
             if on_path:
                 start, end, constraints = codes[0], codes[-1], each[self.index]
-                return paths.interpolate(self.model, start, end, len(codes), True, self.seed, constraints)[0]
-            return self.draw_each(codes, each)
+                return paths.interpolate(self.model, start, end, len(codes), True, self.surface, constraints)[0]
+            if self.morph:
+                return self.draw_morph(each[0])
+            return self.draw_each(codes, each, self.surface)
         except ValueError as error:  # fewer hits than the locked rows have, and the like
             self.show_message(f"No such bar: {one_line(error)}", "warning")
 
-    def draw_each(self, codes, constraints):
+    def locked_constraints(self):
+        """The constraints for each bar that is shown, whose locked rows stay."""
+        rows = tuple(sorted(self.locks))
+        return [replace(self.constraints, locked=bar, locked_rows=rows) for bar in self.shown_bars]
+
+    def draw_each(self, codes, constraints, surface):
         """The bar at each code, with constraints of its own: uint8 (n, 8, 64)."""
-        return np.concatenate([sampling.draw(self.model, code[None], self.seed, one)
+        return np.concatenate([sampling.draw(self.model, code[None], surface, one)
                                for code, one in zip(codes, constraints)])
 
     def redraw(self, start=False):
@@ -118,6 +145,7 @@ class PatternEditor:
         self.needs_draw, self.needs_paint = False, True
         bars = self.draw(self.codes, self.on_path)
         if bars is not None:
+            self.edited = False
             self.message_kind = "info"
             self.set_bars(bars, start)
         return bars is not None
@@ -133,6 +161,7 @@ class PatternEditor:
         if self.open_sound():
             self.player.play(self.shown_bars, self.feel)
             self.playing = self.needs_paint = True
+            self.needs_play = False
 
     def open_sound(self):
         """Open the sound card if it is not open; return whether there is one."""
@@ -163,39 +192,38 @@ class PatternEditor:
         self.random_count += 1
 
     def next_variation(self):
-        """Draw the bars again at the same codes, with the next noise seed."""
+        """Draw the bars again at the same codes, by another surface; of a bar of one's own, a variation of it."""
         self.save_undo()
-        self.seed, self.own = self.seed + 1, False
+        self.anchor_edits()
+        self.surface = Surface(self.surface.seed + 1, anchors=self.anchors).varied()
+        self.own, self.morph = False, None
         if self.redraw():
-            self.report("variation", f"Another variation: {self.describe()}.", seed=self.seed)
+            self.report("variation", f"Another variation: {self.describe()}.", seed=self.surface.seed)
 
-    # Paths and the bars of a pattern
-
-    def path(self):
-        """Begin a path at this point; the second time, end it here."""
-        if self.path_start is not None:
-            return self.end_path()
-        self.path_start = self.code
-        self.show_message("A path from here: click or drag to its end, then p again.")
-
-    def leave_path(self):
-        self.path_start = None
-        self.show_message("No path.")
-
-    def end_path(self, count=8):
-        """Play a path of `count` bars from where it began to this point, with fills; nothing changes if it fails."""
-        if self.path_start is None:
-            return self.show_message("A path begins with p.")
-        codes = np.linspace(self.path_start, self.code, count).astype(np.float32)  # (count, latent)
-        bars = self.draw(codes, on_path=True)
-        if bars is None:
-            return
+    def played_anew(self, change):
+        """The bars that are shown after change(model, bar, code, surface, constraints), each with timing and velocities
+        of the next seed: uint8 (bars, 8, 64)."""
+        last = self.surface.seed if self.surface.play_seed is None else self.surface.play_seed
         self.save_undo()
-        self.codes, self.index, self.path_start = codes, 0, None
-        self.on_path, self.own, self.needs_draw = True, False, False
-        self.set_bars(bars, start=True)
-        self.report("path", f"A path of {count} bars; the last ends in a fill. Click a number to keep that bar.",
-                    bars=count)
+        self.surface = replace(self.surface, play_seed=last + 1)
+        plain = self.surface.with_anchor()
+        return np.concatenate([change(self.model, bar[None], code[None], plain, one)
+                               for bar, code, one in zip(self.shown_bars, self.codes, self.locked_constraints())])
+
+    def play_anew(self):
+        """Keep the score, and play it with timing and velocities of the next seed."""
+        bars = self.played_anew(sampling.play_anew)
+        self.edited = self.edited or not np.array_equal(bars, self.draw(self.codes, self.on_path))
+        self.set_bars(bars)
+        self.report("played anew", f"The same score played anew: {self.describe()}.", seed=self.surface.play_seed)
+
+    def humanise(self):
+        """Keep the hits and draw their velocities from the model, by the next seed."""
+        bars, self.edited = self.played_anew(sampling.humanise), True
+        self.set_bars(bars)
+        self.report("humanise", "The same hits with a drummer's velocities. Again for others.")
+
+    # The bars of a pattern
 
     def choose_bar(self, index):
         """Show one bar of several; keep it alone if it is shown already, or while they play."""
@@ -245,22 +273,26 @@ class PatternEditor:
         if self.audition_source == "model":
             return self.end_audition()
         codes = sampling.encode(self.model, self.bars, self.constraints.style)
-        counted = [replace(self.constraints, row_hits={}, hits=np.count_nonzero(bar)) for bar in self.bars]
-        self.audition("model", self.draw_each(codes, counted))
+        counted = [replace(self.constraints, row_hits={}, hits=min(np.count_nonzero(bar), self.most_hits()))
+                   for bar in self.bars]
+        self.audition("model", self.draw_each(codes, counted, self.surface.with_anchor()))
         self.report("model", "What the model makes of your bar, with as many hits. m: your bar again.")
 
     # Files and velocities
 
     def open_file(self, path):
-        """Make the bars of a file the pattern, at the codes that the encoder gives them."""
+        """Make the bars of a file the pattern, anchored at the codes that the encoder gives them."""
         try:
             bars = read_pattern(Path(path).expanduser(), MOST_BARS)
         except (OSError, ValueError) as error:
             return self.show_message(f"Not opened: {one_line(error)}", "warning")
         self.save_undo()
-        self.codes, self.index = sampling.encode(self.model, bars, self.constraints.style), 0
-        self.on_path, self.own = False, True
+        self.anchor_edits()
+        codes = sampling.encode(self.model, bars, self.constraints.style)
+        self.codes, self.index = codes + np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None], 0
+        self.on_path, self.own, self.morph, self.edited = False, True, None, True
         self.set_bars(bars, start=True)
+        self.anchor_edits()
         self.report("open", f"{Path(path).name}. m: what the model makes of it, n: the nearest training bar.",
                     bars=len(bars))
 
@@ -271,13 +303,6 @@ class PatternEditor:
             self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
         except (OSError, ValueError) as error:
             self.report("not saved", f"Not saved: {one_line(error)}", "warning")
-
-    def humanise(self):
-        """Keep the hits and draw their velocities from the model, with the next noise seed."""
-        self.save_undo()
-        self.seed += 1
-        self.set_bars(sampling.humanise(self.model, self.shown_bars, None, self.seed, self.constraints))
-        self.report("humanise", "The same hits with a drummer's velocities. Again for others.")
 
     # Undo
 
@@ -301,7 +326,7 @@ class PatternEditor:
                 return self.report("undo", f"Undone: {self.describe()}.")
         self.show_message("There is nothing to undo.")
 
-    # The bar and the constraints
+    # The bar
 
     def toggle(self, row, step):
         """Put a hit in a cell of the bar, or take it out."""
@@ -309,75 +334,10 @@ class PatternEditor:
         bars = self.shown_bars.copy()
         bars[self.index, row, step] = 0 if bars[self.index, row, step] else NEW_HIT
         self.set_bars(bars)
+        self.edited = True
         velocity, place = int(self.bar[row, step]), f"beat {1 + step // 16}, step {1 + step % 16} of 16"
         self.report("toggle", f"{INSTRUMENTS[row]}, {place}: hit {'added' if velocity else 'removed'}.",
                     row=row, step=step, velocity=velocity)
-
-    def lock(self, row):
-        """Lock a row, so that it stays when the others are redrawn, or unlock it."""
-        self.save_undo()
-        self.locks ^= {row}
-        row_hits = {key: hits for key, hits in self.constraints.row_hits.items() if key not in self.locks}
-        self.constraints = replace(self.constraints, row_hits=row_hits)
-        names = ", ".join(INSTRUMENTS[row] for row in sorted(self.locks))
-        message = f"Locked: {names}. Click the map, or t, to redraw the rest." if names else "No row is locked."
-        self.report("lock", message, rows=sorted(self.locks))
-
-    def constrain(self, **changes):
-        """Change some of the constraints; the next frame shows the bars that meet them."""
-        self.constraints, self.needs_draw = replace(self.constraints, **changes), True
-
-    def set_style(self, name):
-        """Ask for a style by its name, None for any."""
-        if name and name not in self.model.styles:
-            return self.show_message("This model was trained without styles.", "warning")
-        self.save_undo()
-        self.constrain(style=sampling.style_index(self.model, name))
-        self.report("style", f"Bars in the style {name}." if name else "Bars in any style.", name=name)
-
-    def step_style(self, step, names=None):
-        """Go on to the next style of the model, or of some names; after the last comes any, and then the first."""
-        names = [None, *(self.model.styles if names is None else names)]
-        place = names.index(self.style_name()) if self.style_name() in names else 0
-        self.set_style(names[(place + step) % len(names)])
-
-    def set_tempo(self, bpm):
-        self.bpm, self.needs_paint = float(bpm), True
-        self.player.set_bpm(self.bpm)
-        self.log("tempo", bpm=self.bpm)
-
-    def change_tempo(self, difference):
-        self.set_tempo(np.clip(self.bpm + difference, SLOWEST, FASTEST))
-
-    def set_density(self, hits):
-        """Ask for a number of hits; None for as many as the model draws."""
-        self.constrain(hits=None if hits is None else int(hits))
-        self.log("density", hits=self.constraints.hits)
-
-    def change_density(self, difference):
-        """Ask for so many hits more; None for as many as the model draws."""
-        self.save_undo()
-        self.set_density(None if difference is None else np.clip(self.wanted_hits() + difference, 0, DENSEST))
-
-    def set_temperature(self, temperature):
-        self.constrain(temperature=round(float(temperature), 2))
-        self.log("temperature", temperature=self.constraints.temperature)
-
-    def change_temperature(self, difference):
-        self.save_undo()
-        self.set_temperature(np.clip(self.constraints.temperature + difference, 0, HOTTEST))
-
-    def change_row(self, row, difference):
-        """Ask for one hit more in a row, or one fewer; None leaves its number to the model again."""
-        if row in self.locks:
-            return self.show_message(f"{INSTRUMENTS[row]} is locked; click its name to unlock it.")
-        self.save_undo()
-        hits = dict(self.constraints.row_hits)
-        now = hits.pop(row, np.count_nonzero(self.bar[row]))
-        if difference is not None:
-            hits[row] = int(np.clip(now + difference, 0, STEPS_PER_BAR))
-        self.constrain(row_hits=hits)
-        self.report("row", f"{INSTRUMENTS[row]}, hits: {hits.get(row, 'as many as the model draws')}.", row=row)
 
     # What a view shows
 
@@ -392,6 +352,10 @@ class PatternEditor:
     def wanted_hits(self):
         """The hits that are asked for, or else those of the bar."""
         return np.count_nonzero(self.bar) if self.constraints.hits is None else self.constraints.hits
+
+    def most_hits(self, rows=len(INSTRUMENTS)):
+        """The hits that rows of a bar can be asked for: one a cell of the score."""
+        return rows * self.model.score_shape[1]
 
     def describe(self):
         hits = int(np.count_nonzero(self.bar))

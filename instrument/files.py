@@ -37,8 +37,8 @@ def read_points(path):
         points = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: expected a NumPy matrix (n, 2) ({one_line(error)})") from None
-    if not isinstance(points, np.ndarray) or points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"{path}: expected points, numbers of shape (n, 2), found {getattr(points, 'shape', 'others')}")
+    if not isinstance(points, np.ndarray) or points.dtype.kind not in "fiu" or points.shape[1:] != (2,):
+        raise ValueError(f"{path}: expected points, numbers of shape (n, 2), found {getattr(points, 'shape', 'more')}")
     if not 1 <= len(points) <= MOST_POINTS:
         raise ValueError(f"{path}: expected 1 to {MOST_POINTS} points, found {len(points)}")
     if not (np.abs(points) <= FARTHEST).all():  # false for nan too
@@ -53,7 +53,7 @@ def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None, feel=Feel
     MIDI and sound have the feel; matrix and picture are of the steps. ValueError where they would be too long.
     """
     if (midi or wav or png) and len(bars) > MOST_BARS:
-        raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes more")
+        raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes all")
     writers = ((npy, lambda path: np.save(path, bars)),
                (midi, lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm))),
                (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm, feel=feel), kits.SAMPLE_RATE)),

@@ -72,7 +72,8 @@ def style_groups(plane):
 def draw_map(axes, plane, density):
     """Draw the hit density and the codes of the training bars, the largest styles each in its colour.
 
-    Returns the density's image and a function: emphasise(name) lets one style stand out; any other name, none.
+    Returns the density's image and a function: emphasise(name, zoom) lets one style stand out, any other name none;
+    dots grow a little with the zoom.
     """
     reach = plane.reach
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), facecolor=PANEL, xticks=[], yticks=[])
@@ -85,10 +86,10 @@ def draw_map(axes, plane, density):
     dots = [axes.plot(*plane.points[plane.labels == label].T, "o", color=colour, ms=size, mew=0)[0]
             for label, colour in colours.items()]
 
-    def emphasise(chosen):
+    def emphasise(chosen, zoom=1.0):
         for name, line in zip(plane.names, dots):
             alpha, larger = (1.0, 1.4) if name == chosen else (0.1 if chosen in plane.names else 0.75, 1)
-            line.set(alpha=alpha, markersize=size * larger, zorder=3 if name == chosen else 2)
+            line.set(alpha=alpha, markersize=size * larger * zoom ** 0.4, zorder=3 if name == chosen else 2)
 
     emphasise(None)
     return image, emphasise
@@ -167,23 +168,31 @@ class Panel:
         area = self.area(name, box, lambda x, y: action())
         self.region(box, [face, label, self.figure.add_artist(mark)], lambda: (*look(), self.hovered is area), change)
 
-    def slider(self, y, label, low, high, step, action, value, text):
-        """A slider that does action(value); value() gives where it stands, `text` is the format that shows it."""
-        axes, handle = self.figure.add_axes((0.53, y, 0.315, 0.04)), dict(facecolor=TEXT, edgecolor=BACKGROUND, size=13)
+    def slider(self, place, label, values, action, look, shown=lambda: True):
+        """A slider that does action(value). place: where its label may begin; left, width and bottom of its track.
+        values: lowest, highest, step. look gives where it stands and the text, or format, that shows it; shown, whether
+        it is there at all."""
+        begin, left, width, bottom = place
+        handle = dict(facecolor=TEXT, edgecolor=BACKGROUND, size=13)
+        axes = self.figure.add_axes((left, bottom, width, 0.04))
+        low, high, step = values
         slider = Slider(axes, label, low, high, valstep=step, color=ACCENT, track_color=BEAT, initcolor="none",
                         handle_style=handle)
         slider.drawon = False  # `paint` draws it
         slider.on_changed(action)
-        for words in (slider.label, slider.valtext):
-            words.set(color=TEXT, fontsize=10.5)
+        for words, across in ((slider.label, -0.012), (slider.valtext, 0.012)):
+            words.set(color=TEXT, fontsize=10, x=across / width + (across > 0))
 
-        def change(now):
+        def change(now, text, visible):
             slider.eventson = False
             slider.set_val(np.clip(now, low, high))
             slider.eventson = True
             slider.valtext.set_text(text.format(now))
+            slider.set_active(visible)
+            axes.set_visible(visible)
 
-        self.region((0.445, y, 0.468, 0.04), [slider.ax], lambda: (value(),), change)
+        box = (begin, bottom, left + width + 0.0615 - begin, 0.04)
+        self.region(box, [slider.ax], lambda: (*look(), shown()), change)
         return slider
 
     def capture(self):

@@ -11,14 +11,19 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from instrument.view import View
 
 EDITOR_KEYS = {  # key: the editor's command, its arguments
-    " ": ("play_or_stop",), "r": ("random",), "t": ("next_variation",), "b": ("undo",), "backspace": ("undo",),
-    "s": ("save",), "p": ("path",), "escape": ("leave_path",), "v": ("humanise",), "n": ("audition_nearest",),
+    " ": ("play_or_stop",), "r": ("random",), "t": ("next_variation",), "T": ("play_anew",),
+    "b": ("undo",), "backspace": ("undo",),
+    "s": ("save",), "p": ("path",), "g": ("begin_or_end_morph",), "escape": ("leave",), "v": ("humanise",),
+    "d": ("step_drummer",), "n": ("audition_nearest",),
     "N": ("audition_nearest", 1), "m": ("audition_model",), "y": ("step_style", 1), "Y": ("step_style", -1),
     "a": ("change_density", None), "right": ("change_density", 1), "left": ("change_density", -1),
-    **{key: ("change_tempo", by) for key, by in (("up", 5), ("down", -5), ("+", 1), ("=", 1), ("-", -1))},
+    **{key: ("change_tempo", by) for key, by in (("up", 5), ("down", -5), ("shift+up", 1), ("shift+down", -1))},
+    **{key: ("change_steady", by) for key, by in (("[", 0.1), ("]", -0.1))},
     **{key: ("change_temperature", by) for key, by in (("<", -0.1), (",", -0.1), (">", 0.1), (".", 0.1))},
     **{str(count): ("end_path", count) for count in range(2, 10)}}
-WINDOW_KEYS = {"o": "open_file", "q": "quit", "ctrl+w": "quit", "cmd+w": "quit"}
+WINDOW_KEYS = {"o": ("open_file",), "0": ("show_whole",), **dict.fromkeys(("q", "ctrl+w", "cmd+w"), ("quit",)),
+               **{key: ("zoom", by) for key, by in (("+", 1), ("=", 1), ("-", -1))}}
+ZOOM_STEP = 1.25  # of a notch of the wheel; of a key, three
 
 
 class Window:
@@ -33,10 +38,14 @@ class Window:
         self.leave, self.choose_file = leave, choose_file
         self.typed = None  # of a file's name, while one is typed
         self.dragged = None  # the editor's codes as the last move of a drag left them
+        self.panned = None  # pixels of the mouse while it moves the map
+        self.followed = editor.point()  # the point that is known to be seen
+        self.mouse = None  # the point of the map under the mouse
         self.sound_asked_for = self.leaving = False
         self.density_style = editor.constraints.style  # the style that the map's hit density is drawn in
         for event, action in (("button_press_event", self.on_press), ("motion_notify_event", self.on_motion),
                               ("button_release_event", self.on_release),
+                              ("scroll_event", self.on_scroll),
                               ("key_press_event", lambda event: self.on_key(event.key))):
             self.canvas.mpl_connect(event, action)  # before the sliders connect theirs: `undo` needs the state before
         self.view = View(editor, figure, self.open_file)
@@ -48,34 +57,62 @@ class Window:
         return self.dragged is not None and self.dragged is self.editor.codes
 
     def on_press(self, event):
-        if event.button != 1:
-            return
         editor, view = self.editor, self.view
-        if event.inaxes is view.map:
-            editor.go_to(editor.plane.to_code(event.xdata, event.ydata), "This point")
+        if view.map_view.listing:
+            view.map_view.choose_style(event.x, event.y)
+        elif event.inaxes is view.map and event.button in (2, 3):
+            self.panned = (event.x, event.y)
+        elif event.button != 1:
+            return
+        elif event.inaxes is view.map:
+            editor.go_to(view.map_view.code_at(event), "This point")
             self.dragged = editor.codes
         elif event.inaxes is view.grid:
             editor.toggle(*(int(np.clip(round(place), 0, count - 1)) for place, count in
                             ((event.ydata, len(INSTRUMENTS)), (event.xdata, STEPS_PER_BAR))))
-        elif event.inaxes in (view.density_slider.ax, view.temperature_slider.ax):
+        elif event.inaxes in view.drawing_sliders:
             editor.save_undo()
         else:
             area, place = view.panel.area_at(event.x, event.y)
-            if area:
+            if area is view.panel.areas["Variation"] and "shift" in {event.key, *event.modifiers}:
+                editor.play_anew()
+            elif area:
                 area.action(*place)
 
     def on_motion(self, event):
-        editor = self.editor
+        editor, view = self.editor, self.view
         if not self.sound_asked_for:  # open the sound card now, so that the first click is not late
             self.sound_asked_for = True
             editor.open_sound()
-        self.view.hover(event.x, event.y)
-        if self.dragging and event.inaxes is self.view.map:
+        view.hover(event.x, event.y)
+        self.mouse = (event.xdata, event.ydata) if event.inaxes is view.map else None
+        if self.panned:
+            (left, bottom), (right, top) = view.map.transData.inverted().transform([self.panned, (event.x, event.y)])
+            self.panned = (event.x, event.y)
+            view.map_view.pan(left - right, bottom - top)
+        elif self.dragging and event.inaxes is view.map:
             editor.move_to(editor.plane.to_code(event.xdata, event.ydata))
             self.dragged = editor.codes
 
+    def on_scroll(self, event):
+        """The wheel, or a pinch in a browser: zoom around the mouse; over a row's milliseconds, one more or fewer."""
+        if event.inaxes is self.view.map:
+            return self.view.map_view.zoom_by(ZOOM_STEP ** np.clip(event.step, -3, 3), event.xdata, event.ydata)
+        area, _ = self.view.panel.area_at(event.x, event.y)
+        for row, name in enumerate(INSTRUMENTS):
+            if area is self.view.panel.areas[f"{name} ms"]:
+                self.editor.change_push(row, int(np.sign(event.step)))
+
+    def zoom(self, steps):
+        """Zoom in or out, around the mouse if it is on the map, else around the point that is heard."""
+        self.view.map_view.zoom_by(ZOOM_STEP ** (3 * steps), *self.mouse or self.editor.point())
+
+    def show_whole(self):
+        """Show the whole map."""
+        self.view.map_view.show_whole()
+
     def on_release(self, event):
-        editor, dragging, self.dragged = self.editor, self.dragging, None
+        editor, dragging, self.dragged, self.panned = self.editor, self.dragging, None, None
         if dragging:
             if editor.needs_draw:
                 editor.redraw()
@@ -90,7 +127,8 @@ class Window:
             command, *arguments = EDITOR_KEYS[key]
             getattr(self.editor, command)(*arguments)
         elif key in WINDOW_KEYS:
-            getattr(self, WINDOW_KEYS[key])()
+            command, *arguments = WINDOW_KEYS[key]
+            getattr(self, command)(*arguments)
         elif key == "h":
             self.view.toggle_help()
 
@@ -131,6 +169,8 @@ class Window:
             return self.leave()
         if editor.needs_draw:
             editor.redraw()
+        if editor.needs_play and editor.playing:
+            editor.play()
         if not self.view.captured:
             return
         if editor.playing:
@@ -139,11 +179,19 @@ class Window:
                 editor.index, editor.needs_paint = bar, True
         if editor.needs_paint:
             editor.needs_paint = False
+            self.follow()
             self.view.paint(self.dragging)
         elif editor.playing:
             self.view.show_playhead()
         if not self.dragging:
             self.compute_density()
+
+    def follow(self):
+        """Move the map to the bar that is shown, where a command has brought it out of sight."""
+        point = self.editor.point()
+        if point != self.followed and not self.dragging:
+            self.followed = point
+            self.view.map_view.follow(point)
 
     def compute_density(self):
         """Draw a few more cells of the map's hit density, anew for another style; show it when it is complete."""

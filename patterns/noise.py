@@ -20,6 +20,7 @@ DEFAULT_SEED = 8  # where none is asked for
 SCORE, TIMING, VELOCITY, VELOCITY_LATENT = range(4)  # the levels that have noise of their own
 SCORE_REACH, PLAY_REACH = 0.3, 0.02  # distance over which the noise of the score changes; of the other levels
 WAVES = 64  # of a noise field
+VARIED = 0.85  # of the noise of an anchor, what its variations keep
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class Surface:
         """The surface on which these lie, and no others."""
         return replace(self, anchors=anchors)
 
+    def varied(self, share=VARIED):
+        """The surface on which variations of its anchors lie: their noise is a share theirs, the rest its own."""
+        own, rest = self.with_anchor(), math.sqrt(1 - share ** 2)
+        return self.with_anchor(*(Anchor(anchor.code, tuple(
+            share * noise + rest * own.normal(anchor.code[None], level, noise.shape)[0]
+            for level, noise in enumerate(anchor.levels))) for anchor in self.anchors))
+
     def normal(self, z, level, shape, attempt=0):
         """Standard normal noise of a level at codes: (n, latent) -> (n, *shape)."""
         seed = self.seed if level == SCORE or self.play_seed is None else self.play_seed
@@ -52,12 +60,12 @@ class Surface:
 
     def near_anchors(self, z, level, field, shape):
         """The field, and near an anchor that one's noise: at its code alone, at SCORE_REACH mostly the field."""
-        if not self.anchors or any(anchor.levels[level].shape != shape for anchor in self.anchors):
+        if not self.anchors:
             return field
         codes = torch.stack([anchor.code for anchor in self.anchors])                 # (anchors, latent)
         distance, nearest = torch.cdist(z, codes).min(1)                              # (n,)
         share = torch.exp(-0.5 * (distance / SCORE_REACH) ** 2).view(-1, *[1] * len(shape))
-        anchored = torch.stack([anchor.levels[level] for anchor in self.anchors])[nearest]
+        anchored = torch.stack([anchor.levels[level].expand(shape) for anchor in self.anchors])[nearest]
         return share * anchored + (1 - share ** 2).clamp(min=0).sqrt() * field
 
     def logistic(self, z, level, shape, attempt=0):
@@ -71,13 +79,14 @@ class Morph:
 
     start: Anchor
     end: Anchor
+    seed = DEFAULT_SEED
 
     def normal(self, z, level, shape, attempt=0):
         """As `Surface.normal`, for codes between the anchors."""
         way = self.end.code - self.start.code                                         # (latent,)
         share = ((z - self.start.code) @ way / way.square().sum().clamp(min=1e-12)).clamp(0, 1)
         angle = (math.pi / 2 * share).view(-1, *[1] * len(shape))                     # (n, 1)
-        one, other = self.start.levels[level].view(shape), self.end.levels[level].view(shape)
+        one, other = self.start.levels[level].expand(shape), self.end.levels[level].expand(shape)
         alike = (one * other).mean().clamp(-0.9, 0.9)  # correlation: what is alike does not add up as variances do
         return (angle.cos() * one + angle.sin() * other) / (1 + alike * (2 * angle).sin()).sqrt()
 

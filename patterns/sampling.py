@@ -191,7 +191,8 @@ def play_anew(model, bars, codes=None, seed=DEFAULT_SEED, constraints=None):
     """The same score with timing and velocities of the model's: bars -> uint8, (n, 8, 64) each; see `humanise`."""
     x, constraints = as_bars(model, bars), constraints or Constraints()
     z = as_codes(model, encode(model, x, constraints.style) if codes is None else codes)
-    return play(model, model.score(x), z, as_surface(seed), constraints)
+    single = constraints.hits is not None or bool(constraints.row_hits)
+    return play(model, model.score(x), z, as_surface(seed), constraints, single)
 
 
 def as_bars(model, bars):

@@ -19,27 +19,32 @@ from matplotlib.image import imsave
 
 from Activation_Matrix_To_Sound import MODEL, open_model
 from instrument.editor import PatternEditor
-from instrument.view import GRID, MAP, SIZE
+from instrument.map_view import MAP
+from instrument.view import GRID, SIZE
 from instrument.widgets import ACCENT, BACKGROUND, TEXT
 from instrument.window import Window
 
 POINT = (-2.0, -0.5)  # of the map, whose bar is shown
 PARTS = (  # the place in fractions of the figure that a number marks, or the area's name; what it is and does
-    ((MAP[0], MAP[1] + MAP[3]), "Map: click to hear a point, drag to morph"),
+    ((MAP[0], MAP[1] + MAP[3]), "Map: click a point, drag to morph, scroll to zoom"),
     ("any style", "Styles: bars in the style that is clicked"),
     ((GRID[0] + 0.3 * GRID[2], GRID[1] + GRID[3]), "Bar: click a cell to put a hit in or take it out"),
     ("Kick", "Rows: click a name to lock its row"),
     ("Kick hits", "Hits of a row: one fewer, one more"),
-    ((0.443, 0.421), "Tempo, density (hits a bar), temperature"),
-    ("Auto", "Auto: as many hits as the model draws"),
+    ("Kick ms", "Push: milliseconds that a row is late"),
+    ((0.443, 0.416), "What is drawn: hits, steady or fill, temperature"),
+    ((0.735, 0.416), "How it is played: tempo, tight, swing"),
+    ("Auto", "Auto, Any: as the model draws"),
     ("Play", "Play and stop"),
     ("Random", "Random: another point of the map"),
-    ("Variation", "Variation: another bar of the same point"),
+    ("Variation", "Variation; with Shift the same score played anew"),
     ("Path", "Path: bars from one point to another"),
+    ("Morph", "Morph: a slider from one bar to another"),
     ("Nearest", "Nearest: the nearest bar that a drummer played"),
     ("Model", "Model: what the model makes of your bar"),
     ("Open", "Open: a MIDI file of yours"),
     ("Humanise", "Humanise: a drummer's velocities"),
+    ("Drummer", "Drummer: the timing of one of the ten"),
     ("Undo", "Undo: the state before the last command"),
     ("Save", "Save: MIDI, WAV and PNG"),
     ("Keys", "Keys: the keyboard's commands"))
@@ -54,7 +59,7 @@ class NoSound:
     def open(self):
         pass
 
-    def play(self, bars):
+    def play(self, bars, feel):
         pass
 
     def position(self):

@@ -23,7 +23,8 @@ import Activation_Matrix_To_Sound
 import models
 from formats import checkpoint
 from instrument import sequencer, widgets
-from instrument.editor import FASTEST, SLOWEST, PatternEditor
+from instrument.controls import FASTEST, SLOWEST
+from instrument.editor import PatternEditor
 from instrument.files import next_name
 from instrument.widgets import shorten
 from instrument.window import Window
@@ -532,7 +533,7 @@ def test_a_model_without_styles_or_played_bars_shows_it_and_plays(tmp_path):
         press_area(window, name)
         assert word in editor.message and state(window) == before
     window.tick()
-    assert editor.playing and window.view.novelty_text() == "" and window.view.neighbour_points() == ()
+    assert editor.playing and window.view.novelty_text() == "" and window.view.map_view.neighbour_points() == ()
 
 
 @given(row=st.integers(0, 7), step=st.integers(0, 63))
@@ -693,7 +694,8 @@ def test_a_path_goes_between_two_points_and_the_picture_follows_the_sound(window
     expected = main(["--path", *map(repr, start + end), "--bars", str(count), "--seed", "5",
                      "--model", str(model_path)])
     assert np.array_equal(editor.bars, expected["bars"]) and np.array_equal(editor.player.bars, editor.bars)
-    assert np.allclose(window.view.path_points()[0], start) and np.allclose(window.view.path_points()[-1], end)
+    ends = [window.view.map_view.path_points()[i] for i in (0, -1)]
+    assert np.allclose(ends, (start, end))
     editor.player.bar = 2
     window.tick()
     assert editor.index == 2 and np.array_equal(editor.bar, editor.bars[2])
@@ -765,7 +767,7 @@ def test_a_path_that_is_refused_keeps_its_start(window):
     assert "No such bar" in editor.message and editor.message_kind == "warning"
     editor.constrain(hits=None)
     window.on_key("4")
-    assert len(editor.bars) == 4 and np.allclose(window.view.path_points()[0], (0.8, -0.5), atol=0.02)
+    assert len(editor.bars) == 4 and np.allclose(window.view.map_view.path_points()[0], (0.8, -0.5), atol=0.02)
 
 
 def test_the_editor_knows_neither_view_nor_window():
@@ -784,7 +786,7 @@ def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
         assert np.array_equal(editor.player.bars[0], editor.training_bars.bar(indices[rank]))
         assert np.array_equal(editor.bar, editor.player.bars[0]) and np.array_equal(editor.bars[0], own)
         code = editor.training_bars.code(indices[rank])
-        assert np.allclose(window.view.neighbour_points(), editor.plane.from_codes(code))
+        assert np.allclose(window.view.map_view.neighbour_points(), editor.plane.from_codes(code))
     window.on_key("n")
     assert np.array_equal(editor.player.bars[0], own) and editor.audition_source is None
     window.on_key("n")
@@ -809,7 +811,7 @@ def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, 
     window.on_key("enter")
     assert np.array_equal(editor.bar, a_bar()) and np.array_equal(editor.player.bars[0], a_bar())
     assert np.allclose(editor.codes, sampling.encode(editor.model, a_bar()[None]))
-    assert len(window.view.neighbour_points()) == 3
+    assert len(window.view.map_view.neighbour_points()) == 3
     press_area(window, "Model")
     assert np.count_nonzero(editor.bar) == 13 and not np.array_equal(editor.bar, a_bar())
     press_area(window, "Model")
@@ -855,7 +857,7 @@ def test_tempo_reaches_the_player_and_stays_in_range(window):
     for _ in range(60):
         window.on_key("down")
     assert editor.player.bpm == SLOWEST
-    window.on_key("+")
+    window.on_key("shift+up")
     assert editor.player.bpm == SLOWEST + 1
 
 

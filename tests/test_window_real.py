@@ -27,7 +27,8 @@ from tiny_map import write_tiny_map
 
 from instrument import sequencer
 from instrument.editor import PatternEditor
-from instrument.view import GRID, MAP
+from instrument.map_view import MAP
+from instrument.view import GRID
 from instrument.window import Window
 from Midi_To_Activation_Matrix import write_midi
 from patterns import latent_map, sampling

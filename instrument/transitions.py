@@ -1,0 +1,85 @@
+"""From one bar to another: a path of several bars with fills, and a morph by a slider. Commands of a PatternEditor.
+
+    editor.path(); editor.go_to(code, "There"); editor.end_path(8)
+    editor.begin_or_end_morph(); editor.open_file("b.mid"); editor.begin_or_end_morph(); editor.morph_to(0.5)
+"""
+
+from collections import namedtuple
+
+import numpy as np
+
+from patterns import noise, sampling
+
+CLOSEST = 1e-3  # codes between which a morph goes: by the code it knows how far it is
+
+# The noise between the ends (`noise.Morph`), the bars (2, 8, 64) at them, the constraints under which they are these.
+MorphEnds = namedtuple("MorphEnds", "noise bars constraints")
+
+
+class Transitions:
+    """The commands of a PatternEditor that go from one bar to another."""
+
+    # A path
+
+    def path(self):
+        """Begin a path at this point; the second time, end it here."""
+        if self.path_start is not None:
+            return self.end_path()
+        self.anchor_edits()
+        self.path_start = self.code
+        self.show_message("A path from here: click or drag to its end, then p again.")
+
+    def leave(self):
+        """Begin neither path nor morph, and stay at the bar that is shown."""
+        self.path_start = self.morph_start = self.morph = None
+        self.show_message("No path, no morph.")
+
+    def end_path(self, count=8):
+        """Play a path of `count` bars from where it began to this point, with fills; nothing changes if it fails."""
+        if self.path_start is None:
+            return self.show_message("A path begins with p.")
+        self.anchor_edits()
+        codes = np.linspace(self.path_start, self.code, count).astype(np.float32)     # (count, latent)
+        bars = self.draw(codes, on_path=True)
+        if bars is None:
+            return
+        self.save_undo()
+        self.codes, self.index, self.path_start = codes, 0, None
+        self.on_path, self.own, self.morph, self.needs_draw = True, False, None, False
+        self.set_bars(bars, start=True)
+        self.report("path", f"A path of {count} bars; the last ends in a fill. Click a number to keep that bar.",
+                    bars=count)
+
+    # A morph
+
+    def begin_or_end_morph(self):
+        """Begin a morph at the bar that is shown; the second time, end it at the one shown then."""
+        if self.morph_start is None:
+            self.morph_start, self.morph = (self.bar, self.code), None
+            return self.show_message("A morph from this bar: click, edit or open another, then g again.")
+        (first, start), (last, end) = self.morph_start, (self.bar, self.code)
+        if np.abs(end - start).max() < CLOSEST:
+            end = start + np.float32(CLOSEST)
+        self.save_undo()
+        ends = (sampling.anchor(self.model, *pair, self.constraints) for pair in ((first, start), (last, end)))
+        self.morph = MorphEnds(noise.Morph(*ends), np.stack([first, last]), self.constraints)
+        self.codes, self.index, self.share, self.morph_start = end[None], 0, 1.0, None
+        self.on_path = self.own = self.edited = False
+        self.set_bars(last[None], start=True)
+        self.report("morph", "A morph of two bars: move its slider, below the bar. Esc leaves it.")
+
+    def morph_to(self, share):
+        """Be a share, 0 to 1, of the way from the first bar of the morph to the second."""
+        if self.morph and share != self.share:
+            start, end = (np.asarray(anchor.code) for anchor in (self.morph.noise.start, self.morph.noise.end))
+            self.codes, self.share = (start + np.float32(share) * (end - start))[None], float(share)
+            self.audition_source, self.edited, self.needs_draw = None, False, True
+            self.log("morph to", share=self.share)
+
+    def draw_morph(self, constraints):
+        """The bar of the morph at `share`, under constraints: uint8 (1, 8, 64)."""
+        if self.share in (0, 1) and self.constraints == self.morph.constraints:
+            bars, rows = self.morph.bars[[int(self.share)]], list(constraints.locked_rows)
+            bars[:, rows] = constraints.locked[rows]
+            return bars
+        return sampling.draw(self.model, self.codes, self.morph.noise, constraints)
