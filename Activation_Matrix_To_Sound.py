@@ -9,6 +9,7 @@ python Activation_Matrix_To_Sound.py --like my_bar.mid                 # where i
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --midi new.mid     # redraw the rest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --tight 80 --swing 60 --push Snare=12 --midi bar.mid    # its feel
+python Activation_Matrix_To_Sound.py --morph one.mid other.mid --bars 8 --midi morph.mid
 python Activation_Matrix_To_Sound.py --points points.npy --steady 0.2 --npy fills.npy     # as clicks there would give
 
 Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
@@ -33,6 +34,7 @@ from instrument import browser, sequencer
 from instrument.controls import FASTEST, SLOWEST
 from instrument.editor import PatternEditor
 from instrument.files import MOST_BARS, read_pattern, read_points, write_all
+from instrument.transitions import CLOSEST
 from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
@@ -41,7 +43,7 @@ from patterns.sampling import DEFAULT_SEED, STEADY, Constraints
 from sounds.kits import KIT, open_kit
 
 MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
-AT_ONCE, MOST_PRINTED = 500, 16  # bars at --points: drawn together, printed
+AT_ONCE, MOST_PRINTED, PATH_BARS = 500, 16, 8  # bars at --points drawn together, printed; of a path or a morph
 
 
 def open_model(path):
@@ -73,8 +75,8 @@ def feel_of(options):
 
 
 def chosen_bars(options):
-    """What --at, --random, --path, --points, --pattern or --like ask for: (bars uint8 (n, 8, 64), facts of each, None
-    of a pattern as it is and of many points)."""
+    """What the options ask for without a window: (bars uint8 (n, 8, 64), facts of each, None of a pattern as it is and
+    of many points)."""
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
@@ -97,9 +99,11 @@ def bars_and_codes(options, model, plane, own, seed):
     asked = constraints_of(options, model)
     if options.lock:
         asked = replace(asked, locked=own[0], locked_rows=options.lock)
+    if options.morph:
+        return morph_of_files(options, model, asked)
     if options.path:
         start, end = plane.to_code(*options.path[:2]), plane.to_code(*options.path[2:])
-        return paths.interpolate(model, start, end, options.bars or 8, not options.no_fills, seed, asked)
+        return paths.interpolate(model, start, end, options.bars or PATH_BARS, not options.no_fills, seed, asked)
     if options.points:
         points = read_points(options.points)
         codes = np.stack([plane.to_code(*point) for point in points])                 # (n, latent)
@@ -123,6 +127,19 @@ def bars_and_codes(options, model, plane, own, seed):
             asked = replace(asked, hits=np.count_nonzero(own[i]))
         bars.append(sampling.draw(model, code[None], seed + i, asked)[0])
     return np.stack(bars), codes
+
+
+def morph_of_files(options, model, asked):
+    """--bars bars from the first one of a file to that of another, and their codes."""
+    count, ends = options.bars or PATH_BARS, np.concatenate([read_pattern(path, 1) for path in options.morph])
+    if count < 2:
+        raise ValueError(f"--bars: expected at least 2 of a morph, found {count}")
+    codes = sampling.encode(model, ends, asked.style)
+    codes[1] += CLOSEST * (np.abs(codes[1] - codes[0]).max() < CLOSEST)
+    bars = sampling.morph(model, *(sampling.anchor(model, *end, asked) for end in zip(ends, codes)), count, asked)
+    if (asked.hits, asked.row_hits, asked.temperature) == (None, {}, 1):
+        bars[[0, -1]] = ends  # velocities to the last bit
+    return bars, np.linspace(*codes, count).astype(np.float32)
 
 
 def in_words(fact):
@@ -206,9 +223,9 @@ def row_push(text):
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
-    window = not given & {"at", "random", "path", "points", "pattern", "like"}
+    window = not given & {"at", "random", "path", "morph", "points", "pattern", "like"}
     plain = "pattern" in given and "lock" not in given
-    sources = "--at, --random, --path, --points, --pattern, --like"
+    sources = "--at, --random, --path, --morph, --points, --pattern, --like"
     drawn = "is for what is drawn; a --pattern is taken as it is"
     silent = not window and not given & {"midi", "wav"}
     rules = (
@@ -218,8 +235,9 @@ def check_options(parser, options):
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
-        (given & {"humanise", "like"}, "lock", "goes with --pattern alone, or with --at, --random, --path or --points"),
-        (plain, "at random path points like", "goes with --pattern only to redraw it, with --lock ROW ..."),
+        (given & {"humanise", "like", "morph"}, "lock",
+         "goes with --pattern alone, or with --at, --random, --path or --points"),
+        (plain, "at random path morph points like", "goes with --pattern only to redraw it, with --lock ROW ..."),
         (plain, "density row_hits steady timing", drawn),
         (plain and "humanise" not in given, "temperature", drawn),
         (plain and not given & {"humanise", "nearest"}, "style", drawn))
@@ -240,6 +258,8 @@ def make_parser():
     points.add_argument("--random", type=number(int, 1, MOST_BARS), metavar="N", help="N bars: random points in turn")
     points.add_argument("--path", nargs=4, type=coordinate, metavar=("X", "Y", "X", "Y"),
                         help="--bars N bars (default: 8) from one point to another, with fills before the turns")
+    points.add_argument("--morph", nargs=2, type=Path, metavar="FILE",
+                        help="--bars N bars (default: 8) from the first bar of a file to that of another")
     points.add_argument("--points", type=file_named(".npy"), metavar="FILE",
                         help="bars at these points, (N, 2), by one seed, as clicks in a window give them")
     points.add_argument("--like", type=Path, metavar="FILE",
