@@ -25,6 +25,9 @@ class MapView:
         self.editor, self.panel, self.figure = editor, panel, panel.figure
         self.zoom, self.centre, self.moved, self.listing = 1.0, np.zeros(2), False, False
         self.axes = self.figure.add_axes(MAP)
+        left, bottom, width, height = MAP
+        self.below = self.figure.add_artist(Rectangle((left - 0.003, bottom - 0.004), width + 0.006, height + 0.008,
+                                                      fc=BACKGROUND, lw=0, animated=True))
         self.image, self.emphasise = widgets.draw_map(self.axes, editor.plane, editor.hit_density)
         if len(editor.plane.points):
             self.panel.text(0.425, 0.955, "each dot is a bar that a drummer played", QUIET, 9.5, ha="right")
@@ -142,7 +145,8 @@ class MapView:
     def paint_ground(self):
         """Paint the part that is seen, for the marks to be painted over it."""
         self.moved = False
-        self.figure.draw_artist(self.axes)
+        for artist in (self.below, self.axes):  # dots reach a pixel beyond the axes
+            self.figure.draw_artist(artist)
         self.marks.background = self.figure.canvas.copy_from_bbox(self.marks.pixel_box(self.figure))
         self.marks.painted = None
 
