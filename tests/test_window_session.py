@@ -1,5 +1,5 @@
-"""A session in the window, by a model of levels: bars of one's own and their variations, morphs, a map that zooms, feel;
-and the same without a window."""
+"""A session in the window, by a model of levels: bars of one's own and their variations, morphs, a map that zooms,
+feel; and the same without a window."""
 
 import itertools
 import sys
@@ -234,7 +234,7 @@ def test_a_morph_goes_from_bar_to_bar_and_its_ends_are_these(window, own):
     window.tick()
     seen = []
     for share in np.linspace(0, 1, 11):
-        click(window, window.view.morph_slider.ax, share, 0.5)
+        click(window, window.view.morph_slider.ax, np.clip(share, 0.004, 0.996), 0.5)
         window.tick()
         assert editor.share == pytest.approx(share, abs=0.011) and len(editor.bars) == 1
         seen.append(editor.bar)
