@@ -19,6 +19,7 @@ PAGE = """<!DOCTYPE html>
   socket.onclose = () => { document.body.textContent = "The program has ended. Start it again, reload this page."; };
   const scrolls = /^( |Arrow.*)$/;  // these keys are for the figure
   addEventListener("keydown", event => { if (scrolls.test(event.key)) event.preventDefault(); });
+  addEventListener("wheel", event => event.preventDefault(), {passive: false});  // a pinch is for the map
 </script></body></html>"""
 
 

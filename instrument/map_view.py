@@ -199,7 +199,7 @@ class MapView:
             artist.set_visible(self.listing)
         for name, text in self.list_names.items():
             text.set_color(ACCENT if name == self.editor.style_name() else TEXT)
-        self.figure.canvas.draw_idle()
+        self.panel.stale = True
 
     def choose_style(self, x, y):
         """Choose the name in the open list at a pixel of the figure, if there is one, and close the list."""

@@ -243,7 +243,7 @@ class View:
     def toggle_help(self):
         """Show or hide the list of keys."""
         self.help.set_visible(not self.help.get_visible())
-        self.canvas.draw_idle()
+        self.panel.stale = True
 
     # Painting
 
@@ -260,7 +260,7 @@ class View:
 
     def capture(self):
         """After a full draw (the first one, a new size, the help): keep what never changes, paint the rest over it."""
-        self.captured, self.map_view.moved = True, False
+        self.captured, self.map_view.moved, self.panel.stale = True, False, False
         self.panel.capture()
         self.paint_changes()
         for artist in (self.help, *(self.map_view.list_artists if self.map_view.listing else ())):
@@ -300,6 +300,6 @@ class View:
             self.canvas.blit(self.bar_region.pixel_box(self.figure))
 
     def show_density(self):
-        """Show the hit density and the style that is asked for, with the next full draw."""
+        """Show the hit density and the style that is asked for."""
         self.map_view.show_density()
-        self.canvas.draw_idle()
+        self.panel.stale = True

@@ -119,10 +119,12 @@ class Panel:
     """The widgets on a figure. Boxes are (left, bottom, width, height) in fractions of the figure.
 
     regions: what is painted anew where it changes. areas: ClickAreas by name. hovered: that under the mouse, or None.
+    stale: the whole figure is to be drawn with the next frame. (`draw_idle` might wait for long: a busy window is never
+    idle.)
     """
 
     def __init__(self, figure):
-        self.figure, self.regions, self.areas, self.hovered = figure, [], {}, None
+        self.figure, self.regions, self.areas, self.hovered, self.stale = figure, [], {}, None, False
 
     def text(self, x, y, text="", colour=TEXT, size=10.5, **style):
         """Text at a place, as an artist."""

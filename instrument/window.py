@@ -178,8 +178,11 @@ class Window:
             if bar != editor.index and bar < len(editor.bars):
                 editor.index, editor.needs_paint = bar, True
         if editor.needs_paint:
-            editor.needs_paint = False
             self.follow()
+        if self.view.panel.stale:
+            self.canvas.draw()
+        elif editor.needs_paint:
+            editor.needs_paint = False
             self.view.paint(self.dragging)
         elif editor.playing:
             self.view.show_playhead()
