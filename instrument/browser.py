@@ -19,7 +19,9 @@ PAGE = """<!DOCTYPE html>
   socket.onclose = () => { document.body.textContent = "The program has ended. Start it again, reload this page."; };
   const scrolls = /^( |Arrow.*)$/;  // these keys are for the figure
   addEventListener("keydown", event => { if (scrolls.test(event.key)) event.preventDefault(); });
-  addEventListener("wheel", event => event.preventDefault(), {passive: false});  // a pinch is for the map
+  addEventListener("wheel", event => {  // over the figure it is for the map, a pinch too
+    if (event.target.tagName === "CANVAS") event.preventDefault();
+  }, {passive: false});
 </script></body></html>"""
 
 
