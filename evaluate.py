@@ -6,10 +6,11 @@
     python evaluate.py runs/bernoulli --limit 200 --k 50         # a quick look
     python evaluate.py runs/audio                                # a model of sounds, on the machines kept from it
 
-Bounds are in nats an example: of bars on their hits, without the style unless a line names it. Active units are
-dimensions of the code whose mean varies by more than 0.01 over the examples (Burda et al. 2016, section 3.2). Bars are
-drawn at codes of random training bars, each with noise of its own, and again all with one noise seed. AUC: how well a
-classifier separates real bars of unseen performances from others, 0.5 where it cannot, 1 where it always can.
+Bounds are in nats an example: of bars on their hits, given nothing unless a line names it. Active units are dimensions
+of the code whose mean varies by more than 0.01 over the examples (Burda et al. 2016, section 3.2). Bars are drawn at
+codes of random training bars, each with noise of its own; clicks lie near such codes, share one noise seed and ask for
+steady bars, as in the window. AUC: how well a classifier separates real bars of unseen performances from others, 0.5
+where it cannot, 1 where it always can; it sees no click of the sector of the map in which it is tested.
 """
 
 from pathlib import Path

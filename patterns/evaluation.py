@@ -12,12 +12,12 @@ import torch
 from patterns import click_metrics as clicks
 from patterns.dataset import likeness, load_bars, timings
 from patterns.latent_map import load_bar_model
-from patterns.metrics import classifier_auc, click_milliseconds, reconstruction, sample_codes, sample_statistics
+from patterns.metrics import classifier_auc, click_milliseconds, sample_codes, sample_statistics
 from patterns.sampling import Constraints, draw, draw_independent
 
 MOST_STYLES = 6  # the largest styles of the data are measured one by one
 MOST = {"clicks": 1000, "groove": 300, "rare": 1000, "own": 200, "temperature": 150, "claps": 6}  # bars of each measure
-AUCS = {"auc": "AUC", "auc_real_against_real": "of other real bars", "auc_with_velocities": "with velocities"}
+AUCS = {"auc": "AUC", "auc_real_against_real": "of other real bars", "auc_steady": "against steady real bars"}
 CONDITIONS = ("style", "steady", "timing")  # each of which the bound is also given
 
 
@@ -53,8 +53,6 @@ def compare_to_real(model, real, train, options, styles=None, style=None):
     if not options.no_classifier:
         auc = functools.partial(classifier_auc, *real[:2], seed=options.seed)
         numbers |= {"auc": auc(draws), "auc_real_against_real": auc(other, other_names)}
-        if style is None:
-            numbers |= {"auc_with_velocities": auc(draws, velocities=True)}
     return draws, numbers
 
 
@@ -108,7 +106,7 @@ def evaluate_bars(options, content, model, bounds):
     return {
         "model": str(options.run), "data": " ".join(data), "split": options.split, "bars": len(x),
         "bounds": measure_bounds(options, model, real, cpu, bounds),
-        "reconstruction_f1": reconstruction(cpu, x), "sample_statistics": statistics,
+        "sample_statistics": statistics,
         "styles": {style: compare_to_real(cpu, real, train, options, [index], index)[1]
                    for style, index in ((style, cpu.styles.index(style)) for style in largest)},
         "clicks": compare_clicks(cpu, real, train, options, of_data),
@@ -127,13 +125,10 @@ def report(result):
     if bound["bound_conditioned"]:
         yield ("bound with k = {0}: {1:.2f}; given ".format(max(1, bound["k"] // 10), bound["bound_tenth"])
                + ", ".join(f"{name} {value:.2f}" for name, value in bound["bound_conditioned"].items()))
-    yield "reconstruction F1 {all:.2f} to the step, {all_within_one_step:.2f} within one".format(
-        **result["reconstruction_f1"])
     for style, found in {"any style": result["sample_statistics"], **result["styles"]}.items():
-        aucs = [f", {words} {found[name]:.2f}" for name, words in AUCS.items() if found.get(name) is not None]
         yield ("{draws} bars drawn ({style}; {real_bars} real ones): {unique:.1%} unique, {copied_from_training:.1%} "
                "copied from training, {empty:.1%} empty, {hits_a_bar:.1f} hits a bar (real: {hits_a_bar_real:.1f})"
-               .format(style=style, **found) + "".join(aucs))
+               .format(style=style, **found) + aucs_of(found))
     yield from report_clicks(result["clicks"])
     yield "a click takes {click_milliseconds:.1f} ms on one core".format(**result)
     if velocities := result["velocities"]:
@@ -143,13 +138,16 @@ def report(result):
                + ", ".join(f"{name} {value:.3f}" for name, value in velocities["jensen_shannon"].items()))
 
 
+def aucs_of(found):
+    """The AUCs that could be taken, as text."""
+    return "".join(f", {words} {found[name]:.2f}" for name, words in AUCS.items() if found.get(name) is not None)
+
+
 def report_clicks(found):
     """The numbers of `compare_clicks` as lines of text."""
     for where, words in (("of_the_data", "where bars of the data lie"), ("everywhere", "anywhere")):
         if part := found.get(where):
-            aucs = [f", {name} {part[key]:.2f}" for key, name in (("auc", "AUC"), (
-                "auc_steady", f"against real ones of likeness {clicks.LOOP} and more")) if part.get(key) is not None]
-            yield "{clicks} clicks {words}: {distinct:.1%} distinct".format(words=words, **part) + "".join(aucs)
+            yield "{clicks} clicks {words}: {distinct:.1%} distinct".format(words=words, **part) + aucs_of(part)
     yield "score cells that differ, of 128, median (mean): " + ", ".join(
         f"{distance}{'' if distance == 'random' else ' apart'} {median:.0f} ({mean:.1f})"
         for distance, (median, mean) in found["score_cells_changed"].items())

@@ -10,11 +10,8 @@ import timeit
 import numpy as np
 import torch
 
-from formats.activation_matrix import INSTRUMENTS
 from patterns.dataset import hit_bytes
-from patterns.sampling import draw, encode
-
-NEIGHBOURS = np.clip(np.arange(64)[:, None] + (-1, 0, 1), 0, 63)  # of each step: (64, 3)
+from patterns.sampling import draw
 
 
 def f1(real, made):
@@ -48,17 +45,16 @@ def sample_statistics(draws, train, real):
             "hits_a_bar_real": np.count_nonzero(real) / len(real)}
 
 
-def classifier_auc(real, real_groups, other, other_groups=None, velocities=False, folds=5, seed=0):
+def classifier_auc(real, real_groups, other, other_groups=None, folds=5, seed=0):
     """How well a gradient-boosted classifier separates real bars from others: the area under its ROC curve, 0.5 to 1.
 
     The mean over the folds of a cross-validation whose classifiers have seen none of a fold's groups: bars of one
     performance stay in one fold; bars without groups are each their own. None with fewer than 40 bars or two groups.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier  # takes over a second to import
-    from sklearn.model_selection import PredefinedSplit, cross_val_score
-
     if min(len(real), len(other)) < 40:
         return None
+    from sklearn.ensemble import HistGradientBoostingClassifier  # takes over a second to import
+    from sklearn.model_selection import PredefinedSplit, cross_val_score
     random = np.random.default_rng(seed)
     places = []
     for bars, groups in ((real, real_groups), (other, other_groups)):
@@ -67,26 +63,17 @@ def classifier_auc(real, real_groups, other, other_groups=None, velocities=False
         places.append(random.permutation(groups.max() + 1)[groups])
     if folds < 2:
         return None
-    x, fold = np.concatenate([features(bars, velocities) for bars in (real, other)]), np.concatenate(places) % folds
+    x, fold = np.concatenate([features(bars) for bars in (real, other)]), np.concatenate(places) % folds
     label = np.repeat([1, 0], [len(real), len(other)])
     classifier = HistGradientBoostingClassifier(random_state=0)
     return float(cross_val_score(classifier, x, label, scoring="roc_auc", cv=PredefinedSplit(fold)).mean())
 
 
-def features(bars, velocities=False):
+def features(bars):
     """What the classifier sees: cells, and hits by row, step, row and sixteenth, bar. (n, 8, 64) -> float32 (n, 713)"""
     hits = (np.asarray(bars) > 0).astype(np.float32)
-    cells = np.asarray(bars, dtype=np.float32) if velocities else hits
     sums = [hits.sum(2), hits.sum(1), hits.reshape(len(hits), 8, 16, 4).sum(3), hits.sum((1, 2))]
-    return np.concatenate([part.reshape(len(hits), -1) for part in (cells, *sums)], axis=1)
-
-
-def reconstruction(model, x):
-    """F1 of the bar drawn at each bar's own code: of all hits, to the step and within one step, and per instrument."""
-    made, real = np.concatenate([draw(model, encode(model, bars)) for bars in x.split(512)]) > 0, x.numpy() > 0
-    both = (made[..., NEIGHBOURS].any(-1) & real).sum() + (made & real[..., NEIGHBOURS].any(-1)).sum()
-    return {"all": f1(real, made), "all_within_one_step": float(both) / float(real.sum() + made.sum()),
-            **{name: f1(real[:, row], made[:, row]) for row, name in enumerate(INSTRUMENTS)}}
+    return np.concatenate([part.reshape(len(hits), -1) for part in (hits, *sums)], axis=1)
 
 
 def sample_codes(model, count, generator, styles=None):

@@ -14,7 +14,10 @@ import evaluate
 from formats.checkpoint import save_checkpoint
 from learning.bounds import bounds, codes_report, mutual_information
 from models import BernoulliVAE, ConvVAE, GaussianVAE
+from patterns import click_metrics
+from patterns.dataset import load_bars
 from sounds.metrics import not_finite, reconstructed
+from train_bernoulli import build_map
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,6 +35,8 @@ def files(tmp_path_factory):
         np.save(folder / "data" / f"ROCK{i}.npy", bars)
     torch.manual_seed(0)
     model = BernoulliVAE(latent=2, hidden=(8,), width=8, decoder="causal", velocities=True, styles=["jazz", "rock"])
+    with torch.no_grad():
+        model.decoder.out.bias -= 3  # some 25 hits a bar
     save_checkpoint(folder / "run" / "best.pt", model, arguments={"data": str(folder / "data"), "seed": 0})
     return folder
 
@@ -73,6 +78,65 @@ def test_a_style_is_asked_for_where_there_are_bars_of_it(files):
     assert result["clicks"]["density_exact"] == 1
     assert set(result["bounds"]["bound_conditioned"]) == {"style"}
     assert result["bounds"]["score"] == result["bounds"]["bound"] and result["bounds"]["timing"] == 0
+
+
+@pytest.fixture(scope="module")
+def of_two_data_sets(files):
+    """A run folder of a model of levels with a map, trained on the files of ROCK and on others of HOUSE."""
+    source = np.random.default_rng(1)
+    (files / "more").mkdir()
+    for i in range(5):
+        bars = (source.integers(1, 128, (6, 8, 64)) * (source.random((6, 8, 64)) < 0.03)).astype(np.uint8)
+        np.save(files / "more" / f"HOUSE{i}.npy", bars)
+    data = [str(files / name) for name in ("data", "more")]
+    splits = load_bars(data)
+    torch.manual_seed(0)
+    model = BernoulliVAE(hidden=(8,), width=8, decoder="hierarchical", velocities=True, velocity_latent=2,
+                         styles=["house", "rock"])
+    labels = torch.tensor([model.styles.index(style) for style in splits["train"][2]])
+    with torch.no_grad():
+        model.decoder.out.bias -= 2
+    content = build_map(model, splits, labels, model.styles)
+    save_checkpoint(files / "both" / "best.pt", model, arguments={"data": data, "seed": 0}, **content)
+    return files / "both"
+
+
+def test_of_a_part_of_the_data_trained_on_only_its_styles_are_clicked(of_two_data_sets, files, monkeypatch):
+    asked = []
+    monkeypatch.setattr(click_metrics, "click_codes", lambda model, count, seed, styles=None: asked.append(styles) or
+                        torch.randn(count, 2).numpy())
+    command = [str(of_two_data_sets), *QUICK, "--no-classifier", "--json", str(files / "both.json")]
+    both = evaluate.main(command)
+    assert "everywhere" not in both["clicks"] and asked == [None, [0], [1]], "claps are asked of each style"
+    one = evaluate.main([*command, "--data", str(files / "data")])
+    assert one["clicks"]["everywhere"]["clicks"] == 20 and asked[3:] == [[1], None, [0], [1]]
+    assert one["bars"] < both["bars"] and list(one["styles"]) == ["rock"]
+
+
+def test_the_bound_is_score_and_timing_and_each_condition_is_given_by_itself(of_two_data_sets, files, capsys):
+    result = evaluate.main([str(of_two_data_sets), *QUICK[:-2], "--k", "40", "--no-classifier", "--json",
+                            str(files / "both.json")])
+    found = result["bounds"]
+    assert found["bound"] == pytest.approx(found["score"] + found["timing"]) and found["timing"] < -1
+    given = found["bound_conditioned"]
+    assert list(given) == ["style", "steady", "timing"] and len({*given.values(), found["bound_tenth"]}) == 4
+    assert all(abs(bound - found["bound_tenth"]) < 10 for bound in given.values())
+    assert set(result["clicks"]["rare_rows"]) == {"Clap house", "Percu house"}
+    assert "nan" not in capsys.readouterr().out
+
+
+def test_a_bound_is_given_one_condition_at_a_time():
+    torch.manual_seed(0)
+    model = BernoulliVAE(hidden=(8,), decoder="hierarchical", width=8, styles=["a", "b"]).eval()
+    with torch.no_grad():
+        model.style.weight *= 5
+    x = torch.as_tensor(np.random.default_rng(0).random((6, 8, 64)) < 0.05).byte()
+    conditions = {"style": torch.arange(6) % 2, "steady": torch.rand(6)}
+    found = bounds(model, x, 3000, 0, conditions, batch_size=4)["bound_conditioned"]
+    for name, values in conditions.items():
+        bound = model.log_marginal(x, 300, torch.Generator().manual_seed(1), **{name: values}).mean().item()
+        assert found[name] == pytest.approx(bound, abs=0.1)
+    assert abs(found["style"] - found["steady"]) > 0.3
 
 
 def test_the_mutual_information_is_that_of_a_known_channel():

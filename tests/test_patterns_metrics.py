@@ -66,8 +66,7 @@ def test_the_classifier_separates_what_differs_and_not_what_is_alike():
     assert classifier_auc(real, groups, dense, dense_groups) > 0.95
     assert abs(classifier_auc(real, groups, alike, alike_groups) - 0.5) < 0.15
     loud = np.where(alike > 0, 120, 0).astype(np.uint8)
-    assert classifier_auc(real, groups, loud, alike_groups, velocities=True) > 0.95
-    assert abs(classifier_auc(real, groups, loud, alike_groups) - 0.5) < 0.15
+    assert abs(classifier_auc(real, groups, loud, alike_groups) - 0.5) < 0.15, "it sees hits alone"
     assert classifier_auc(real[:39], groups[:39], dense, dense_groups) is None, "too few to say"
 
 
