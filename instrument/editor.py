@@ -316,7 +316,7 @@ class PatternEditor(Controls, Transitions):
     def undo(self):
         """Return to the state before the last command that changed it."""
         def essence(state):
-            return state.codes.tobytes(), state.bars.tobytes(), state.constraints, state.locks
+            return state.codes.tobytes(), state.bars.tobytes(), state.constraints, state.locks, state.morph is None
 
         while self.history:
             state = self.history.pop()

@@ -291,10 +291,22 @@ def test_every_control_works_for_real(window, hand, material):
     for name, action, expected in (
             ("jazz", "style", {"name": "jazz"}), ("Kick", "lock", {"rows": [0]}), ("Variation", "variation", {}),
             ("HHC hits", "row", {"row": 4}), ("Nearest", "nearest", {}), ("Nearest", "pattern", {}),
-            ("Model", "model", {}), ("Humanise", "humanise", {}), ("Undo", "undo", {})):
+            ("Model", "model", {}), ("Humanise", "humanise", {}), ("Undo", "undo", {}),
+            ("Snare ms", "feel", {"push": {"1": 5}})):
         before = len(window.log(action))
         hand.click(name, 0.9)
         assert expected.items() <= window.wait_for(action, before + 1).items()
+    hand.do("keydown", "shift")
+    hand.click("Variation")
+    hand.do("keyup", "shift")
+    window.wait_for("played anew")
+    hand.click("Morph")
+    points = len(window.log("point"))
+    hand.do("mousemove", *hand.on_map(-0.6, 0.3), *["click", 4] * 6, "sleep", 0.2, "click", 1)  # zoomed by the wheel
+    assert np.allclose(window.wait_for("point", points + 1)["point"], (-0.6, 0.3), atol=0.01)
+    hand.click("Morph")
+    window.wait_for("morph")
+    hand.do("key", "0")
     hand.click("Path")
     points = len(window.log("point"))
     hand.do("mousemove", *hand.on_map(-0.5, 0.2), "click", 1)
