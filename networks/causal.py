@@ -37,12 +37,11 @@ class CausalNet(nn.Module):
     Inside a block a masked layer lets each cell depend on those before it (Germain et al. 2015, "MADE", eq. 12-13).
 
     condition, block_condition: numbers given for the whole bar, and for each block. outputs: for each cell. width: of
-    the layers before a block, layers: how many after the first; units: of the masked layer, for each cell; rate: of
-    dropout; block: columns of a block. Shapes below: B bars, T = 16 blocks, C = 32 cells, K = width + units.
+    the layers before a block; units: of the masked layer, for each cell; rate: of dropout; block: columns of a block.
+    Shapes below: B bars, T = 16 blocks, C = 32 cells, K = width + units.
     """
 
-    def __init__(self, shape, condition, width, outputs=1, block_condition=0, units=8, rate=0.0, block=4,
-                 layers=1):
+    def __init__(self, shape, condition, width, outputs=1, block_condition=0, units=8, rate=0.0, block=4):
         super().__init__()
         if len(shape) != 2 or shape[1] % block:
             raise ValueError(f"shape: expected (rows, steps), the steps in whole blocks of {block}, found {shape}")
@@ -55,7 +54,6 @@ class CausalNet(nn.Module):
         self.block_condition = nn.Linear(block_condition, both, bias=False) if block_condition else None
         self.history = nn.Parameter(torch.randn(before, both) / before ** 0.5)        # the last block first
         self.hidden = nn.Linear(width, width)
-        self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         self.context = nn.Linear(width, units)
         self.within = nn.Linear(self.cells, units, bias=False)
         self.out = nn.Linear(units, outputs * self.cells)
@@ -105,8 +103,7 @@ class CausalNet(nn.Module):
         """The input of the masked layer from a block's context: (B, T, K) -> (B, T, units)."""
         state, skip = context.split([self.hidden.in_features, self.context.out_features], -1)
         state = self.drop(F.silu(state), self.rate)                                   # (B, T, width)
-        for layer in (self.hidden, *self.deeper):
-            state = state + self.drop(F.silu(layer(state)), self.rate)
+        state = state + self.drop(F.silu(self.hidden(state)), self.rate)
         return self.context(state) + skip
 
     def masked_weights(self):

@@ -16,7 +16,8 @@ from patterns.metrics import classifier_auc, click_milliseconds, sample_codes, s
 from patterns.sampling import Constraints, draw, draw_independent
 
 MOST_STYLES = 6  # the largest styles of the data are measured one by one
-MOST = {"clicks": 1000, "groove": 300, "rare": 1000, "own": 200, "temperature": 150, "claps": 6}  # bars of each measure
+# The most bars of each measure that draws some.
+MOST = {"clicks": 1000, "groove": 300, "rare": 1000, "own": 200, "temperature": 150, "claps": 6, "velocities": 1000}
 AUCS = {"auc": "AUC", "auc_real_against_real": "of other real bars", "auc_steady": "against steady real bars"}
 CONDITIONS = ("style", "steady", "timing")  # each of which the bound is also given
 
@@ -110,7 +111,8 @@ def evaluate_bars(options, content, model, bounds):
         "styles": {style: compare_to_real(cpu, real, train, options, [index], index)[1]
                    for style, index in ((style, cpu.styles.index(style)) for style in largest)},
         "clicks": compare_clicks(cpu, real, train, options, of_data),
-        "click_milliseconds": click_milliseconds(cpu, codes), "velocities": clicks.velocity_figures(cpu, x, draws),
+        "click_milliseconds": click_milliseconds(cpu, codes), "velocities": clicks.velocity_figures(
+            cpu, x[np.random.default_rng(options.seed).permutation(len(x))[:MOST["velocities"]]], draws),
         "seed": options.seed, "epoch": content.get("epoch"), "config": content["config"]}
 
 
