@@ -2,7 +2,7 @@
 
     python train_bernoulli.py                          # our own grooves, Dataset_Drum_Groove_Pattern
     python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
-    python train_bernoulli.py --data groove Dataset_Drum_Groove_Pattern    # both: the map that the window opens
+    python train_bernoulli.py --data groove Dataset_Drum_Groove_Pattern --as-written 6 3   # the map that ships
     python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
     python train_bernoulli.py --data groove --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
@@ -28,12 +28,12 @@ from learning.figures import draw_bar_pairs, draw_curves, draw_latent
 from learning.run_folder import choose_run_folder
 from learning.training import Examples, add_arguments, describe, fill_in, fit, read_settings, start_process
 from models import BernoulliVAE, build_model
-from patterns.dataset import OFFSETS, drummer_timings, likeness, load_bars, pack_hits, shifted_bars, timings
+from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_splits, merge_splits, pack_hits, shifted_bars,
+                              timings)
 from patterns.sampling import Constraints, draw
 
 STEPS, MOST_EPOCHS = 8100, 225  # of a default training: a small collection is seen more often than a large one
 MANY_BARS = 10_000  # from here on little dropout is enough
-AS_WRITTEN = 6  # times that a bar as it is written is learned for each time that it begins elsewhere
 
 
 def make_parser():
@@ -55,14 +55,15 @@ def make_parser():
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     group.add_argument("--begin", choices=tuple(OFFSETS), default="near", help="where bars to learn from begin: as "
                        "they are written, on any beat, or also a little off one (default near)")
+    group.add_argument("--as-written", type=number(int, 1), nargs="+", default=[6], metavar="N", help="times that a bar "
+                       "as it is written is learned for each time that it begins elsewhere, for each --data (default 6)")
     add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.2"})
     return parser
 
 
-def with_shifted_bars(splits, labels, where):
-    """Examples of each training bar AS_WRITTEN times and of those that begin elsewhere, with their conditions.
-
-    labels: of the styles, (n,). where: a key of OFFSETS.
+def with_shifted_bars(splits, labels, where, as_written=6):
+    """Examples of each training bar as it is written, so many times, and of those that begin elsewhere, with their
+    conditions. labels: of the styles, (n,). where: a key of OFFSETS. as_written: one number, or one for each bar.
     """
     bars, names, _ = splits["train"]
     condition = {"style": labels, "steady": torch.as_tensor(likeness(bars, names)),
@@ -70,11 +71,12 @@ def with_shifted_bars(splits, labels, where):
     if where == "bar":
         return Examples(torch.as_tensor(bars), condition)
     between, sources, offsets = shifted_bars(bars, names, where, avoid=splits["validation"][0])
-    rows = torch.cat([torch.arange(len(bars)).repeat(AS_WRITTEN), torch.as_tensor(sources)])
+    written = np.repeat(np.arange(len(bars)), as_written)
+    rows = torch.as_tensor(np.concatenate([written, sources]))
     condition = {name: values[rows] for name, values in condition.items()}
-    condition["steady"][AS_WRITTEN * len(bars):] = math.nan                           # of bars as they are written
-    condition["offset"] = torch.cat([torch.zeros(AS_WRITTEN * len(bars), dtype=torch.long), torch.as_tensor(offsets)])
-    return Examples(torch.as_tensor(np.concatenate([*[bars] * AS_WRITTEN, between])), condition)
+    condition["steady"][len(written):] = math.nan                                     # it is that of bars as written
+    condition["offset"] = torch.as_tensor(np.concatenate([np.zeros(len(written), np.int64), offsets]))
+    return Examples(torch.as_tensor(np.concatenate([bars[written], between])), condition)
 
 
 def build_map(model, splits, labels, label_names):
@@ -101,7 +103,10 @@ def main(argv=None):
     arguments = make_parser().parse_args(argv)
     arguments.data = [str(Path(one).resolve()) if Path(one).exists() else one
                       for one in arguments.data]  # kept in the run, for evaluate.py from any folder
-    splits = load_bars(arguments.data, arguments.seed)
+    parts = [load_splits(one, arguments.seed) for one in arguments.data]
+    if len(arguments.as_written) not in (1, len(parts)):
+        raise ValueError(f"--as-written: expected 1 number or {len(parts)}, found {len(arguments.as_written)}")
+    splits = merge_splits(parts)
     if not {"train", "validation"} <= splits.keys():
         raise ValueError(f"--data {' '.join(arguments.data)}: expected train and validation splits, "
                          f"found {', '.join(splits)}")
@@ -112,8 +117,10 @@ def main(argv=None):
     count = len(bars["train"])
     fill_in(arguments, {"epochs": max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count))),
                         "epoch_size": count, "free_bits": 3.2, "dropout": 0.1 if count >= MANY_BARS else 0.3})
-    settings = read_settings(arguments, "begin")
-    train = with_shifted_bars(splits, labels["train"], arguments.begin)
+    settings = read_settings(arguments, "begin", "as_written")
+    as_written = np.repeat(np.resize(arguments.as_written, len(parts)), [len(part.get("train", "")) and len(
+        part["train"][0]) for part in parts])                                         # (n,)
+    train = with_shifted_bars(splits, labels["train"], arguments.begin, as_written)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          velocity_latent=arguments.velocity_latent, width=arguments.width, dropout=arguments.dropout,

@@ -31,7 +31,11 @@ def load_bars(data, seed=0):
     split by `split_by_content`. Only bars with at least two hits count. Raises ValueError or OSError where there are
     none.
     """
-    parts = [load_splits(one, seed) for one in ([data] if isinstance(data, (str, Path)) else data)]
+    return merge_splits([load_splits(one, seed) for one in ([data] if isinstance(data, (str, Path)) else data)])
+
+
+def merge_splits(parts):
+    """The splits of several data sets, see `load_splits`, as those of one; a split has the bars of those that have it."""
     return {split: (np.concatenate([part[split][0] for part in parts if split in part]),
                     *(sum((part[split][i] for part in parts if split in part), []) for i in (1, 2)))
             for split in dict.fromkeys(split for part in parts for split in part)}
