@@ -11,7 +11,6 @@ The run folder holds best.pt (play it: python Activation_Matrix_To_Sound.py --mo
 config.json, curves.png, latent.png and reconstructions.png; python evaluate.py RUN prints its numbers.
 """
 
-import math
 import shlex
 from pathlib import Path
 
@@ -74,7 +73,8 @@ def with_shifted_bars(splits, labels, where, as_written=6):
     written = np.repeat(np.arange(len(bars)), as_written)
     rows = torch.as_tensor(np.concatenate([written, sources]))
     condition = {name: values[rows] for name, values in condition.items()}
-    condition["steady"][len(written):] = math.nan                                     # it is that of bars as written
+    own = [likeness(between[offsets == one], np.asarray(names)[sources[offsets == one]]) for one in np.unique(offsets)]
+    condition["steady"][len(written):] = torch.as_tensor(np.concatenate([[], *own]))   # to those that begin there as well
     condition["offset"] = torch.as_tensor(np.concatenate([np.zeros(len(written), np.int64), offsets]))
     return Examples(torch.as_tensor(np.concatenate([bars[written], between])), condition)
 
