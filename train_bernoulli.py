@@ -31,7 +31,7 @@ from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_splits, m
                               timings)
 from patterns.sampling import Constraints, draw
 
-STEPS, MOST_EPOCHS = 8100, 225  # of a default training: a small collection is seen more often than a large one
+STEPS, MOST_EPOCHS = 10_000, 280  # of a default training: a small collection is seen more often than a large one
 MANY_BARS = 10_000  # from here on little dropout is enough
 
 
@@ -56,7 +56,7 @@ def make_parser():
                        "they are written, on any beat, or also a little off one (default near)")
     group.add_argument("--as-written", type=number(int, 1), nargs="+", default=[6], metavar="N", help="times that a bar "
                        "as it is written is learned for each time that it begins elsewhere, for each --data (default 6)")
-    add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.2"})
+    add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.1"})
     return parser
 
 
@@ -80,10 +80,12 @@ def with_shifted_bars(splits, labels, where, as_written=6):
 
 
 def build_map(model, splits, labels, label_names):
-    """What best.pt holds for the window: code, style and hits of every training bar, the timing of each drummer."""
+    """What best.pt holds for the window: code, style and hits of each training bar, the timing of each drummer."""
     bars, names, _ = splits["train"]
-    return {"map": {"codes": encode_all(model, torch.as_tensor(bars))[0].half(), "labels": labels,
-                    "label_names": label_names, "bars": pack_hits(bars), "timings": drummer_timings(bars, names)}}
+    packed = pack_hits(bars)
+    once = np.sort(np.unique(packed.numpy(), axis=0, return_index=True)[1])  # a loop's repeats bring nothing here
+    return {"map": {"codes": encode_all(model, torch.as_tensor(bars[once]))[0].half(), "labels": labels[once].short(),
+                    "label_names": label_names, "bars": packed[once], "timings": drummer_timings(bars, names)}}
 
 
 def draw_figures(model, splits, labels, label_names, history, folder):
@@ -116,7 +118,7 @@ def main(argv=None):
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
     count = len(bars["train"])
     fill_in(arguments, {"epochs": max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count))),
-                        "epoch_size": count, "free_bits": 3.2, "dropout": 0.1 if count >= MANY_BARS else 0.3})
+                        "epoch_size": count, "free_bits": 3.1, "dropout": 0.1 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin", "as_written")
     as_written = np.repeat(np.resize(arguments.as_written, len(parts)), [len(part.get("train", "")) and len(
         part["train"][0]) for part in parts])                                         # (n,)

@@ -7,8 +7,9 @@
 
 The designs differ in what a cell sees of the cells before it: nothing (independent cells), a memory that is carried
 from sixteenth to sixteenth (GRU), attention over the sixteenths before, or a causal convolution over the bar, the
-default of train_bernoulli.py; and in the code: 2, 16 or 32 dimensions, conditioned on the style or not. The last also
-learns from bars that begin between two bar lines, as train_bernoulli.py does. All learn hits alone. Columns: the bound
+default until November 2026; in the code: 2, 16 or 32 dimensions, conditioned on the style or not; and in levels: all
+cells at once, or first the score and then its timing, the default of train_bernoulli.py. "between": learns also from
+bars that begin between two bar lines, as train_bernoulli.py does. All learn hits alone. Columns: the bound
 with k samples and the KL, in nats a bar, on validation, without the style; of 2,000 bars drawn at codes of random
 training bars, the AUC of evaluate.py's classifier, the share that is unique and the hits a bar; milliseconds from a
 code to its bar on one core.
@@ -89,10 +90,10 @@ class AttentionDecoder(StepwiseDecoder):
 
 def designs(styles):
     """{name: (a function that makes the model, its free bits)}."""
-    def model(decoder=None, **config):
+    def model(reader=None, **config):
         made = BernoulliVAE(**{**dict(hidden=(256, 256), decoder="causal", dropout=0.2), **config})
-        if decoder is not None:
-            made.decoder = decoder((8, 64), made.latent, made.config["width"], rate=0.2)
+        if reader is not None:
+            made.decoder = reader((8, 64), made.latent, made.config["width"], rate=0.2)
         return made
 
     return {"independent cells of 2019, 2-D": (lambda: BernoulliVAE(hidden=(800,), activation="ReLU"), 0.0),
@@ -102,7 +103,10 @@ def designs(styles):
             "convolution, 2-D": (model, 3.2),
             "convolution, 2-D, style": (lambda: model(styles=styles), 3.2),
             "convolution, 16-D, style": (lambda: model(styles=styles, latent=16), 3.2),
-            "convolution, 2-D, style, between": (lambda: model(styles=styles, offsets=len(OFFSETS["near"])), 3.2)}
+            "convolution, 2-D, style, between": (lambda: model(styles=styles, offsets=len(OFFSETS["near"])), 3.2),
+            "score and timing, 2-D, style": (lambda: model(decoder="hierarchical", styles=styles), 3.2),
+            "score and timing, 2-D, style, between": (lambda: model(
+                decoder="hierarchical", styles=styles, offsets=len(OFFSETS["near"])), 3.2)}
 
 
 def train(make, loaded, splits, labels, free_bits, seconds, seed):

@@ -180,7 +180,7 @@ class TimingNet(CausalNet):
     SEEN, UNITS = 3, 96  # sixteenths of the score to each side that a block sees closely; units that see the score
 
     def __init__(self, shape, condition, width=192, rate=0.0):
-        super().__init__(shape, condition, width, block_condition=self.UNITS, units=4, rate=rate, block=self.WINDOW)
+        super().__init__(shape, condition, width, block_condition=self.UNITS, units=8, rate=rate, block=self.WINDOW)
         rows = shape[0]
         self.score_near = nn.Linear((2 * self.SEEN + 1) * rows, self.UNITS)
         self.score_all = nn.Linear(rows * self.blocks, self.UNITS)

@@ -15,6 +15,7 @@ from patterns.sampling import DECISIVE, Constraints, draw, play
 BEAT = STEPS_PER_BAR // 4
 FILL_LOGIT_BIAS = {"Snare": 1.0, "Tom": 1.3, "HHO": -1.0, "HHC": -1.0, "Cymb": -1.0}  # towards what a fill plays more
 FILL_SCALES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)  # of that bias, the smallest that gives FILL_HITS is taken
+FILL_STEADY = 0.2  # how like its neighbours a bar with a fill is
 FILL_HITS = 3  # of snare and toms a beat, at least
 CRASH_VELOCITY, KICK_VELOCITY = 112, 104
 
@@ -56,7 +57,7 @@ def fill(model, bar, code, beats=1, seed=DEFAULT_SEED, constraints=Constraints()
         noise = constraints.temperature * surface.logistic(z, SCORE, (score.numel(),))  # (1, score cells)
         noise = torch.cat([noise + scale * bias.flatten() for scale in FILL_SCALES])  # (scales, score cells)
         noise = torch.where(fixed.flatten(), DECISIVE * (2 * score.flatten() - 1.0), noise)
-        condition = model.with_condition(z, constraints.style).expand(len(noise), -1)
+        condition = model.with_condition(z, constraints.style, None, FILL_STEADY).expand(len(noise), -1)
         drawn = model.decoder.draw(condition, noise).view(-1, *shape)                 # (scales, 8, 16)
     drums = drawn[:, [SNARE, TOM], last:].sum((1, 2)).tolist()
     chosen = next((i for i, found in enumerate(drums) if found >= FILL_HITS * beats), int(np.argmax(drums)))
