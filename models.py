@@ -21,7 +21,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from networks.causal import CausalDecoder, TimingNet, VelocityNet
-from networks.conditions import Conditioned
+from networks.conditions import CONDITION_DROPOUT, Conditioned
 from networks.convolutional import CodeFlow, ConvDecoder, ConvEncoder, Patches, initialise_linear
 from networks.independent import IndependentDecoder, check_sizes, logistic_noise, mlp, precision, principal_plane
 from networks.pixels import LEAST_DEVIATION, LEVELS, PixelDecoder, PixelMixture
@@ -249,8 +249,10 @@ class BernoulliVAE(Conditioned, VAE):
         if self.velocity_latent:
             code, log_variance = self.encode_velocities(x, style, offset)             # (B, velocity_latent) each
             cost = (gaussian_kl(code, log_variance) - VELOCITY_FREE).clamp(min=0) * (cells.sum(-1) > 0)
-            if self.training:
-                code = reparametrise(code, log_variance, torch.randn_like(code))
+            if self.training:  # a code of zeros is an unknown one
+                known = (torch.rand(len(z), device=z.device) > CONDITION_DROPOUT).float()
+                code = known[:, None] * reparametrise(code, log_variance, torch.randn_like(code))
+                cost = known * cost
             z = torch.cat([z, code], -1)
         return self.velocity_net.log_likelihood(cells, x.flatten(1).float(), z) - cost
 

@@ -37,7 +37,7 @@ class Constraints:
     style: its number in the model, None for any; for `draw` also one for each bar. steady: how like its neighbours a
     bar is, from 0, a fill, to 1; None for any. timing: how it is played, see `patterns.dataset.timings`; None for any.
     hits: the exact number in a bar, None for the model's own. row_hits: {row: exact number}. temperature: scale of the
-    score's noise; below 1 a bar has as many hits as at 1, at 0 the likeliest ones. locked: a bar (8, 64) whose rows
+    score's noise; at 0 each cell of it takes its likelier value. locked: a bar (8, 64) whose rows
     `locked_rows` stay as they are, velocities too.
     """
 
@@ -108,25 +108,14 @@ def draw_score(model, z, surface, constraints, locked, counts):
     if locked.where.any():
         noise = locked_noise(decoder, condition, z, locked, constraints, surface)
     else:
-        noise = surface.logistic(z, SCORE, (cells,))                                  # (n, score cells)
+        noise = temperature * surface.logistic(z, SCORE, (cells,))                    # (n, score cells)
     if counts:
-        return draw_each_with_counts(decoder, [counts] * len(z), condition, temperature * noise)
+        return torch.cat([draw_with_counts(decoder, counts, condition[i:i + 1], noise[i:i + 1])
+                          for i in range(len(noise))])
     if locked.where.any():
-        score = decoder.draw(condition, noise)
-    else:
-        score = redraw_empty(decoder, condition, noise, lambda empty, attempt: surface.logistic(
-            z[empty], SCORE, (cells,), attempt))                                      # (n, score cells)
-    if temperature < 1:  # the likelier hits, as many
-        free = ~locked.where
-        counts = [[(free, int(hits))] for hits in score[:, free].sum(-1)]
-        return draw_each_with_counts(decoder, counts, condition, temperature * noise)
-    return score if temperature == 1 else decoder.draw(condition, temperature * noise)
-
-
-def draw_each_with_counts(decoder, counts, condition, noise):
-    """`draw_with_counts` for each bar: counts a list for each; (n, score cells)."""
-    return torch.cat([draw_with_counts(decoder, counts[i], condition[i:i + 1], noise[i:i + 1])
-                      for i in range(len(noise))])
+        return decoder.draw(condition, noise)
+    return redraw_empty(decoder, condition, noise, lambda empty, attempt: surface.logistic(
+        z[empty], SCORE, (cells,), attempt))                                          # (n, score cells)
 
 
 def play(model, score, z, surface, constraints, single=False):
@@ -268,7 +257,7 @@ def locked_noise(decoder, condition, z, locked, constraints, surface):
     is the likelihood of its locked cells, which were not drawn, given all that came before each. At temperature 0 the
     largest weight wins.
     """
-    noise = surface.logistic(z, SCORE, (CANDIDATES, len(locked.where)))               # (n, candidates, score cells)
+    noise = constraints.temperature * surface.logistic(z, SCORE, (CANDIDATES, len(locked.where)))
     noise = torch.where(locked.where, DECISIVE * (2 * locked.score - 1.0), noise)
     choice = logistic_noise((len(z), CANDIDATES), torch.Generator().manual_seed(surface.seed))
     chosen = []

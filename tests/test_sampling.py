@@ -106,8 +106,8 @@ def test_no_bar_comes_out_empty_unless_nothing_is_likelier_than_not(decoder):
     made = drawn(model, z, seed=3)
     assert (made > 0).flatten(1).any(1).all() and torch.equal(made, drawn(model, z, seed=3))
     assert not drawn(model, z, hits=0).any()
-    for temperature in (0, 0.5):
-        assert torch.equal(struck(drawn(model, z, seed=3, temperature=temperature)).sum(1), struck(made).sum(1))
+    for temperature in (0, 0.5):  # where nothing is likelier than not, as at temperature 1
+        assert (drawn(model, z, seed=3, temperature=temperature) > 0).flatten(1).any(1).all()
 
 
 @pytest.mark.parametrize("hits", [0, 1, 7, 20, 60, 512])
@@ -145,20 +145,14 @@ def test_without_noise_the_likeliest_cells_are_struck_as_many_as_with_it():
     with torch.no_grad():
         logits = model.decoder.logits(None, z)
     made = (drawn(model, z, temperature=0) > 0).flatten(1)
-    counts = struck(drawn(model, z)).sum(1)
-    for logit, bar, count in zip(logits, made, counts):
-        assert set(bar.nonzero()[:, 0].tolist()) == set(logit.topk(count).indices.tolist())
+    assert torch.equal(made, logits > 0) and made.any(1).all()
 
 
-def test_below_temperature_1_a_bar_has_as_many_hits_likelier_ones(drum_model):
+def test_the_lower_the_temperature_the_likelier_the_bar(drum_model):
     z = torch.randn(20, 2, generator=torch.Generator().manual_seed(5))
     bars = {temperature: drawn(drum_model, z, temperature=temperature) for temperature in (0, 0.5, 1, 2)}
-    likely = {}
-    for temperature, made in bars.items():
-        cells = (made > 0).flatten(1).float()
-        with torch.no_grad():
-            likely[temperature] = drum_model.log_likelihood(made, z).mean().item()
-        assert temperature == 2 or torch.equal(cells.sum(1), (bars[1] > 0).flatten(1).sum(1).float())
+    with torch.no_grad():
+        likely = {temperature: drum_model.log_likelihood(made, z).mean().item() for temperature, made in bars.items()}
     assert likely[0] > likely[0.5] > likely[1] > likely[2]
 
 
