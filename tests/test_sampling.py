@@ -150,10 +150,10 @@ def test_without_noise_the_likeliest_cells_are_struck_as_many_as_with_it():
 
 def test_the_lower_the_temperature_the_likelier_the_bar(drum_model):
     z = torch.randn(20, 2, generator=torch.Generator().manual_seed(5))
-    bars = {temperature: drawn(drum_model, z, temperature=temperature) for temperature in (0, 0.5, 1, 2)}
+    bars = {temperature: drawn(drum_model, z, temperature=temperature) for temperature in (0.5, 1, 2)}
     with torch.no_grad():
         likely = {temperature: drum_model.log_likelihood(made, z).mean().item() for temperature, made in bars.items()}
-    assert likely[0] > likely[0.5] > likely[1] > likely[2]
+    assert likely[0.5] > likely[1] > likely[2]
 
 
 @pytest.mark.parametrize("z", [torch.zeros(2), torch.zeros(1, 3), torch.tensor([[0.0, math.nan]]),
