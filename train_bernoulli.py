@@ -2,7 +2,7 @@
 
     python train_bernoulli.py                          # our own grooves, Dataset_Drum_Groove_Pattern
     python train_bernoulli.py --data groove            # the Groove MIDI Dataset, by its published split
-    python train_bernoulli.py --data groove Dataset_Drum_Groove_Pattern --as-written 6 3   # the map that ships
+    python train_bernoulli.py --data groove Dataset_Drum_Groove_Pattern --as-written 6 2   # the map that ships
     python train_bernoulli.py --data my_midi_folder    # your own MIDI files, or matrices
     python train_bernoulli.py --data groove --run-folder runs/mine --resume
     torchrun --standalone --nproc_per_node=2 train_bernoulli.py --data groove
@@ -31,7 +31,7 @@ from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_splits, m
                               timings)
 from patterns.sampling import Constraints, draw
 
-STEPS, MOST_EPOCHS = 10_000, 280  # of a default training: a small collection is seen more often than a large one
+STEPS, MOST_EPOCHS = 12_000, 280  # of a default training: a small collection is seen more often than a large one
 MANY_BARS = 10_000  # from here on little dropout is enough
 
 
@@ -50,7 +50,7 @@ def make_parser():
                        "so at once; or none on another (default hierarchical)")
     group.add_argument("--width", type=number(int, 1), default=384, help="of a decoder's causal layers (default 384)")
     group.add_argument("--dropout", type=number(float, 0, 0.9),
-                       help=f"share of units dropped (default 0.1; of fewer than {MANY_BARS:,} bars 0.3)")
+                       help=f"share of units dropped (default 0.2; of fewer than {MANY_BARS:,} bars 0.3)")
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     group.add_argument("--begin", choices=tuple(OFFSETS), default="near", help="where bars to learn from begin: as "
                        "they are written, on any beat, or also a little off one (default near)")
@@ -118,7 +118,7 @@ def main(argv=None):
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
     count = len(bars["train"])
     fill_in(arguments, {"epochs": max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count))),
-                        "epoch_size": count, "free_bits": 3.1, "dropout": 0.1 if count >= MANY_BARS else 0.3})
+                        "epoch_size": count, "free_bits": 3.1, "dropout": 0.2 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin", "as_written")
     as_written = np.repeat(np.resize(arguments.as_written, len(parts)), [len(part.get("train", "")) and len(
         part["train"][0]) for part in parts])                                         # (n,)
