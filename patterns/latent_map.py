@@ -6,6 +6,7 @@
     describe_bar(draw(model, code[None])[0], code, plane, training_bars)["novelty"]
 """
 
+import functools
 import math
 
 import numpy as np
@@ -17,7 +18,7 @@ from formats.checkpoint import load_checkpoint
 from models import build_model, logistic_noise, principal_plane
 from patterns.dataset import pack_hits, unpack_hits
 from patterns.noise import DEFAULT_SEED
-from patterns.sampling import Constraints, humanise
+from patterns.sampling import Constraints, encode, humanise
 
 RANDOM_STEP = 0.1  # a random code lies about as far from that of a training bar, in units of the map
 STYLE_NEIGHBOURS = 15  # training bars whose commonest style is that of a point
@@ -64,8 +65,17 @@ def random_code(model, seed, index, style=None):
     step = random.standard_normal(model.latent)
     if not model.map:
         return step.astype(np.float32)
+    return (random.choice(training_codes(model, style)) + RANDOM_STEP * step).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=64)
+def training_codes(model, style=None):
+    """Where the training bars lie, (n, latent); of a style, those of the style where that is asked for: a code has
+    another meaning with each style. All bars for a style that has none."""
     codes, members = np.asarray(model.map["codes"]), np.flatnonzero(np.asarray(model.map["labels"]) == style)
-    return (codes[random.choice(members if len(members) else len(codes))] + RANDOM_STEP * step).astype(np.float32)
+    if style is None or not len(members):
+        return codes
+    return encode(model, unpack_hits(model.map["bars"][members]), style) if "bars" in model.map else codes[members]
 
 
 class TrainingBars:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny_map import STYLES, a_bar, write_tiny_map
 
 from instrument import widgets
-from patterns import latent_map
+from patterns import latent_map, sampling
 from patterns.dataset import unpack_hits
 
 
@@ -24,7 +24,8 @@ def training_bars(model):
 def test_random_points_lie_by_played_bars_of_the_style_that_is_asked_for(model):
     codes, labels = model.map["codes"].numpy(), model.map["labels"].numpy()
     for style in (None, 0, 2):
-        members = codes if style is None else codes[labels == style]
+        own = unpack_hits(model.map["bars"][labels == style])
+        members = codes if style is None else sampling.encode(model, own, style)
         points = np.stack([latent_map.random_code(model, 3, i, style) for i in range(40)])
         distances = np.linalg.norm(points[:, None] - members, axis=2).min(axis=1)
         assert distances.max() < latent_map.RANDOM_STEP * 4 * np.sqrt(codes.shape[1])
