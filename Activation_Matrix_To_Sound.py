@@ -39,7 +39,7 @@ from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.latent_map import describe_bar
-from patterns.sampling import DEFAULT_SEED, STEADY, Constraints
+from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE, Constraints
 from sounds.kits import KIT, open_kit
 
 MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
@@ -137,7 +137,7 @@ def morph_of_files(options, model, asked):
     codes = sampling.encode(model, ends, asked.style)
     codes[1] += CLOSEST * (np.abs(codes[1] - codes[0]).max() < CLOSEST)
     bars = sampling.morph(model, *(sampling.anchor(model, *end, asked) for end in zip(ends, codes)), count, asked)
-    if (asked.hits, asked.row_hits, asked.temperature) == (None, {}, 1):
+    if (asked.hits, asked.row_hits) == (None, {}):
         bars[[0, -1]] = ends  # velocities to the last bit
     return bars, np.linspace(*codes, count).astype(np.float32)
 
@@ -281,7 +281,7 @@ def make_parser():
     group.add_argument("--density", type=number(int, 0, 512), metavar="HITS", help="hits a bar (default: the model's)")
     group.add_argument("--row-hits", type=row_hits, nargs="+", default=[], metavar="ROW=HITS",
                        help="hits of a row, exactly: Kick=4 Tom=0")
-    group.add_argument("--temperature", type=number(float, 0, 3), default=1.0,
+    group.add_argument("--temperature", type=number(float, 0, 3), default=TEMPERATURE,
                        help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
     group.add_argument("--steady", type=steadiness, default=STEADY, metavar="0..1",
                        help=f"from 0, a fill, to 1, as a loop goes on; any: either (default: {STEADY})")

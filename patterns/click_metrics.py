@@ -10,18 +10,18 @@ does, where the model knows steadiness.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from formats.activation_matrix import CLAP, INSTRUMENTS, KICK, PERCUSSION, SNARE
 from patterns.dataset import hit_bytes, unpack_hits, windows
-from patterns.latent_map import LatentPlane, random_code
+from patterns.latent_map import RANDOM_STEP, LatentPlane, random_code, training_codes
 from patterns.metrics import classifier_auc, f1, velocity_divergence
 from patterns.noise import Surface
-from patterns.sampling import STEADY, Constraints, anchor, draw, draw_independent, encode, humanise
+from patterns.sampling import CLICK, anchor, draw, draw_independent, encode, humanise
 
-CLICK = Constraints(steady=STEADY)  # what a click asks for
 SECTORS = 5  # of the plane: clicks of one are never on both sides of a classifier
 LOOP = 0.7  # likeness from which a bar is one of a loop
 NEAR, OWN_NEAR = (0.1, 0.03), (0.0, 0.05, 0.3)  # distances of two clicks; of a click from a bar of one's own
@@ -38,13 +38,14 @@ def score_of(bars):
 
 
 def click_codes(model, count, seed, styles=None):
-    """Codes of clicks, each near that of a random training bar, of these styles' numbers if given: (count, latent)."""
-    labels = [] if model.map is None else np.asarray(model.map["labels"])
-    members = np.flatnonzero(np.isin(labels, styles)) if styles is not None else []
-    if not len(members):
-        return np.stack([random_code(model, seed, i) for i in range(count)])
-    chosen = labels[np.random.default_rng(seed).choice(members, count)]
-    return np.stack([random_code(model, seed, i, style) for i, style in enumerate(chosen)])
+    """Codes of clicks, each near that of a random training bar, of these styles' numbers if given: (count, latent).
+    Of a single style they are for clicks that ask for it."""
+    members = [] if model.map is None or styles is None else np.flatnonzero(np.isin(model.map["labels"], styles))
+    if not len(members) or len(styles) == 1:
+        return np.stack([random_code(model, seed, i, styles[0] if styles else None) for i in range(count)])
+    random = np.random.default_rng(seed)
+    codes = np.asarray(model.map["codes"])[random.choice(members, count)]
+    return (codes + RANDOM_STEP * random.standard_normal(codes.shape)).astype(np.float32)
 
 
 def sectors(model, codes):
@@ -79,7 +80,7 @@ def click_changes(model, codes, generator):
 
 def temperature_figures(model, codes):
     """Hits and empty bars of clicks at lower temperatures: {temperature: [share of the hits at 1, share empty]}."""
-    bars = {temperature: draw(model, codes, constraints=Constraints(steady=STEADY, temperature=temperature)) > 0
+    bars = {temperature: draw(model, codes, constraints=replace(CLICK, temperature=temperature)) > 0
             for temperature in (1.0, 0.5, 0.0)}
     return {str(temperature): [float(made.sum() / bars[1.0].sum()), float((~made.any((1, 2))).mean())]
             for temperature, made in bars.items() if temperature < 1}
@@ -99,7 +100,7 @@ def groove_figures(model, bars, train, count, seed):
         real = train[0][loops & ((train[2] == style) | (style == "any"))]
         if style != "any" and style in model.styles and len(real):
             index = model.styles.index(style)
-            bars = draw(model, click_codes(model, count, seed, [index]), constraints=Constraints(index, steady=STEADY))
+            bars = draw(model, click_codes(model, count, seed, [index]), constraints=replace(CLICK, style=index))
         if len(real) and style in ("any", *model.styles):
             found[style] = [groove_shares(bars), groove_shares(real)]
     return found
@@ -130,7 +131,7 @@ def rare_row_figures(model, count, generator):
         members = np.flatnonzero(np.asarray(content["labels"]) == index)
         hits = unpack_hits(content["bars"][members]).float().sum(-1).mean(0).tolist()  # of 8 rows
         if len(members) and any(hits[row] >= RARE_HITS for row in RARE_ROWS):
-            codes = content["codes"][np.resize(members, count)]
+            codes = torch.as_tensor(np.resize(training_codes(model, index), (count, model.latent)))
             drawn = (draw_independent(model, codes, generator, index) > 0).sum(-1).mean(0).tolist()
             found |= {f"{INSTRUMENTS[row]} {style}": [drawn[row], hits[row]]
                       for row in RARE_ROWS if hits[row] >= RARE_HITS}
@@ -141,7 +142,7 @@ def two_claps(model, count, seed):
     """Share of the claps on two and four, by the score, of bars of which two are asked, `count` of each style."""
     styles = range(len(model.styles)) if model.styles else [None]
     scores = [score_of(draw(model, click_codes(model, count, seed, None if style is None else [style]),
-                            constraints=Constraints(style, row_hits={CLAP: 2}, steady=STEADY)))[:, CLAP]
+                            constraints=replace(CLICK, style=style, row_hits={CLAP: 2})))[:, CLAP]
               for style in styles]                                                    # of (count, 16) each
     return float(np.mean([score[:, [4, 12]].sum() / score.sum() for score in scores]))
 

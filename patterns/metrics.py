@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from patterns.dataset import hit_bytes
+from patterns.latent_map import training_codes
 from patterns.sampling import draw
 
 
@@ -81,7 +82,8 @@ def sample_codes(model, count, generator, styles=None):
     latent)."""
     codes = () if model.map is None else model.map["codes"]
     if styles is not None and len(codes):
-        codes = codes[torch.isin(torch.as_tensor(model.map["labels"]), torch.as_tensor(styles))]
+        members = torch.isin(torch.as_tensor(model.map["labels"]), torch.as_tensor(styles))
+        codes = codes[members] if len(styles) > 1 else torch.as_tensor(training_codes(model, styles[0]))
     if not len(codes):
         return torch.randn(count, model.latent, generator=generator)
     return codes[torch.randint(len(codes), (count,), generator=generator)]

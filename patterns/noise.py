@@ -18,7 +18,7 @@ import torch
 
 DEFAULT_SEED = 8  # where none is asked for
 SCORE, TIMING, VELOCITY, VELOCITY_LATENT = range(4)  # the levels that have noise of their own
-SCORE_REACH, PLAY_REACH = 0.3, 0.02  # distance over which the noise of the score changes; of the other levels
+SCORE_REACH, PLAY_REACH = 0.25, 0.02  # distance over which the noise of the score changes; of the other levels
 WAVES = 64  # of a noise field
 VARIED = 0.85  # of the noise of an anchor, what its variations keep
 

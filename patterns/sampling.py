@@ -26,8 +26,9 @@ from patterns.noise import (DEFAULT_SEED, SCORE, TIMING, VELOCITY, VELOCITY_LATE
 
 REDRAWS = 8  # of a bar that is empty
 CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
+COLDEST = 0.05  # temperature at which there still is noise that gives any bar
 DECISIVE = 1e6  # noise that no logit outweighs
-STEADY = 0.8  # how like its neighbours a bar is that a click asks for
+STEADY, TEMPERATURE = 0.9, 0.8  # of the bar that a click asks for: a loop
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Constraints:
     locked_rows: tuple = ()
     steady: float | None = None
     timing: tuple | None = None
+
+
+CLICK = Constraints(steady=STEADY, temperature=TEMPERATURE)
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,7 @@ def as_bars(model, bars):
 
 @torch.no_grad()
 def anchor(model, bar, code, constraints=None, seed=DEFAULT_SEED):
-    """Noise by which a bar (8, 64) is drawn at a code (latent,) under constraints of temperature 1: an Anchor.
+    """Noise by which a bar (8, 64) is drawn at a code (latent,) under constraints: an Anchor.
 
     Drawn by the seed from what the thresholds of its score and timing allow; its velocities come back to rounding.
     """
@@ -202,7 +206,7 @@ def anchor(model, bar, code, constraints=None, seed=DEFAULT_SEED):
     x, z = as_bars(model, bar[None]), as_codes(model, code[None])
     style, cells, score = constraints.style, model.binarise(x), model.score(x)        # (1, cells), (1, score cells)
     logits = model.decoder.logits(score, model.with_condition(z, style, None, constraints.steady))
-    levels = [threshold_noise(logits, score > 0, generator)]
+    levels = [threshold_noise(logits / max(constraints.temperature, COLDEST), score > 0, generator)]
     free = torch.randn(3, 1, cells.shape[1], generator=generator)                     # (3, 1, cells)
     if model.timing_net is not None:
         steps = model.timing_net.logits(cells, model.with_condition(z[:, :0], style, None, None, constraints.timing))
