@@ -20,7 +20,7 @@ from patterns.dataset import hit_bytes, unpack_hits, windows
 from patterns.latent_map import RANDOM_STEP, LatentPlane, random_code, training_codes
 from patterns.metrics import classifier_auc, f1, velocity_divergence
 from patterns.noise import Surface
-from patterns.sampling import CLICK, anchor, draw, draw_independent, encode, humanise
+from patterns.sampling import CLICK, Constraints, anchor, draw, draw_independent, encode, humanise
 
 SECTORS = 5  # of the plane: clicks of one are never on both sides of a classifier
 LOOP = 0.7  # likeness from which a bar is one of a loop
