@@ -13,7 +13,7 @@ from patterns import click_metrics as clicks
 from patterns.dataset import likeness, load_bars, timings
 from patterns.latent_map import load_bar_model
 from patterns.metrics import classifier_auc, click_milliseconds, sample_codes, sample_statistics
-from patterns.sampling import Constraints, draw, draw_independent
+from patterns.sampling import draw, draw_independent
 
 MOST_STYLES = 6  # the largest styles of the data are measured one by one
 # The most bars of each measure that draws some.

@@ -14,7 +14,7 @@ by noise of their own. All runs on the CPU, whose noise is the same everywhere.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
