@@ -153,7 +153,7 @@ def count_exactness(model, codes):
     for code, (i, hits) in zip(codes, enumerate((4, 12, 20, 32, 48))):
         row_hits = {0: 1 + i, 1: 2, 4: 2 * i}
         bar, by_row = (draw(model, code[None], constraints=constraints)[0] > 0
-                       for constraints in (Constraints(hits=hits), Constraints(row_hits=row_hits)))
+                       for constraints in (replace(CLICK, hits=hits), replace(CLICK, row_hits=row_hits)))
         right += [bar.sum() == hits, all(by_row[row].sum() == count for row, count in row_hits.items())]
     return float(np.mean(right))
 

@@ -286,4 +286,4 @@ def test_temperature_is_of_the_score_alone_which_is_likelier_the_lower_it_is(mod
     assert likely == sorted(likely, reverse=True)
     own = Constraints(locked=a_bar(3), locked_rows=range(8))
     assert all(np.array_equal(draw(model, z[:1], 5, replace(own, temperature=temperature))[0], a_bar(3))
-               for temperature in (0.5, 1, 2))
+               for temperature in (0, 0.5, 1, 2))
