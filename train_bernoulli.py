@@ -54,8 +54,9 @@ def make_parser():
     group.add_argument("--activation", choices=("SiLU", "ReLU", "Tanh"), default="SiLU")
     group.add_argument("--begin", choices=tuple(OFFSETS), default="near", help="where bars to learn from begin: as "
                        "they are written, on any beat, or also a little off one (default near)")
-    group.add_argument("--as-written", type=number(int, 1), nargs="+", default=[6], metavar="N", help="times that a bar "
-                       "as it is written is learned for each time that it begins elsewhere, for each --data (default 6)")
+    group.add_argument("--as-written", type=number(int, 1), nargs="+", default=[6], metavar="N",
+                       help="times that a bar as it is written is learned for each time that it begins elsewhere, "
+                       "for each --data (default 6)")
     add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.1"})
     return parser
 
@@ -74,7 +75,7 @@ def with_shifted_bars(splits, labels, where, as_written=6):
     rows = torch.as_tensor(np.concatenate([written, sources]))
     condition = {name: values[rows] for name, values in condition.items()}
     own = [likeness(between[offsets == one], np.asarray(names)[sources[offsets == one]]) for one in np.unique(offsets)]
-    condition["steady"][len(written):] = torch.as_tensor(np.concatenate([[], *own]))   # to those that begin there as well
+    condition["steady"][len(written):] = torch.as_tensor(np.concatenate([[], *own]))  # to those that begin there
     condition["offset"] = torch.as_tensor(np.concatenate([np.zeros(len(written), np.int64), offsets]))
     return Examples(torch.as_tensor(np.concatenate([bars[written], between])), condition)
 

@@ -35,7 +35,7 @@ def load_bars(data, seed=0):
 
 
 def merge_splits(parts):
-    """The splits of several data sets, see `load_splits`, as those of one; a split has the bars of those that have it."""
+    """The splits of several data sets, see `load_splits`, as those of one."""
     return {split: (np.concatenate([part[split][0] for part in parts if split in part]),
                     *(sum((part[split][i] for part in parts if split in part), []) for i in (1, 2)))
             for split in dict.fromkeys(split for part in parts for split in part)}
