@@ -49,7 +49,7 @@ class StepwiseDecoder(CausalDecoder):
         for t in range(self.blocks):
             units = self.context_units((context + self.history_context(blocks))[:, t:t + 1])
             for _ in range(self.cells + 1):
-                guess = choose(t, self.outputs_of(blocks[:, t:t + 1], units, weights))
+                guess = torch.as_tensor(choose(t, self.outputs_of(blocks[:, t:t + 1], units, weights).numpy()))
                 if torch.equal(guess, blocks[:, t]):
                     break
                 blocks[:, t] = guess

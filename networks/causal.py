@@ -7,6 +7,7 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -24,9 +25,9 @@ def logistic_log_likelihood(value, mean, log_scale):
     return torch.where(value <= 1, F.logsigmoid(upper), torch.where(value >= 127, F.logsigmoid(-lower), middle))
 
 
-def logistic_parameters(mean, log_scale):
+def logistic_parameters(mean, log_scale, tanh=torch.tanh):
     """Two outputs of any size as a mean from 0 to 128 and a log-scale from 0 to 4, so that no likelihood overflows."""
-    return 64 + 64 * torch.tanh(mean), 2 + 2 * torch.tanh(log_scale)
+    return 64 + 64 * tanh(mean), 2 + 2 * tanh(log_scale)
 
 
 class CausalNet(nn.Module):
@@ -127,31 +128,50 @@ class CausalNet(nn.Module):
             outputs = self.outputs_of(self.to_blocks(values), self.context_units(context), self.masked_weights())
         return self.from_blocks(outputs.to(values.dtype).unflatten(-1, (self.outputs, self.cells)).transpose(1, 2))
 
+    @torch.no_grad()
     def decode(self, condition, choose, block_condition=None, passes=None):
         """The bar in which each cell is what `choose` makes of its outputs: (B, n) -> (B, cells).
 
-        choose(t, outputs): the values (B, C) of block t from (B, outputs, C). All cells of a block are guessed at once
-        until the guess no longer changes: the bar as drawn cell by cell, in a few passes a block instead of 32 (the
-        fixed-point view of Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: the most that each block needs,
-        where it is known; 0 for blocks that stay empty.
+        choose(t, outputs): the values (B, C) of block t from (B, outputs, C), NumPy arrays: for one bar, which a click
+        draws, they are three times as fast as tensors. All cells of a block are guessed at once until the guess no
+        longer changes: the bar as drawn cell by cell, in a few passes a block instead of 32 (the fixed-point view of
+        Wiggers and Hoogeboom 2020, "Predictive Sampling"). passes: the most that each block needs, where it is known; 0
+        for blocks that stay empty.
         """
-        context, weights, decoded = self.condition_context(condition, block_condition), self.masked_weights(), []
-        to_later = self.history.unflatten(0, (-1, self.cells)).transpose(0, 1).flatten(1)  # (C, (T - 1) K)
+        context = self.condition_context(condition, block_condition).cpu().numpy().copy()  # (B, T, K)
+        count, decoded = len(condition), np.zeros((self.blocks, len(condition), self.cells), np.float32)
+        from_cells, from_units = (weights.cpu().numpy() for weights in self.masked_weights())
+        history = self.history.detach().cpu().numpy().reshape(-1, self.cells, context.shape[-1])  # (T - 1, C, K)
+        bias, split, units_of = self.out.bias.detach().cpu().numpy(), self.context.out_features, self.units_in_numpy()
         for t in range(self.blocks):
-            block = torch.zeros(len(condition), self.cells, dtype=condition.dtype, device=condition.device)
-            most = self.cells + 1 if passes is None else passes[t]  # cell i is right after i + 1 passes
-            units = self.context_units(context[:, t:t + 1]) if most else None         # (B, 1, units)
+            block, most = decoded[t], self.cells + 1 if passes is None else passes[t]  # cell i is right after i + 1
+            units = units_of(context[:, t]) if most else None                         # (B, units)
             for _ in range(most):
-                outputs = self.outputs_of(block[:, None], units, weights)[:, 0]       # (B, outputs C)
-                guess = choose(t, outputs.unflatten(-1, (self.outputs, self.cells)))
-                if torch.equal(guess, block):
+                seen = block @ from_cells.T                                           # (B, units + outputs C)
+                outputs = silu(units + seen[:, :split]) @ from_units.T + bias + seen[:, split:]
+                guess = choose(t, outputs.reshape(count, self.outputs, self.cells))
+                if np.array_equal(guess, block):
                     break
                 block = guess
-            decoded.append(block)
-            left = self.blocks - 1 - t
-            if left and block.any():  # context of (B, left, K)
-                context[:, t + 1:] += (block @ to_later[:, :left * context.shape[-1]]).unflatten(-1, (left, -1))
-        return self.from_blocks(torch.stack(decoded, 1))
+            decoded[t], left = block, self.blocks - 1 - t
+            if left and block.any():
+                context[:, t + 1:] += (block @ history[:left]).swapaxes(0, 1)         # (B, left, K)
+        return self.from_blocks(torch.as_tensor(decoded.swapaxes(0, 1).copy(), device=condition.device))
+
+    def units_in_numpy(self):
+        """The function of `context_units` for one block, of NumPy arrays, without dropout: (B, K) -> (B, units)."""
+        (hidden, shift), (out, bias) = ([part.detach().cpu().numpy() for part in (layer.weight, layer.bias)]
+                                        for layer in (self.hidden, self.context))
+
+        def units_of(context):
+            state = silu(context[:, :len(shift)])                                     # (B, width)
+            return (state + silu(state @ hidden.T + shift)) @ out.T + bias + context[:, len(shift):]
+        return units_of
+
+
+def silu(x):
+    """x times its sigmoid, of a NumPy array, in a form that does not overflow."""
+    return 0.5 * x * (1 + np.tanh(0.5 * x))
 
 
 class CausalDecoder(CausalNet):
@@ -163,8 +183,8 @@ class CausalDecoder(CausalNet):
 
     def draw(self, z, noise):
         """The cells whose logit + noise is above 0, as of `Decoder`: (B, latent), (B, cells) -> (B, cells)."""
-        threshold = self.to_blocks(-noise)                                            # (B, T, C)
-        return self.decode(z, lambda t, outputs: (outputs[:, 0] > threshold[:, t]).to(noise.dtype))
+        threshold = self.to_blocks(-noise).cpu().numpy()                              # (B, T, C)
+        return self.decode(z, lambda t, outputs: (outputs[:, 0] > threshold[:, t]).astype(np.float32))
 
 
 class TimingNet(CausalNet):
@@ -235,20 +255,21 @@ class TimingNet(CausalNet):
         noise: logistic, (B, cells). fixed (B, cells): where above 0, its windows are those of `cells` there. single:
         one hit a window, so that there are as many hits as the score has.
         """
-        threshold, score = self.to_blocks(-noise), self.score_blocks(score)           # (B, T, C), (B, T, rows)
-        fixed = None if fixed is None else self.to_blocks(fixed).unflatten(-1, (-1, self.WINDOW))
+        threshold, blocks = self.to_blocks(-noise).cpu().numpy(), self.score_blocks(score)  # (B, T, C), (B, T, rows)
+        struck, windows = blocks.cpu().numpy()[..., None], (-1, self.shape[0], self.WINDOW)
+        fixed = None if fixed is None else self.to_blocks(fixed).cpu().numpy()        # (B, T, C)
 
         def choose(t, outputs):
-            struck = (outputs[:, 0] > threshold[:, t]).unflatten(-1, (-1, self.WINDOW)).to(noise.dtype)
-            struck[..., -1] = torch.maximum(struck[..., -1], 1 - struck[..., :-1].amax(-1))
+            cells = (outputs[:, 0] > threshold[:, t]).astype(np.float32).reshape(windows)  # (B, rows, WINDOW)
+            cells[..., -1] = np.maximum(cells[..., -1], 1 - cells[..., :-1].max(-1))
             if single:
-                struck = struck * (struck.cumsum(-1) == 1)
+                cells *= cells.cumsum(-1) == 1
             if fixed is not None:
-                struck = torch.where(fixed[:, t].amax(-1, keepdim=True) > 0, fixed[:, t], struck)
-            return (struck * score[:, t, :, None]).flatten(-2)                        # (B, C)
-        empty = ~score.any(-1).any(0)
-        passes = [0 if none else self.cells + 1 for none in empty.tolist()]
-        return self.decode(condition, choose, self.score_context(score), passes)
+                own = fixed[:, t].reshape(windows)
+                cells = np.where(own.any(-1, keepdims=True), own, cells)
+            return (cells * struck[:, t]).reshape(len(cells), -1)                     # (B, C)
+        passes = np.where(struck.any((0, 2, 3)), self.cells + 1, 0).tolist()
+        return self.decode(condition, choose, self.score_context(blocks), passes)
 
 
 class VelocityNet(CausalNet):
@@ -276,11 +297,12 @@ class VelocityNet(CausalNet):
 
     def draw(self, cells, z, noise, fixed):
         """Velocities 1..127 of the hits, 0 elsewhere, by logistic noise; `fixed` where above 0: (B, cells) each."""
-        hits, noise, fixed = (self.to_blocks(part.expand_as(cells)) for part in (cells, noise, fixed))  # (B, T, C)
+        hits, noise, fixed = (self.to_blocks(part.expand_as(cells)).cpu().numpy()
+                              for part in (cells, noise, fixed))                      # (B, T, C)
 
         def choose(t, outputs):
-            mean, log_scale = logistic_parameters(*outputs.unbind(1))                 # (B, C) each
-            velocity = (mean + torch.exp(log_scale) * noise[:, t]).round().clamp(1, 127)
-            return hits[:, t] * torch.where(fixed[:, t] > 0, fixed[:, t], velocity) / 64
-        passes = hits.sum(-1).amax(0).int().tolist()  # each is right for one more of a block's hits
+            mean, log_scale = logistic_parameters(outputs[:, 0], outputs[:, 1], np.tanh)  # (B, C) each
+            velocity = (mean + np.exp(log_scale) * noise[:, t]).round().clip(1, 127)
+            return hits[:, t] * np.where(fixed[:, t] > 0, fixed[:, t], velocity) / 64
+        passes = hits.sum(-1).max(0).astype(int).tolist()  # each is right for one more of a block's hits
         return 64 * self.decode(z, choose, self.hit_context(cells), passes)

@@ -128,7 +128,8 @@ def play(model, score, z, surface, constraints, single=False):
     locked, cells = locked_part(model, constraints), math.prod(model.shape)
     noise = surface.logistic(z, TIMING, (cells,))                                     # (n, cells)
     fixed = locked.velocities.expand(len(z), -1)                                      # (n, cells)
-    hits = model.with_timing(score, noise, constraints.style, constraints.timing, (fixed > 0).float(), single)
+    hits = model.with_timing(score, noise, constraints.style, constraints.timing,
+                             (fixed > 0).float() if fixed.any() else None, single)    # (n, cells)
     return strike(model, hits, z, surface, constraints.style, fixed).numpy()
 
 
@@ -246,11 +247,12 @@ def locked_part(model, constraints):
     """The `Locked` rows of the constraints; ValueError where they are no rows of a bar."""
     bar, rows, where = constraints.locked, constraints.locked_rows, torch.zeros(model.score_shape, dtype=torch.bool)
     velocities = torch.zeros(model.shape)
-    if bar is not None and len(rows):
-        bar = torch.as_tensor(bar)
-        if bar.shape != model.shape or not all(0 <= row < model.shape[0] for row in rows):
-            raise ValueError(f"locked: expected a bar {model.shape} and rows of it, found {tuple(bar.shape)}, {rows}")
-        where[list(rows)], velocities[list(rows)] = True, bar[list(rows)].float()
+    if bar is None or not len(rows):
+        return Locked(where.flatten(), where.flatten().float(), velocities.flatten())
+    bar = torch.as_tensor(bar)
+    if bar.shape != model.shape or not all(0 <= row < model.shape[0] for row in rows):
+        raise ValueError(f"locked: expected a bar {model.shape} and rows of it, found {tuple(bar.shape)}, {rows}")
+    where[list(rows)], velocities[list(rows)] = True, bar[list(rows)].float()
     return Locked(where.flatten(), model.score(velocities[None])[0], velocities.flatten())
 
 
