@@ -119,7 +119,7 @@ def main(argv=None):
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
     count = len(bars["train"])
     fill_in(arguments, {"epochs": max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count))),
-                        "epoch_size": count, "free_bits": 3.1, "dropout": 0.3})
+                        "epoch_size": count, "free_bits": 3.1, "dropout": 0.2 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin", "as_written")
     as_written = np.repeat(np.resize(arguments.as_written, len(parts)), [len(part.get("train", "")) and len(
         part["train"][0]) for part in parts])                                         # (n,)
