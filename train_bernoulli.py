@@ -31,7 +31,7 @@ from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_splits, m
                               timings)
 from patterns.sampling import Constraints, draw
 
-STEPS, MOST_EPOCHS = 12_000, 280  # of a default training: a small collection is seen more often than a large one
+STEPS, MOST_EPOCHS = 11_000, 280  # of a default training: a small collection is seen more often than a large one
 MANY_BARS = 10_000  # from here on little dropout is enough
 
 
