@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 
 from instrument import widgets
 from instrument.widgets import ACCENT, BACKGROUND, BEAT, QUIET, TEXT
+from patterns.latent_map import training_codes
 
 MAP = (0.03, 0.165, 0.395, 0.735)  # left, bottom, width, height, in fractions of the figure
 NEAREST_ZOOM = 8
@@ -109,8 +110,14 @@ class MapView:
 
     def show_density(self):
         """Take over the hit density and the style that is asked for; the next full draw shows them."""
-        self.emphasise(self.editor.style_name(), self.zoom)
+        self.emphasise_style()
         self.image.set_data(widgets.density_pixels(self.editor.hit_density))
+
+    def emphasise_style(self):
+        """Let the style that is asked for stand out, its dots where its bars lie when it is."""
+        style, plane = self.editor.constraints.style, self.editor.plane
+        codes = None if style is None or not self.editor.model.map else training_codes(self.editor.model, style)
+        self.emphasise(self.editor.style_name(), self.zoom, None if codes is None else plane.from_codes(codes))
 
     # The part that is seen
 
@@ -139,7 +146,7 @@ class MapView:
         (left, bottom), (right, top) = self.centre - half, self.centre + half
         self.axes.set(xlim=(left, right), ylim=(bottom, top))
         if zoomed:
-            self.emphasise(self.editor.style_name(), zoom)
+            self.emphasise_style()
         self.moved = self.editor.needs_paint = True
 
     def paint_ground(self):

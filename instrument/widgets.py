@@ -72,8 +72,8 @@ def style_groups(plane):
 def draw_map(axes, plane, density):
     """Draw the hit density and the codes of the training bars, the largest styles each in its colour.
 
-    Returns the density's image and a function: emphasise(name, zoom) lets one style stand out, any other name none;
-    dots grow a little with the zoom.
+    Returns the density's image and a function: emphasise(name, zoom, points) lets one style stand out, its dots at
+    these points, any other name none; dots grow a little with the zoom.
     """
     reach = plane.reach
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), facecolor=PANEL, xticks=[], yticks=[])
@@ -86,10 +86,12 @@ def draw_map(axes, plane, density):
     dots = [axes.plot(*plane.points[plane.labels == label].T, "o", color=colour, ms=size, mew=0)[0]
             for label, colour in colours.items()]
 
-    def emphasise(chosen, zoom=1.0):
-        for name, line in zip(plane.names, dots):
+    def emphasise(chosen, zoom=1.0, points=None):
+        for label, (name, line) in enumerate(zip(plane.names, dots)):
+            there = plane.points[plane.labels == label] if name != chosen or points is None else points
             alpha, larger = (1.0, 1.4) if name == chosen else (0.1 if chosen in plane.names else 0.75, 1)
             line.set(alpha=alpha, markersize=size * larger * zoom ** 0.4, zorder=3 if name == chosen else 2)
+            line.set_data(*there.T)
 
     emphasise(None)
     return image, emphasise

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from formats.activation_matrix import CLAP, INSTRUMENTS, KICK, PERCUSSION, SNARE
 from patterns.dataset import hit_bytes, unpack_hits, windows
@@ -162,22 +163,27 @@ def count_exactness(model, codes):
 def velocity_figures(model, x, draws):
     """How well velocities are guessed from hits alone, x (n, 8, 64) uint8; None without velocities.
 
-    mean_absolute_error: of 127, of the median of draws, and of typical velocities. nats_a_hit: the importance-weighted
-    bound on -log p(velocities | hits, code) by samples of the velocity latent. jensen_shannon: of draws and real ones.
+    mean_absolute_error: of 127, of the median of draws, of typical velocities, and of each one given those before it.
+    nats_a_hit: -log p(velocities | hits, code), each given those before it, the velocity latent unknown; by_samples: the
+    importance-weighted bound by samples of the latent. jensen_shannon: of draws and real ones.
     """
     if model.velocity_net is None:
         return None
-    errors, nats = {"median": [], "typical": []}, []
+    errors, unknown, nats = {"median": [], "typical": [], "given_before": []}, [], []
     for bars in x.split(256):
         z, true = model.encode(bars)[0], bars.float()                                 # (B, latent), (B, 8, 64)
         guesses = torch.stack([torch.as_tensor(humanise(model, bars, z, seed)) for seed in range(VELOCITY_DRAWS)])
         typical = torch.as_tensor(humanise(model, bars, z, scale=0))
-        for name, guess in (("median", guesses.median(0)[0]), ("typical", typical)):
+        condition = F.pad(model.with_condition(z), (0, model.velocity_latent))        # latents of zeros: unknown
+        cells, flat = model.binarise(bars), true.flatten(1)                           # (B, cells)
+        before = model.velocity_net.distribution(cells, flat, condition)[0].round().view(bars.shape)
+        for name, guess in (("median", guesses.median(0)[0]), ("typical", typical), ("given_before", before)):
             errors[name].append((guess.float() - true).abs()[bars > 0])
+        unknown.append(model.velocity_net.log_likelihood(cells, flat, condition))
         nats.append(velocity_log_likelihood(model, bars, z))
     hits = int((x > 0).sum())
     return {"mean_absolute_error": {name: torch.cat(error).mean().item() for name, error in errors.items()},
-            "nats_a_hit": -torch.cat(nats).sum().item() / hits,
+            "nats_a_hit": -torch.cat(unknown).sum().item() / hits, "by_samples": -torch.cat(nats).sum().item() / hits,
             "jensen_shannon": velocity_divergence(x.numpy(), draws, INSTRUMENTS)}
 
 

@@ -172,8 +172,13 @@ def test_velocities_are_guessed_by_the_median_of_draws(levels, monkeypatch):
         return np.where(bars > 0, next(guesses), 0).astype(np.uint8)
     monkeypatch.setattr(click_metrics, "humanise", humanise)
     found = velocity_figures(levels, bars, bars.numpy())
-    assert found["mean_absolute_error"] == {"median": 10.0, "typical": 5.0}
+    assert found["mean_absolute_error"].items() >= {"median": 10.0, "typical": 5.0}.items()
+    assert 0 < found["mean_absolute_error"]["given_before"] < 127
     with torch.no_grad():
         expected = velocity_log_likelihood(levels, bars, levels.encode(bars)[0]).sum().item() / 3
-    assert found["nats_a_hit"] == pytest.approx(-expected) and found["nats_a_hit"] > 0
+    assert found["by_samples"] == pytest.approx(-expected) and found["by_samples"] > 0
+    with torch.no_grad():
+        z = torch.cat([levels.with_condition(levels.encode(bars)[0]), torch.zeros(len(bars), levels.velocity_latent)], 1)
+        expected = levels.velocity_net.log_likelihood(levels.binarise(bars), bars.flatten(1).float(), z).sum().item() / 3
+    assert found["nats_a_hit"] == pytest.approx(-expected)
     assert velocity_figures(BernoulliVAE(hidden=(8,)), bars, bars.numpy()) is None
