@@ -282,7 +282,7 @@ def make_parser():
     group.add_argument("--row-hits", type=row_hits, nargs="+", default=[], metavar="ROW=HITS",
                        help="hits of a row, exactly: Kick=4 Tom=0")
     group.add_argument("--temperature", type=number(float, 0, 3), default=TEMPERATURE,
-                       help="0: the likeliest choice at each cell, 1: as drummers vary, above: wilder (default: 1)")
+                       help=f"0: the likeliest score, 1: as drummers vary, above: wilder (default: {TEMPERATURE})")
     group.add_argument("--steady", type=steadiness, default=STEADY, metavar="0..1",
                        help=f"from 0, a fill, to 1, as a loop goes on; any: either (default: {STEADY})")
     group.add_argument("--timing", metavar="NAME", help="play as this drummer of the map (default: any)")

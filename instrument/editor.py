@@ -24,7 +24,6 @@ from instrument.transitions import Transitions
 from patterns import latent_map, paths, sampling
 from patterns.feel import Feel
 from patterns.noise import Surface
-from patterns.sampling import Constraints
 
 MOST_BARS, MOST_ANCHORS = 16, 24  # of a pattern in the window; on the map
 APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
@@ -57,7 +56,7 @@ class PatternEditor(Controls, Transitions):
 
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
         self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
-        self.constraints, self.feel = constraints or Constraints(steady=sampling.STEADY), Feel()
+        self.constraints, self.feel = constraints or sampling.CLICK, Feel()
         self.surface, self.anchors = Surface(sampling.DEFAULT_SEED if seed is None else seed), ()
         self.first_seed = self.surface.seed
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points

@@ -18,11 +18,11 @@ from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from instrument.map_view import NEAREST_ZOOM
 from models import BernoulliVAE
-from patterns import latent_map, sampling
+from patterns import sampling
 from patterns.dataset import pack_hits
 from patterns.feel import Feel
 from patterns.noise import Surface
-from patterns.sampling import STEADY, Constraints
+from patterns.sampling import CLICK
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 main = Activation_Matrix_To_Sound.main
@@ -91,7 +91,7 @@ def test_a_click_asks_for_a_steady_bar_and_the_command_line_for_the_same(window,
     editor = window.editor
     click(window, window.view.map, 0.4, 0.3)
     x, y = map(repr, editor.point())
-    assert editor.constraints == Constraints(steady=STEADY)
+    assert editor.constraints == CLICK
     for steady, act in ((None, lambda: press_area(window, "Any")), (0.2, lambda: editor.set_steady(0.2)),
                         (0.3, lambda: window.on_key("[")), (0.2, lambda: window.on_key("]"))):
         act()
