@@ -31,7 +31,7 @@ from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_splits, m
                               timings)
 from patterns.sampling import Constraints, draw
 
-STEPS, MOST_EPOCHS = 11_000, 280  # of a default training: a small collection is seen more often than a large one
+STEPS, ALL_BARS = 11_000, 17_000  # of a default training of so many bars; of fewer by the square root of their share
 MANY_BARS = 10_000  # from here on little dropout is enough
 
 
@@ -57,7 +57,7 @@ def make_parser():
     group.add_argument("--as-written", type=number(int, 1), nargs="+", default=[6], metavar="N",
                        help="times that a bar as it is written is learned for each time that it begins elsewhere, "
                        "for each --data (default 6)")
-    add_arguments(parser, {"epochs": f"{STEPS} steps", "free_bits": "3.1"})
+    add_arguments(parser, {"epochs": f"{STEPS:,} steps, fewer for few bars", "free_bits": "3.1"})
     return parser
 
 
@@ -118,7 +118,8 @@ def main(argv=None):
     label_names = styles + sorted(set(splits["validation"][2]) - set(styles))
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
     count = len(bars["train"])
-    fill_in(arguments, {"epochs": max(1, min(MOST_EPOCHS, round(STEPS * arguments.batch_size / count))),
+    steps = STEPS * min(1, count / ALL_BARS) ** 0.5
+    fill_in(arguments, {"epochs": max(1, round(steps * arguments.batch_size / count)),
                         "epoch_size": count, "free_bits": 3.1, "dropout": 0.2 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin", "as_written")
     as_written = np.repeat(np.resize(arguments.as_written, len(parts)), [len(part.get("train", "")) and len(
