@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-DEFAULT_SEED = 8  # where none is asked for
+DEFAULT_SEED = 7  # where none is asked for: of the first forty the one with most kicks on one, on the shipped map
 SCORE, TIMING, VELOCITY, VELOCITY_LATENT = range(4)  # the levels that have noise of their own
 SCORE_REACH, PLAY_REACH = 0.25, 0.02  # distance over which the noise of the score changes; of the other levels
 WAVES = 64  # of a noise field
