@@ -43,14 +43,8 @@ CACHE = ("sounds.spectrograms", "load_spectrograms", "cache")
 
 # {"case/key as it is recorded": "case/key as it is called now"}
 OLD_TO_NEW = {**{f"{case}/log.{epoch}.{side}_side": f"{case}/log.{epoch}.{side}_auxiliary"
-                 for case in ("train_bernoulli", "train_gaussian", "train_audio") for epoch in (0, 1)
-                 for side in ("train", "validation")},
-              "evaluate_bars/bounds.bound_style_told": "evaluate_bars/bounds.bound_conditioned",
-              **{f"evaluate_bars/velocities.mean_absolute_error.{old}":
-                 f"evaluate_bars/velocities.mean_absolute_error.{new}" for old, new in (
-                     ("own_touch", "velocity_latent"), ("own_touch_and_before", "velocity_latent_and_context"))},
-              **{f"evaluate_bars/own_bars.{key}": f"evaluate_bars/sample_statistics.{key}" for key in (
-                  "copied_from_training", "draws", "empty", "hits_a_bar", "hits_a_bar_real", "real_bars", "unique")}}
+                 for case in ("train_gaussian", "train_audio") for epoch in (0, 1)
+                 for side in ("train", "validation")}}
 # Recorded, and no longer made: repeats among the bars converted, which nothing read.
 GONE = {"midi/report.same_files", "midi/report.same_bars", "midi/report.same_hits"}
 TOLERANCE = {"train_bernoulli": 1e-4, "train_gaussian": 1e-4, "train_audio": 1e-4, "evaluate_sounds": 1e-4}
