@@ -101,11 +101,19 @@ def draw_figures(model, splits, labels, label_names, history, folder):
     draw_bar_pairs(bars[shown], made, [names[i] for i in shown], INSTRUMENTS, folder / "reconstructions.png")
 
 
+def kept_name(data):
+    """A folder as the run keeps it, for evaluate.py from any folder: in the project by its place there, so that a
+    checkpoint that ships names no machine, else whole; a data set's name as it is."""
+    folder = Path(data).resolve()
+    if not folder.exists():
+        return data
+    return folder.relative_to(ROOT).as_posix() if folder.is_relative_to(ROOT) else str(folder)
+
+
 def main(argv=None):
     """Train, draw, and return {"run": folder, "history": one record an epoch}."""
     arguments = make_parser().parse_args(argv)
-    arguments.data = [str(Path(one).resolve()) if Path(one).exists() else one
-                      for one in arguments.data]  # kept in the run, for evaluate.py from any folder
+    arguments.data = [kept_name(one) for one in arguments.data]
     parts = [load_splits(one, arguments.seed) for one in arguments.data]
     if len(arguments.as_written) not in (1, len(parts)):
         raise ValueError(f"--as-written: expected 1 number or {len(parts)}, found {len(arguments.as_written)}")

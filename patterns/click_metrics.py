@@ -164,8 +164,8 @@ def velocity_figures(model, x, draws):
     """How well velocities are guessed from hits alone, x (n, 8, 64) uint8; None without velocities.
 
     mean_absolute_error: of 127, of the median of draws, of typical velocities, and of each one given those before it.
-    nats_a_hit: -log p(velocities | hits, code), each given those before it, the velocity latent unknown; by_samples: the
-    importance-weighted bound by samples of the latent. jensen_shannon: of draws and real ones.
+    nats_a_hit: -log p(velocities | hits, code), each given those before it, the velocity latent unknown; by_samples:
+    the importance-weighted bound by samples of the latent. jensen_shannon: of draws and real ones.
     """
     if model.velocity_net is None:
         return None

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import download
+from command_line import ROOT
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from Midi_To_Activation_Matrix import load_patterns, read_bars
 from models import TimingNet
@@ -42,7 +43,8 @@ def merge_splits(parts):
 
 
 def load_splits(data, seed=0):
-    """The bars of one folder or of "groove", see `load_bars`."""
+    """The bars of one folder, which may be one of the project's, or of "groove", see `load_bars`."""
+    data = data if Path(data).exists() or not (ROOT / data).exists() else ROOT / data
     if not Path(data).exists():
         if str(data) != "groove":
             raise FileNotFoundError(f"{data}: no such folder or file; expected matrices or MIDI, or the name groove")

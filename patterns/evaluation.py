@@ -134,8 +134,9 @@ def report(result):
     yield from report_clicks(result["clicks"])
     yield "a click takes {click_milliseconds:.1f} ms on one core".format(**result)
     if velocities := result["velocities"]:
-        yield ("velocities given the hits: mean absolute error of 127 {typical:.1f} of typical ones, {median:.1f} of the "
-               "median of draws, {given_before:.1f} given those before; ".format(**velocities["mean_absolute_error"])
+        yield ("velocities given the hits: mean absolute error of 127 {typical:.1f} of typical ones, {median:.1f} of "
+               "the median of draws, {given_before:.1f} given those before; "
+               .format(**velocities["mean_absolute_error"])
                + "{nats_a_hit:.2f} nats a hit given those before, {by_samples:.2f} by samples of their latent; "
                "Jensen-Shannon divergence of drawn ones ".format(**velocities)
                + ", ".join(f"{name} {value:.3f}" for name, value in velocities["jensen_shannon"].items()))

@@ -28,7 +28,7 @@ REDRAWS = 8  # of a bar that is empty
 CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 COLDEST = 0.05  # temperature at which there still is noise that gives any bar
 DECISIVE = 1e6  # noise that no logit outweighs
-STEADY, TEMPERATURE = 0.9, 0.8  # of the bar that a click asks for: a loop
+STEADY, TEMPERATURE = 0.9, 0.85  # of the bar that a click asks for: a loop
 
 
 @dataclass(frozen=True)

@@ -764,7 +764,7 @@ EVERY_OPTION = {
     "batch_size": (17, ["17"]), "learning_rate": (0.01, ["1e-2"]),
     "beta": (0.5, ["0.5"]), "warmup": (2, ["2"]), "free_bits": (0.0, ["0"]), "samples": (2, ["2"]),
     "seed": (3, ["3"]), "device": ("cpu",) * 2, "epoch_size": (20, ["20"]),
-    "precision": ("float32",) * 2, "begin": ("beat",) * 2, "optimizer": ("adamw",) * 2,
+    "precision": ("float32",) * 2, "begin": ("beat",) * 2, "as_written": ([2], ["2"]), "optimizer": ("adamw",) * 2,
 }
 
 

@@ -1,5 +1,6 @@
 """The window without a screen (an Agg canvas, a player that only remembers), and the script without a window."""
 
+from dataclasses import replace
 import itertools
 import json
 import re
@@ -33,7 +34,7 @@ from patterns import latent_map, sampling
 from patterns.feel import Feel, time_offsets
 from sounds import kits
 import command_line
-from patterns.sampling import Constraints
+from patterns.sampling import CLICK, Constraints
 
 ROOT = Path(__file__).resolve().parent.parent
 main = Activation_Matrix_To_Sound.main
@@ -503,7 +504,7 @@ def test_a_drag_decodes_once_a_frame_and_ends_where_it_is_let_go(window, monkeyp
     mouse(window, "motion_notify", window.view.map, 1.0, 1.0)
     mouse(window, "button_release", window.view.map, 1.0, 1.0)
     assert np.allclose(editor.point(), (1, 1), atol=0.02)
-    assert np.array_equal(editor.bar, draw(editor.model, editor.codes, 5)[0])
+    assert np.array_equal(editor.bar, draw(editor.model, editor.codes, 5, CLICK)[0])
     assert np.array_equal(editor.player.bars[0], editor.bar)
     mouse(window, "motion_notify", window.view.map, -1, -1)  # no button: nothing moves
     window.tick()
@@ -614,7 +615,8 @@ def test_a_style_is_asked_for_in_the_legend_and_the_map_shows_it(window):
     press_area(window, "jazz")
     window.tick()
     assert editor.style_name() == "jazz" and "jazz" in editor.describe()
-    assert np.array_equal(editor.bars, sampling.draw(editor.model, editor.codes, 5, constraints=Constraints(style=1)))
+    asked = replace(CLICK, style=1)
+    assert np.array_equal(editor.bars, sampling.draw(editor.model, editor.codes, 5, constraints=asked))
     while len(editor.hit_density.left):  # the ground is drawn anew for the style
         window.tick()
     shown = latent_map.HitDensity(editor.plane)
@@ -1039,7 +1041,7 @@ def test_without_sound_everything_else_works_and_the_window_shows_it(model, tmp_
     click(window, window.view.map, 0.5, 0.5)
     window.tick()
     assert not editor.playing and any("No sound" in text.get_text() for text in window.figure.texts)
-    assert np.array_equal(editor.bar, sampling.draw(model, editor.codes)[0])
+    assert np.array_equal(editor.bar, sampling.draw(model, editor.codes, constraints=CLICK)[0])
     window.on_key("s")
     assert (tmp_path / "pattern_001.wav").stat().st_size > 1000
     editor.player.reason = None  # a sound card is plugged in
