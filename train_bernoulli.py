@@ -31,7 +31,7 @@ from patterns.dataset import (OFFSETS, drummer_timings, likeness, load_splits, m
                               timings)
 from patterns.sampling import Constraints, draw
 
-STEPS, ALL_BARS = 11_000, 17_000  # of a default training of so many bars; of fewer by the square root of their share
+STEPS, ALL_BARS = 11_000, 17_000  # of a default training of so many bars; of fewer by their share to the power of 0.75
 MANY_BARS = 10_000  # from here on little dropout is enough
 
 
@@ -126,7 +126,7 @@ def main(argv=None):
     label_names = styles + sorted(set(splits["validation"][2]) - set(styles))
     labels = {side: torch.tensor([label_names.index(style) for style in splits[side][2]]) for side in bars}
     count = len(bars["train"])
-    steps = STEPS * min(1, count / ALL_BARS) ** 0.5
+    steps = STEPS * min(1, count / ALL_BARS) ** 0.75
     fill_in(arguments, {"epochs": max(1, round(steps * arguments.batch_size / count)),
                         "epoch_size": count, "free_bits": 3.1, "dropout": 0.2 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin", "as_written")
