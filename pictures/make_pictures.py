@@ -24,7 +24,7 @@ from instrument.view import GRID, SIZE
 from instrument.widgets import ACCENT, BACKGROUND, TEXT
 from instrument.window import Window
 
-POINT = (-2.0, -0.5)  # of the map, whose bar is shown
+POINT = (0.42, 1.9)  # of the map, whose bar is shown
 PARTS = (  # the place in fractions of the figure that a number marks, or the area's name; what it is and does
     ((MAP[0], MAP[1] + MAP[3]), "Map: click a point, drag to morph, scroll to zoom"),
     ("any style", "Styles: bars in the style that is clicked"),
@@ -70,7 +70,7 @@ def draw_window(model):
     """The window at POINT, once all of its map is drawn: (view, pixels uint8 (height, width, 4))."""
     figure = Figure(figsize=np.divide(SIZE, 100), dpi=100)
     FigureCanvasAgg(figure)
-    editor = PatternEditor(model, None, NoSound(), None, seed=8)
+    editor = PatternEditor(model, None, NoSound(), None)
     window = Window(figure, editor)
     figure.canvas.draw()
     editor.go_to(editor.plane.to_code(*POINT), "This point")
