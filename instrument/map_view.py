@@ -31,7 +31,7 @@ class MapView:
                                                       fc=BACKGROUND, lw=0, animated=True))
         self.image, self.emphasise = widgets.draw_map(self.axes, editor.plane, editor.hit_density)
         if len(editor.plane.points):
-            self.panel.text(0.425, 0.955, "each dot is a bar that a drummer played", QUIET, 9.5, ha="right")
+            self.panel.text(0.425, 0.955, "each dot is a bar that was learned", QUIET, 9.5, ha="right")
             self.make_scale()
         self.make_marks()
         self.make_legend()
