@@ -12,6 +12,7 @@ config.json, curves.png, latent.png and reconstructions.png; python evaluate.py 
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
@@ -140,6 +141,9 @@ def main(argv=None):
     folder = choose_run_folder(arguments.run, "bernoulli", arguments.resume)
     first = start_process(settings.device).rank == 0
     if first:
+        if len(set(splits["validation"][1])) == 1:
+            print(f"warning: all bars to validate are of one file, {splits['validation'][1][0]}: with more files, the "
+                  "best epoch is chosen by more than one song", file=sys.stderr)
         print(f"{count} bars to train, {len(train)} with those that begin elsewhere, "
               f"{len(bars['validation'])} to validate, {len(label_names)} styles; run folder {folder}", flush=True)
     history = fit(model, train, Examples(bars["validation"]), folder, settings, unit="bars",
