@@ -6,6 +6,7 @@ import math
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -861,3 +862,14 @@ def test_the_groove_midi_dataset_trains_by_its_published_split(shared_data, monk
     splits = load_bars("groove")
     assert {side: len(splits[side][0]) for side in ("train", "validation")} == {"train": 17_291, "validation": 2_161}
     assert {"funk", "rock", "jazz"} <= set(splits["train"][2])
+
+
+def test_a_validation_side_of_one_file_is_named_in_a_warning(matrices, tmp_path, capsys):
+    train_bernoulli.main(["--data", str(matrices), *TINY, "--run-folder", str(tmp_path / "many")])
+    assert "of one file" not in capsys.readouterr().err
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("FUNK0.npy", "ROCK1.npy"):
+        np.save(few / name, np.load(matrices / name))
+    train_bernoulli.main(["--data", str(few), *TINY, "--run-folder", str(tmp_path / "run")])
+    assert re.search(r"all bars to validate are of one file, (FUNK0|ROCK1)", capsys.readouterr().err)

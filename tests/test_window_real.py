@@ -184,7 +184,7 @@ def pixel(box, across, up):
 
 def point_bar(model, line):
     """The bar of a point that the log names, by the seed that Program asks for."""
-    return sampling.draw(model, [line["point"]], seed=0)[0]
+    return sampling.draw(model, [line["point"]], 0, sampling.CLICK)[0]
 
 
 def align(recorded, expected):
