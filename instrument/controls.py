@@ -102,9 +102,9 @@ class Controls:
         self.set_steady(np.clip(now + difference, 0, 1))
 
     def any_steady(self):
-        """Ask for neither steady bars nor fills."""
+        """Ask for neither steady bars nor fills; or, if so already, for steady ones again."""
         self.save_undo()
-        self.set_steady(None)
+        self.set_steady(sampling.STEADY if self.constraints.steady is None else None)
 
     def step_drummer(self, step=1):
         """Ask for the timing of the map's next drummer; after the last comes any, and then the first."""

@@ -98,10 +98,13 @@ def test_a_click_asks_for_a_steady_bar_and_the_command_line_for_the_same(window,
         window.tick()
         expected = main(["--at", x, y, "--seed", "5", "--steady", str(steady or "any"), "--model", str(model_path)])
         assert editor.constraints.steady == steady and np.array_equal(expected["bars"], editor.bars)
+    for expected in (None, sampling.STEADY):  # the slider's knob stands there all the while: a click on it does nothing
+        press_area(window, "Any")
+        assert editor.constraints.steady == expected
     click(window, window.view.steady_slider.ax, 1.0, 0.5)
     assert editor.constraints.steady == 1
     window.on_key("b")
-    assert editor.constraints.steady == 0.2
+    assert editor.constraints.steady == sampling.STEADY
 
 
 def test_variation_is_another_bar_and_with_shift_the_same_score_played_anew(window):
