@@ -131,8 +131,8 @@ def main(argv=None):
     fill_in(arguments, {"epochs": max(1, round(steps * arguments.batch_size / count)),
                         "epoch_size": count, "free_bits": 3.1, "dropout": 0.2 if count >= MANY_BARS else 0.3})
     settings = read_settings(arguments, "begin", "as_written")
-    as_written = np.repeat(np.resize(arguments.as_written, len(parts)), [len(part.get("train", "")) and len(
-        part["train"][0]) for part in parts])                                         # (n,)
+    counts = [len(part["train"][0]) if "train" in part else 0 for part in parts]
+    as_written = np.repeat(np.resize(arguments.as_written, len(parts)), counts)       # (bars,)
     train = with_shifted_bars(splits, labels["train"], arguments.begin, as_written)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
