@@ -1,12 +1,14 @@
-"""What every script shares: options described by its docstring, errors of one line, files written whole or not at all.
+"""What every script shares: options by its docstring, errors of one line, progress, files written whole or not at all.
 
     parser = Parser(__doc__)
     parser.add_argument("--bpm", type=number(float, 40, 240))
     with replacing("bars.npy") as temporary:                        # takes its name where the block ends well
         np.save(temporary, bars)
+    for file in Progress(files, "converting", "files"):             # what a step of over five seconds does, how far
+        convert(file)
     run(main)                                                       # as the last line of a script
 
-It imports the standard library alone, and is imported before anything that imports torch.
+It imports the standard library and tqdm alone, and is imported before anything that imports torch.
 """
 
 import argparse
@@ -18,11 +20,16 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
+from tqdm import tqdm
+
 ROOT = Path(__file__).resolve().parent  # the project's folder
 USER_ERRORS = (ValueError, OSError, FloatingPointError)  # what a person can cause; anything else is a bug
+
+LONG = 5  # seconds after which a step is worth a line
 
 # OpenMP reads these when torch is imported, so this module is imported first. Threads that spin while they wait slow a
 # busy machine tenfold; those that sleep at once wake too late for small matrices. So they spin for microseconds.
@@ -118,6 +125,60 @@ def keep_memory():
         mallopt = ctypes.CDLL(None).mallopt
         for option in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
             mallopt(option, 1 << 30)
+
+
+class Progress(tqdm):
+    """What a long step does, how far it is, and the time that is left, on stderr; a step is one that takes LONG.
+
+        for file in Progress(files, "converting", "files"):
+            convert(file)
+        with Progress(what="training", unit="bars", total=len(bars)) as bar:
+            bar.update(len(batch))
+            bar.set_postfix_str("bound -31.2")                      # what else there is to see
+        with Progress(what="drawing the figures"):                  # nothing to count: the time alone
+            draw_figures()
+
+    what: an -ing form, in small letters. unit: a plural. A terminal shows a bar, whose clock goes on where nothing is
+    counted for a while, and which stays if the step was long. A log gets a line when the step has become long, when
+    its time has doubled, at least once a minute, and at its end; of a short step nothing.
+    """
+
+    monitor_interval = 0  # no thread of tqdm's beside ours
+
+    def __init__(self, iterable=None, what="", unit="", **options):
+        self.on_terminal, self.closed = sys.stderr.isatty(), threading.Event()
+        total = options.pop("total", len(iterable) if hasattr(iterable, "__len__") else None)
+        bar = "{percentage:3.0f}%|{bar}| " if self.on_terminal else ""
+        counted = bar + "{n_fmt} of {total_fmt} {unit}, {elapsed}, {remaining} left{postfix}"
+        super().__init__(iterable, what, total, unit=unit, unit_scale=(total or 0) >= 10_000, leave=False,
+                         bar_format="{desc}: " + (counted if total else "{elapsed}{postfix}"), dynamic_ncols=True,
+                         mininterval=0.1 if self.on_terminal else math.inf, **options)
+        self.ticker = threading.Thread(target=self.tick, daemon=True)
+        if not self.disable:
+            self.ticker.start()
+
+    def tick(self):
+        """Show the time while it goes on, whatever the step does."""
+        while not self.closed.wait(1 if self.on_terminal else min(max(LONG, self.format_dict["elapsed"]), 60)):
+            self.refresh() if self.on_terminal else self.print_line()
+
+    def print_line(self):
+        """Print how far it is as a line of a log."""
+        print(self, file=self.fp, flush=True)
+
+    def display(self, *arguments, **options):
+        """Draw the bar, on a terminal."""
+        return self.on_terminal and super().display(*arguments, **options)
+
+    def close(self):
+        """End: the last line of a long step stays."""
+        if not self.disable and not self.closed.is_set():
+            self.closed.set()
+            self.ticker.join()
+            if self.format_dict["elapsed"] >= LONG:
+                self.leave = None if self.on_terminal else False  # None: unless it stands below another bar
+                self.on_terminal or self.print_line()
+        super().close()
 
 
 def find_files(source, suffixes):

@@ -1,6 +1,7 @@
 """command_line.py: options, errors and exit status of any script, and files written whole or not at all."""
 
 import errno
+import io
 import math
 import os
 import signal
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import command_line
-from command_line import Parser, number, one_line, replacing
+from command_line import Parser, Progress, number, one_line, replacing
 
 
 def python(root, code, *arguments, **options):
@@ -290,3 +291,59 @@ def test_negative_numbers_are_values_in_every_notation():
     parser.add_argument("--at", nargs=2, type=number(float))
     for text in ("-1", "-0.5", "-.5", "-1e-3", "-2E+1", "-3."):
         assert parser.parse_args(["--at", text, "0"]).at == [float(text), 0.0]
+
+
+# Progress: of what takes long.
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def wait_for(stream, words):
+    """Until another thread has written the words; False after far longer than that takes."""
+    until = time.monotonic() + 60
+    while words not in stream.getvalue() and time.monotonic() < until:
+        time.sleep(0.005)
+    return words in stream.getvalue()
+
+
+def test_a_log_says_nothing_of_a_short_step(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert list(Progress("abc", "reading", "files")) == ["a", "b", "c"]
+    with Progress(what="drawing"):
+        pass
+    assert sys.stderr.getvalue() == ""
+
+
+def test_a_log_says_what_a_long_step_does_while_nothing_is_counted_and_where_it_ends(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(command_line, "LONG", 0.01)
+    with Progress(what="training", unit="bars", total=20_000) as bar:
+        bar.update(5000)
+        bar.set_postfix_str("bound -31.2")
+        assert wait_for(sys.stderr, "training: 5.00k of 20.0k bars, 00:00, 00:00 left, bound -31.2\n")
+        bar.update(15_000)
+    assert "\r" not in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().splitlines()[-1].startswith("training: 20.0k of 20.0k bars")
+    with Progress(what="drawing"):
+        assert wait_for(sys.stderr, "drawing: 00:00\n")
+
+
+def test_a_terminal_shows_a_bar_whose_clock_goes_on_and_keeps_that_of_a_long_step(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Progress(range(3), "reading", "files"):
+        assert wait_for(sys.stderr, "0 of 3 files, 00:01")
+    assert sys.stderr.getvalue().rsplit("\r", 2)[1].isspace(), "a short one goes"
+    monkeypatch.setattr(command_line, "LONG", 0)
+    list(Progress(range(3), "reading", "files"))
+    last = sys.stderr.getvalue().rsplit("\r", 1)[1]
+    assert last.startswith("reading: 100%|") and "| 3 of 3 files, 00:00" in last and last.endswith("\n")
+
+
+def test_a_bar_of_another_process_of_a_training_is_silent(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(command_line, "LONG", 0)
+    with Progress(what="training", unit="bars", total=3, disable=True) as bar:
+        bar.update(3)
+    assert sys.stderr.getvalue() == "" and not bar.ticker.is_alive()
