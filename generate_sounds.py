@@ -10,20 +10,21 @@ A sound depends on --seed and its number alone: more sounds, or more classes, le
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
-from command_line import ROOT, Parser, number, run
+from command_line import ROOT, Parser, Progress, number, run
 
 import torch
 
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
 from learning.figures import draw_spectrograms
-from sounds.codes import class_weights, encode_file, load_sound_model, random_codes, slerp
+from sounds.codes import class_weights, encode, load_sound, load_sound_model, random_codes, slerp
 from sounds.dataset import class_from_name
-from sounds.spectrograms import to_decibels
-from sounds.synthesis import QUALITIES, synthesise
+from sounds.spectrograms import spectrogram_of
+from sounds.synthesis import Source, synthesise
 
 
 def make_parser():
@@ -42,8 +43,8 @@ def make_parser():
     parser.add_argument("--spread", type=number(float, 0, 1),
                         help="how far --like varies: 0 is the sound itself, 1 any of its class (default: 0.5)")
     parser.add_argument("--steps", type=number(int, 2, 1000), default=8, help="of --between (default: 8)")
-    parser.add_argument("--quality", choices=tuple(QUALITIES), default="fine",
-                        help="of the search for the phase: best takes seconds a sound (default: fine)")
+    parser.add_argument("--velocity", type=number(float, 0.01, 1), default=1.0,
+                        help="how hard they are struck, up to 1 (default); soft is quieter and darker")
     return parser
 
 
@@ -61,31 +62,51 @@ def class_of_file(path):
     return rows[1] if rows[0] is None else rows[0]
 
 
-def around(model, rows, n, seed, centre=None, spread=1.0):
-    """n sounds of each row at random codes, or `spread` around a code `centre` (latent,), as `plan` gives them."""
-    # the first of each class is that of the kit, and more sounds or classes leave those that were there
+@dataclass
+class Plan:
+    """Sounds to make: codes (B, latent), classes (B,) or weights (B, 8), names; numbers, kits, sources: of synthesise.
+    """
+
+    codes: torch.Tensor
+    label: torch.Tensor
+    names: list
+    numbers: list
+    kits: torch.Tensor = None
+    sources: list = None
+
+
+def at_random(model, rows, n, seed):
+    """n sounds of each row; the first of each class is that of the kit of the seed, the second of its next kit."""
     numbers = [len(INSTRUMENTS) * i + row for row in rows for i in range(n)]
-    codes = random_codes(model, len(numbers), seed, numbers)
-    if centre is not None:
-        codes = (1 - spread**2) ** 0.5 * centre + spread * codes
+    codes, kits = random_codes(model, numbers, seed)
     names = [f"{INSTRUMENTS[row]}_{i + 1:03d}" if n > 1 else INSTRUMENTS[row] for row in rows for i in range(n)]
-    return codes, torch.tensor(numbers) % len(INSTRUMENTS), numbers, names
+    return Plan(codes, torch.tensor(numbers) % len(INSTRUMENTS), names, numbers, kits)
+
+
+def around(model, file, row, n, seed, spread):
+    """n sounds from one's own (spread 0) to any of its class (1), all with its fine structure."""
+    samples = load_sound(model, file)
+    centre, row = encode(model, samples, row)
+    found = at_random(model, [row], n, seed)
+    found.codes = (1 - spread) * centre + spread * found.codes
+    found.sources = [[(Source(samples, row), 1.0)]] * n
+    return found
 
 
 def between(model, files, rows, steps):
-    """`steps` sounds from one file to the other, with one noise for all; row None: the class the model finds."""
-    (start, first), (end, last) = (encode_file(model, file, row) for file, row in zip(files, rows))
-    share = torch.linspace(0, 1, steps)[:, None]
-    weights = (1 - share) * class_weights(first, 1) + share * class_weights(last, 1)  # (steps, 8)
+    """`steps` sounds from one file to the other, both blended; row None: the class the model finds."""
+    sounds = [load_sound(model, file) for file in files]
+    (start, first), (end, last) = (encode(model, sound, row) for sound, row in zip(sounds, rows))
+    one, other = Source(sounds[0], first), Source(sounds[1], last)
+    shares = torch.linspace(0, 1, steps)
+    weights = torch.lerp(class_weights(first, 1), class_weights(last, 1), shares[:, None])   # (steps, 8)
     names = [f"{INSTRUMENTS[first]}_to_{INSTRUMENTS[last]}_{i + 1:03d}" for i in range(steps)]
-    return slerp(start, end, steps), weights, [0] * steps, names
+    sources = [[(one, 1 - share), (other, share)] for share in shares.tolist()]
+    return Plan(slerp(start, end, steps), weights, names, [0] * steps, sources=sources)
 
 
 def plan(model, arguments):
-    """The sounds that the command line asks for: (codes (B, latent), classes, numbers of their noise, names).
-
-    classes: indices (B,), or weights (B, 8). Raises ValueError, naming the option.
-    """
+    """The sounds that the command line asks for, a Plan. Raises ValueError, naming the option."""
     rows, n, seed, spread = arguments.classes, arguments.n, arguments.seed, arguments.spread
     if spread is not None and not arguments.like:
         raise ValueError("--spread: expected --like beside it, found none")
@@ -97,23 +118,25 @@ def plan(model, arguments):
         rows = (rows[0], rows[-1]) if rows else [class_of_file(file) for file in arguments.between]
         return between(model, arguments.between, rows, arguments.steps)
     if arguments.like:
-        centre, row = encode_file(model, arguments.like, rows[0] if rows else class_of_file(arguments.like))
-        return around(model, [row], n or 16, seed, centre, 0.5 if spread is None else spread)
-    return around(model, rows or range(len(INSTRUMENTS)), n or (16 if rows else 1), seed)
+        row = rows[0] if rows else class_of_file(arguments.like)
+        return around(model, arguments.like, row, n or 16, seed, 0.5 if spread is None else spread)
+    return at_random(model, rows or range(len(INSTRUMENTS)), n or (16 if rows else 1), seed)
 
 
 def main(argv=None):
-    """Make, write and draw the sounds; returns {"files": [paths], "samples": (B, samples)}."""
+    """Make, write and draw the sounds; returns {"files": [paths], "samples": [float32 (n,)]}."""
     arguments = make_parser().parse_args(argv)
     model = load_sound_model(arguments.model)
-    codes, label, numbers, names = plan(model, arguments)
-    made = synthesise(model, codes, label, arguments.seed, numbers, arguments.quality)
-    files = [arguments.folder / f"{name}.wav" for name in names]
+    to_make = plan(model, arguments)
+    with Progress(what="making sounds"):
+        made = synthesise(model, to_make.codes, to_make.label, arguments.seed, to_make.numbers, to_make.kits,
+                          to_make.sources, arguments.velocity)
+    files = [arguments.folder / f"{name}.wav" for name in to_make.names]
     for file, sound in zip(files, made):
         save_audio(file, sound, model.sound["rate"])
-    level, _ = to_decibels(model.transform.forward(made[:64]).abs(), model.sound["floor_db"])
-    rows = [part.numpy() for part in level.split(8)]
-    draw_spectrograms(rows, [names[8 * i:8 * i + 8] for i in range(len(rows))], arguments.folder / "sounds.png",
+    level = [spectrogram_of(sound, model.sound["settings"]).numpy() for sound in made[:64]]
+    rows = [level[i:i + 8] for i in range(0, len(level), 8)]
+    draw_spectrograms(rows, [to_make.names[8 * i:8 * i + 8] for i in range(len(rows))], arguments.folder / "sounds.png",
                       low=model.sound["floor_db"])
     print(f"{arguments.folder}: {len(files)} sounds, {files[0].name} to {files[-1].name}, and sounds.png")
     return {"files": files, "samples": made}

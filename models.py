@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 from networks.causal import CausalDecoder, TimingNet, VelocityNet
 from networks.conditions import CONDITION_DROPOUT, Conditioned
-from networks.convolutional import CodeFlow, ConvDecoder, ConvEncoder, Patches, initialise_linear
+from networks.convolutional import ConvDecoder, ConvEncoder, Patches, initialise_linear
 from networks.independent import IndependentDecoder, check_sizes, logistic_noise, mlp, precision, principal_plane
 from networks.pixels import LEAST_DEVIATION, LEVELS, PixelDecoder, PixelMixture
 
@@ -345,20 +345,17 @@ class ConvVAE(VAE):
 
     p(x | z, class) is normal, with one learned variance for all pixels. `label` is a class (B,), or weights
     (B, classes) for a sound between classes. patch: bands x frames seen as one; widths: channels from the finest grid
-    to the coarsest; bottleneck: channels beside the code. After training, `prior` is fitted to the codes of each class
-    (sounds/calibration.py): an invertible map from base codes, standard normal in every class, to codes z.
-    prior_scale: below 1, base codes are taken nearer to 0.
+    to the coarsest; bottleneck: channels beside the code. New codes are drawn beside those of training sounds, see
+    sounds/exemplars.py, rather than from the standard normal prior of the bound.
     """
 
     def __init__(self, latent=32, shape=(412, 157), classes=8, widths=(16, 32, 64, 96), patch=(8, 4), bottleneck=24,
-                 embedding=32, prior_scale=0.8):
+                 embedding=32):
         shape, widths, patch = tuple(shape), tuple(widths), tuple(patch)
         super().__init__(latent=latent, shape=shape, classes=classes, widths=widths, patch=patch, bottleneck=bottleneck,
-                         embedding=embedding, prior_scale=prior_scale)
+                         embedding=embedding)
         check_sizes(classes=classes, widths=widths, bottleneck=bottleneck, embedding=embedding)
-        if not 0 < prior_scale <= 1:
-            raise ValueError(f"prior_scale: expected above 0 and at most 1, found {prior_scale}")
-        self.shape, self.classes, self.prior_scale, self.low_precision = shape, classes, prior_scale, False
+        self.shape, self.classes, self.low_precision = shape, classes, False
         patches = Patches(shape, patch)
         self.embedding = nn.Parameter(torch.randn(classes, embedding))
         self.encoder = ConvEncoder(patches, latent, widths, bottleneck, embedding)
@@ -367,7 +364,6 @@ class ConvVAE(VAE):
         self.class_bands = nn.Parameter(torch.zeros(classes, shape[0]))
         self.class_frames = nn.Parameter(torch.zeros(classes, shape[1]))
         self.log_deviation = nn.Parameter(torch.zeros(()))
-        self.prior = CodeFlow(latent, classes).requires_grad_(False)  # fitted after the VAE
 
     def class_weights(self, label, count):
         """A label, (B,) indices or (B, classes) weights, as weights (B, classes)."""
@@ -408,22 +404,6 @@ class ConvVAE(VAE):
         """Spectrograms drawn from p(x | z, class): (B, latent) -> (B, bands, frames)."""
         noise = torch.randn(len(z), *self.shape, generator=generator).to(z.device)
         return self.decode_mean(z, label) + torch.exp(self.log_scale()) * noise
-
-    def from_base(self, base, label=None):
-        """Base codes to codes z: (B, latent) -> (B, latent)."""
-        return self.prior(self.prior_scale * base, self.class_weights(label, len(base)))
-
-    def encode_base(self, x, label=None):
-        """The base code of each spectrogram: (B, bands, frames) -> (B, latent)."""
-        return self.prior.inverse(self.encode(x, label)[0], self.class_weights(label, len(x)))[0] / self.prior_scale
-
-    def decode_base(self, base, label=None):
-        """The mean spectrogram at each base code: (B, latent) -> (B, bands, frames)."""
-        return self.decode_mean(self.from_base(base, label), label)
-
-    def sample_prior(self, n, generator=None, label=None):
-        """n codes of a class, by base codes: (n, latent)."""
-        return self.from_base(super().sample_prior(n, generator), label)
 
     @torch.no_grad()
     def initialise_from_data(self, x):

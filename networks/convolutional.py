@@ -1,4 +1,4 @@
-"""The nets of a VAE of spectrograms: encoder, decoder, and the flow between codes and a standard normal distribution.
+"""The nets of a VAE of spectrograms: encoder and decoder.
 
     encoder = ConvEncoder(Patches((412, 157), (8, 4)), 32, widths=(16, 32, 64, 96), bottleneck=24, embedding=32)
     mean, log_variance = encoder(x, embedding)                # (B, 412, 157), (B, 32) -> (B, 32) each
@@ -15,8 +15,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from networks.independent import check_sizes, mlp
-
-LOG_SCALE = 2.0  # the most by which a layer of CodeFlow scales a number up or down, as a logarithm
 
 
 class ResidualBlock(nn.Module):
@@ -141,56 +139,3 @@ def initialise_linear(encoder, decoder, x):
     encoder.linear_skip.bias.zero_()
     decoder.linear_skip.bias.zero_()
     return mean
-
-
-class CodeFlow(nn.Module):
-    """An invertible map from standard normal noise to the codes of a class: it begins as the identity.
-
-    Affine coupling layers (Dinh et al. 2017, "Real NVP", eq. 7-8): half of the numbers is scaled and shifted by what a
-    small net computes from the other half. Fitted after the VAE (Dai and Wipf 2019, "Diagnosing and enhancing VAE
-    models", the second stage).
-    """
-
-    def __init__(self, latent, embedding, layers=8, hidden=128):
-        super().__init__()
-        order = [torch.randperm(latent, generator=torch.Generator().manual_seed(layer)) for layer in range(layers)]
-        self.register_buffer("order", torch.stack(order))
-        self.register_buffer("inverse_order", self.order.argsort(1), persistent=False)
-        self.parts = [latent // 2, latent - latent // 2]  # what stays and what moves
-        sizes = [self.parts[0] + embedding, hidden, hidden, 2 * self.parts[1]]
-        self.nets = nn.ModuleList(mlp(sizes) for _ in range(layers))
-        self.position = nn.Linear(embedding, 2 * latent)
-        for layer in [*(net[-1] for net in self.nets), self.position]:
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    @staticmethod
-    def _bounded(numbers):
-        """Log-scale, bounded, and shift: (B, 2 n) -> (B, n) each."""
-        log_scale, shift = numbers.chunk(2, -1)
-        return LOG_SCALE * torch.tanh(log_scale / LOG_SCALE), shift
-
-    def forward(self, noise, embedding):
-        """Noise to codes: (B, latent), (B, E) -> (B, latent)."""
-        for net, order, back in zip(self.nets, self.order, self.inverse_order):
-            kept, moved = noise[:, order].split(self.parts, -1)
-            log_scale, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
-            noise = torch.cat([kept, moved * torch.exp(log_scale) + shift], -1)[:, back]
-        log_scale, shift = self._bounded(self.position(embedding))
-        return noise * torch.exp(log_scale) + shift
-
-    def inverse(self, codes, embedding):
-        """Codes to noise, and log |d noise / d codes|: (B, latent), (B, E) -> (B, latent), (B,)."""
-        log_scale, shift = self._bounded(self.position(embedding))
-        codes, log_volume = (codes - shift) * torch.exp(-log_scale), -log_scale.sum(-1)
-        for net, order, back in zip(reversed(self.nets), self.order.flip(0), self.inverse_order.flip(0)):
-            kept, moved = codes[:, order].split(self.parts, -1)
-            log_scale, shift = self._bounded(net(torch.cat([kept, embedding], -1)))
-            codes = torch.cat([kept, (moved - shift) * torch.exp(-log_scale)], -1)[:, back]
-            log_volume = log_volume - log_scale.sum(-1)
-        return codes, log_volume
-
-    def log_density(self, codes, embedding):
-        """log p(codes | class) in nats: (B, latent), (B, E) -> (B,)."""
-        noise, log_volume = self.inverse(codes, embedding)
-        return log_volume - 0.5 * (noise.square().sum(-1) + noise.shape[1] * math.log(2 * math.pi))

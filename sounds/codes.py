@@ -1,9 +1,9 @@
-"""A trained sound model and its codes: drawn at random, of a sound, between two.
+"""A trained sound model and its codes: of a kit drawn at random, of a sound, between two.
 
     model = load_sound_model("pretrained/sound_vae.pt")
-    codes = random_codes(model, 8, seed=3)              # (8, latent): standard normal, whatever the class
+    codes, kits = random_codes(model, range(8), seed=3)     # (8, latent): one of each class, a kit
     code, label = encode_file(model, "my_snare.wav")
-    path = slerp(codes[0], code, 8)                     # (8, latent)
+    path = slerp(codes[0], code, 8)                         # (8, latent)
 
 sounds/synthesis.py makes sounds of codes.
 """
@@ -12,37 +12,41 @@ import numpy as np
 import torch
 
 import models
-from audio2nsgt import make_transform
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import fit_length, load_audio
-from sounds.spectrograms import normalise, to_decibels
+from formats.audio import load_audio
+from sounds.dataset import shortened
+from sounds.exemplars import Exemplars
+from sounds.spectrograms import DEFAULTS, normalise, spectrogram_of, transform_for
 
 
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    It gains `transform` and `sound`: settings and samples of the transform, mean, deviation and floor of the
-    spectrograms in dB, levels by class, the regression of durations, rate in Hz. Raises OSError or ValueError, naming
-    the file, where it is no such model.
+    It gains `exemplars` and `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by
+    class, the rate in Hz. Raises OSError or ValueError, naming the file, where it is no such model.
     """
     content = checkpoint.load_checkpoint(path)
     if not isinstance(content.get("sound"), dict):
         raise ValueError(f"{path}: expected a model of sounds (of train_audio.py), found a {content['class']}")
-    return attach_transform(models.build_model(content, path), content["sound"], path)
+    if "frames" not in content["sound"].get("settings", {}):
+        raise ValueError(f"{path}: expected a model of sounds of this version, found one of half a second at "
+                         "22,050 Hz; train it anew")
+    return attach_sound(models.build_model(content, path), content["sound"], path)
 
 
-def attach_transform(model, sound, path="checkpoint"):
-    """The model with `sound` and `transform`, as load_sound_model gives it. Raises ValueError, naming `path`."""
+def attach_sound(model, sound, path="checkpoint"):
+    """The model with `sound` and `exemplars`, as load_sound_model gives it. Raises ValueError, naming `path`."""
     try:
-        model.transform = make_transform(sound["settings"], sound["samples"])
-        model.sound = {**sound, "rate": sound["settings"]["rate"]}
-        bands, frames = len(model.transform.frequencies), int(model.transform.frames[0])
-        if tuple(model.shape) != (bands, frames):
-            raise ValueError(f"{path}: expected spectrograms of {bands} x {frames}, as its transform gives, found a "
-                             f"model of {tuple(model.shape)}")
+        settings = {name: sound["settings"][name] for name in DEFAULTS}
+        model.sound = {**sound, "settings": settings, "rate": settings["rate"]}
+        shape = len(transform_for(1, settings).frequencies), settings["frames"]
+        if tuple(model.shape) != shape:
+            raise ValueError(f"{path}: expected spectrograms of {shape[0]} x {shape[1]}, as its transform gives, "
+                             f"found a model of {tuple(model.shape)}")
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
-    except (KeyError, TypeError) as error:
+        model.exemplars = Exemplars(sound) if "exemplars" in sound else None
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: what its sounds were made with cannot be used: {error!r}") from error
     return model
 
@@ -53,11 +57,15 @@ def seeded_generator(seed, number, purpose):
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
-def random_codes(model, n, seed=0, numbers=None):
-    """Standard normal codes of n sounds of the seed, by their numbers (0, 1, ... where None): (n, latent)."""
-    codes = [torch.randn(1, model.latent, generator=seeded_generator(seed, number, 0))
-             for number in (range(n) if numbers is None else numbers)]
-    return torch.cat([torch.zeros(0, model.latent), *codes])
+def random_codes(model, numbers, seed=0):
+    """Codes of the sounds of a seed by their numbers, and the codes of their kits: (n, latent), (n, KIT).
+
+    Sound 8 k + row is of class `row` in kit k: the same in any company.
+    """
+    kits = [model.exemplars.draw_kit(seeded_generator(seed, number // len(INSTRUMENTS), 2)) for number in numbers]
+    codes = [model.exemplars.draw(number % len(INSTRUMENTS), kit, seeded_generator(seed, number, 0))
+             for number, kit in zip(numbers, kits)]
+    return torch.stack(codes), torch.stack(kits)
 
 
 def class_weights(label, count):
@@ -72,24 +80,34 @@ def class_weights(label, count):
     return torch.nn.functional.one_hot(label.long().expand(count), classes).float()
 
 
-def encode_file(model, path, label=None):
-    """(code (latent,), label) of a sound file; without a label, that of the class under which it is likeliest."""
-    samples = fit_length(load_audio(path, model.sound["rate"])[0], model.sound["samples"])
+def load_sound(model, path):
+    """The samples of a sound file at the model's rate, no longer than its sounds. Raises ValueError at silence."""
+    rate = model.sound["rate"]
+    samples = shortened(load_audio(path, rate)[0], rate, model.sound["settings"]["seconds"])
     if not np.abs(samples).max() > 0:
         raise ValueError(f"{path}: expected a sound, found silence")
-    return encode(model, samples, label)
+    return samples
+
+
+def encode_file(model, path, label=None):
+    """(code (latent,), label) of a sound file; without a label, that of the class under which it is likeliest."""
+    return encode(model, load_sound(model, path), label)
 
 
 @torch.no_grad()
 def encode(model, samples, label=None):
-    """The same of a sound (samples,) at the model's rate and of its length."""
-    level, _ = to_decibels(model.transform.forward(samples[None]).abs(), model.sound["floor_db"])
-    x = normalise(level, model.sound)                                                 # (1, bands, frames)
+    """The same of a sound (samples,) at the model's rate."""
+    seen = spectrogram_of(samples, model.sound["settings"], model.sound["floor_db"])
     if label is None:
-        rows = torch.arange(len(INSTRUMENTS))
+        rows, x = torch.arange(len(INSTRUMENTS)), normalise(seen, model.sound)[None]
         log_px, kl = model.elbo(x.expand(len(rows), -1, -1), x.new_zeros(len(rows), model.latent), label=rows)
         label = int((log_px - kl).argmax())
-    return model.encode_base(x, label=torch.tensor([label]))[0], label
+    return encode_spectrogram(model, seen, torch.tensor([label])), label
+
+
+def encode_spectrogram(model, decibels, label):
+    """The code (latent,) of one spectrogram (bands, frames), in dB, of one label."""
+    return model.encode(normalise(decibels, model.sound)[None], label=label)[0][0]
 
 
 def slerp(start, end, steps):

@@ -1,11 +1,11 @@
 """A folder of drum sounds as a data set: which files there are, of which class and machine, and their samples.
 
-    sounds, labels, paths, left_out = load_one_shots("dataset_audio", sample_rate=22050, seconds=0.5)
+    sounds, labels, paths, left_out = load_one_shots("dataset_audio", sample_rate=44100, seconds=1.5)
     sides = split_by_machine([path.stem for path in paths])     # {"train": indices, "validation": ..., "test": ...}
 
 A class is a subfolder named after a row of the activation matrix, or by one of the usual names in CLASS_NAMES ("BD",
 "Snare Drums", "closed hats", "01 kicks"); folders within it belong to it. What cannot be used is listed with its
-reason. Short sounds are padded with silence, long ones faded out.
+reason. Long sounds are faded out.
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from command_line import Progress
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import SUFFIXES, fit_length, load_audio
 
@@ -29,6 +30,7 @@ CLASS_NAMES = {
               "tambourine", "tambo", "tb", "conga", "bongo", "agogo", "triangle", "woodblock", "maraca", "cabasa",
               "guiro", "timbale", "snap", "block"),
 }
+FOLDS = 5  # of the machines, see split_by_machine
 END_DB = -40.0  # re the loudest 5 ms: what is softer to the last counts as over
 ROW_OF_NAME = {name: INSTRUMENTS.index(row) for row, names in CLASS_NAMES.items() for name in names}
 
@@ -71,22 +73,27 @@ def find_one_shots(folder):
 
 
 def load_one_shots(folder, sample_rate, seconds):
-    """The sounds of a folder, mono at `sample_rate` and all `seconds` long: (sounds, labels, paths, left_out).
+    """The sounds of a folder, mono at `sample_rate`, `seconds` long at most: (sounds, labels, paths, left_out).
 
-    sounds: float32 (n, samples), peaks as they are. labels: uint8 (n,). left_out: a line "path: reason" for each file
-    that is not in it. Raises what `find_one_shots` does, and ValueError where no file can be read.
+    sounds: a list of float32 (samples,), peaks as they are. labels: uint8 (n,). left_out: a line "path: reason" for
+    each file that is not in it. Raises what `find_one_shots` does, and ValueError where no file can be read.
     """
     paths, rows, left_out = find_one_shots(folder)
-    sounds, kept = np.empty((len(paths), round(sample_rate * seconds)), np.float32), []
-    for i, path in enumerate(paths):
+    sounds, kept = [], []
+    for i, path in enumerate(Progress(paths, "reading sounds", "sounds")):
         try:
-            sounds[len(kept)] = fit_length(load_audio(path, sample_rate)[0], sounds.shape[1])
+            sounds.append(shortened(load_audio(path, sample_rate)[0], sample_rate, seconds))
             kept.append(i)
         except (ValueError, OSError) as error:
             left_out.append(str(error))
     if not kept:
         raise ValueError(f"{folder}: expected sounds, found none that can be read: {left_out[-1]}")
-    return sounds[:len(kept)], np.array(rows, np.uint8)[kept], [paths[i] for i in kept], left_out
+    return sounds, np.array(rows, np.uint8)[kept], [paths[i] for i in kept], left_out
+
+
+def shortened(samples, rate, seconds):
+    """A sound (n,) as it is, or, where it is longer, faded out over the last tenth of so many seconds."""
+    return fit_length(samples, min(len(samples), round(rate * seconds)))
 
 
 def machine_of(name):
@@ -94,22 +101,28 @@ def machine_of(name):
     return name.rsplit("/", 1)[-1].split("_")[0]
 
 
-def split_by_machine(names, seed=0):
+def split_by_machine(names, fold=0):
     """Indices of training, validation and test sounds: a machine (machine_of its name) is on one side only.
 
-    A fifth of the machines are test ones and a tenth of the rest validate, at least one each. Raises ValueError with
-    fewer than 3 machines.
+    The machines make five parts (fewer machines, as many parts) of about as many sounds; part `fold` is the test side.
+    A twentieth of the other machines validate, at least one. Raises ValueError with fewer than 3 machines.
     """
-    machines = np.array([machine_of(name) for name in names])
-    order = np.random.default_rng(seed).permutation(np.unique(machines))
-    if len(order) < 3:
-        raise ValueError(f"expected sounds of at least 3 machines, found {len(order)}: a machine is what a file's name "
-                         f"begins with, up to the first _, and training, validation and test need their own")
-    tests = max(1, round(len(order) / 5))
-    validations = max(1, round((len(order) - tests) / 10))
-    sides = np.split(order, [tests, tests + validations])
-    return {side: np.flatnonzero(np.isin(machines, part))
-            for side, part in zip(("test", "validation", "train"), sides)}
+    machines, machine, counts = np.unique([machine_of(name) for name in names], return_inverse=True, return_counts=True)
+    if len(machines) < 3:
+        raise ValueError(f"expected sounds of at least 3 machines, found {len(machines)}: a machine is what a file's "
+                         f"name begins with, up to the first _, and training, validation and test need their own")
+    if not fold < (folds := min(FOLDS, len(machines))):
+        raise ValueError(f"fold: expected 0 to {folds - 1}, found {fold}")
+    order = np.random.default_rng(0).permutation(len(machines))
+    part, sizes = np.empty(len(machines), int), np.zeros(folds)
+    for one in order[np.argsort(-counts[order], kind="stable")]:  # the largest first, into the smallest part
+        part[one] = sizes.argmin()
+        sizes[part[one]] += counts[one]
+    rest = order[part[order] != fold]
+    validation = rest[:max(1, round(len(rest) / 20))]
+    side = np.where(part == fold, "test", "train").astype("<U10")
+    side[validation] = "validation"
+    return {name: np.flatnonzero(side[machine] == name) for name in ("train", "validation", "test")}
 
 
 def level_db(samples, rate):

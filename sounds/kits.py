@@ -60,10 +60,11 @@ def check_rate(sample_rate):
         raise ValueError(f"sample_rate: expected 1000 to 1000000 Hz, found {sample_rate}")
 
 
-def generate_kit(model, seed=0, sample_rate=SAMPLE_RATE, quality="fine"):
-    """Eight sounds by seed, one a row, as load_kit gives them; silent above half of the model's own rate."""
-    rows = torch.arange(len(INSTRUMENTS))
-    made = synthesise(model, random_codes(model, len(rows), seed), rows, seed, quality=quality)
+def generate_kit(model, seed=0, sample_rate=SAMPLE_RATE):
+    """Eight sounds by seed that belong together, one a row, as load_kit gives them."""
+    rows = range(len(INSTRUMENTS))
+    codes, kits = random_codes(model, rows, seed)
+    made = synthesise(model, codes, torch.tensor(rows), seed, kits=kits)
     return with_headroom([resample(sound, model.sound["rate"], sample_rate) for sound in made])
 
 

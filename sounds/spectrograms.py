@@ -1,12 +1,17 @@
-"""Sounds as a model sees them: a folder of one-shots becomes log magnitudes of one size, with their classes.
+"""Sounds as a model sees them: log magnitudes of a Gabor transform, on a time axis that is fine at the attack.
 
-    data = load_spectrograms("dataset_audio", dict(rate=22050, seconds=0.5))
+    data = load_spectrograms("dataset_audio", dict(rate=44100, seconds=1.5))
     data["spectrograms"]    # float16 (n, bands, frames), in dB re the loudest point of each, from floor_db to 0
 
-The settings are those of nsgt.json. The spectrograms of a folder of audio are kept in data/spectrograms and read from
-there, without decoding a sound, until a file or a setting changes.
+The bands are those of the NSGT; a frame is the mean power between two moments of `frame_edges`, 1.5 ms apart at the
+attack and 60 ms after 1.5 s: what a drum does, it does at once. Short sounds get a short transform: the cost is in
+proportion. Spectrograms of a folder are kept in data/spectrograms and read from there, without decoding a sound, until
+a file or a setting changes.
 """
 
+import contextlib
+import functools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
@@ -14,25 +19,74 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from audio2nsgt import SETTINGS, file_stamp, make_transform
-from command_line import ROOT
-from sounds.dataset import duration_of, find_one_shots, level_db, load_one_shots
+from audio2nsgt import file_stamp, make_transform
+from command_line import ROOT, Progress
+from formats.audio import load_audio
+from sounds.dataset import duration_of, find_one_shots, level_db, shortened
 
 CACHE = ROOT / "data" / "spectrograms"
 KEPT = 8  # folders and settings that the cache holds; those not used for longest go first
-FLOOR_DB = -60.0
-DEFAULTS = dict(scale="oct", rate=22050, downsample=1, min_freq=30.0, max_freq=11000.0, bins=48, seconds=0.5)
+FLOOR_DB = -70.0
+DEFAULTS = dict(scale="oct", rate=44100, min_freq=30.0, max_freq=20000.0, bins=24, seconds=1.5, frames=96)
+GROWTH = 3.7  # the last frame is exp(3.7) = 40 times as long as the first
+LENGTHS = (0.2, 0.4, 0.65, 1.0)  # of the longest sound: those of the transforms
+LEAD, REST = 0.02, 0.05  # seconds of silence in front of a sound and behind it, as the transform is circular
 
 
-def to_decibels(magnitude, floor_db=FLOOR_DB):
-    """Magnitudes (n, bands, frames), tensor or array, as dB re each one's peak, from floor_db to 0; and the peaks (n,).
+def frame_edges(settings):
+    """The moments between which a frame lies, in seconds from the attack: (frames + 1,)."""
+    place = np.arange(settings["frames"] + 1) / settings["frames"]
+    return settings["seconds"] * np.expm1(GROWTH * place) / np.expm1(GROWTH)
 
-    Silence is floor_db everywhere.
+
+def transform_for(samples, settings):
+    """The NSGT for a sound of so many samples: the shortest of LENGTHS that holds it and the silence around it."""
+    rate, longest = settings["rate"], settings["seconds"]
+    sizes = [round(rate * share * longest) + round(rate * (LEAD + REST)) for share in LENGTHS]
+    needed = samples + round(rate * (LEAD + REST))
+    size = next((size for size in sizes if size >= needed), sizes[-1])
+    return _transform(tuple(sorted(settings.items())), size)
+
+
+@functools.lru_cache(maxsize=16)
+def _transform(settings, size):
+    return make_transform(dict(settings), size)
+
+
+def coefficients(samples, settings):
+    """A sound (n,) as (complex coefficients (bands, frames of the transform), the transform); see LEAD."""
+    transform, lead = transform_for(len(samples), settings), round(LEAD * settings["rate"])
+    padded = np.zeros(transform.Ls, np.float32)
+    padded[lead:lead + len(samples)] = samples
+    with torch.inference_mode():
+        return transform.forward(torch.from_numpy(padded)[None])[0], transform
+
+
+def frame_times(transform):
+    """The middle of each frame of the transform, in seconds from the attack: (frames,)."""
+    count = int(transform.frames[0])
+    return (np.arange(count) + 0.5) * transform.Ls / transform.fs / count - LEAD
+
+
+@functools.lru_cache(maxsize=16)
+def _pooling(settings, size):
+    """The mean over the frames of a transform within each frame of the spectrogram: a matrix (frames, frames)."""
+    settings = dict(settings)
+    times, edges = frame_times(_transform(tuple(sorted(settings.items())), size)), frame_edges(settings)
+    half = (times[1] - times[0]) / 2
+    shared = (np.minimum(times[:, None] + half, edges[1:]) - np.maximum(times[:, None] - half, edges[:-1])).clip(0)
+    return torch.from_numpy(shared / np.maximum(shared.sum(0), 1e-12)).float()  # 0 behind the transform's end
+
+
+def spectrogram_of(samples, settings, floor_db=FLOOR_DB, found=None):
+    """A sound (n,) in dB re its loudest point, float32 (bands, frames); silence is floor_db everywhere.
+
+    found: its coefficients and transform, where they are there already.
     """
-    magnitude = torch.as_tensor(magnitude)
-    peak = magnitude.amax((1, 2))
-    relative = magnitude / peak.clamp_min(1e-20)[:, None, None]
-    return 20 * torch.log10(relative.clamp_min(10 ** (floor_db / 20))), peak
+    c, transform = found or coefficients(samples, settings)
+    power = c.abs().square() @ _pooling(tuple(sorted(settings.items())), transform.Ls)   # (bands, frames)
+    relative = power / power.max().clamp_min(1e-30)
+    return 10 * torch.log10(relative.clamp_min(10 ** (floor_db / 10)))
 
 
 def normalise(decibels, sound):
@@ -45,46 +99,63 @@ def denormalise(x, sound):
     return (x.float() * sound["deviation"] + sound["mean"]).clamp(sound["floor_db"], 0)
 
 
-def spectrograms_of(sounds, settings, floor_db=FLOOR_DB):
-    """Sounds (n, samples) as spectrograms in dB: float16 (n, bands, frames)."""
-    transform = make_transform(settings, sounds.shape[1])
-    found = np.empty((len(sounds), len(transform.frequencies), int(transform.frames[0])), np.float16)
-    with torch.inference_mode():
-        for start in range(0, len(sounds), 64):
-            part = transform.forward(torch.as_tensor(sounds[start:start + 64])).abs()
-            found[start:start + 64] = to_decibels(part, floor_db)[0].half().numpy()
-    return found
-
-
 def load_spectrograms(folder, settings=None, floor_db=FLOOR_DB, cache=CACHE):
     """The sounds of a folder with a subfolder a class: a dictionary.
 
     spectrograms: float16 (n, bands, frames), see above, mapped from the cache. labels: uint8 (n,), rows. names: below
     the folder, without suffix. paths, levels, durations: each sound's file, its level_db and its duration_of in
-    samples. settings, samples: of the transform. left_out: a line for each file that is not in it, with the reason.
-    Raises OSError or ValueError, naming the folder.
+    seconds. settings. left_out: a line for each file that is not in it, with the reason. Raises OSError or ValueError,
+    naming the folder.
     """
     folder, settings = Path(folder), {**DEFAULTS, **(settings or {})}
     paths, _, left_out = find_one_shots(folder)
     state = joblib.hash([[file_stamp(path) for path in paths], left_out])
     memory = joblib.Memory(cache, mmap_mode="r", verbose=0)
-    data = memory.cache(compute_spectrograms)(folder, {name: settings[name] for name in SETTINGS}, floor_db, state)
+    data = memory.cache(compute_spectrograms)(folder, {name: settings[name] for name in DEFAULTS}, floor_db, state)
     memory.reduce_size(items_limit=KEPT)
     return data
 
 
 def compute_spectrograms(folder, settings, floor_db, state):
     """What load_spectrograms gives. state: a digest of the files; where it differs, the cache is not used."""
-    sounds, labels, paths, left_out = load_one_shots(folder, settings["rate"], settings["seconds"])
-    loud, rate = np.abs(sounds).max(1) > 0, settings["rate"]
-    left_out += [f"{paths[i]}: expected a sound, found silence" for i in np.flatnonzero(~loud)]
-    if not loud.any():
-        raise ValueError(f"{folder}: expected sounds, found silence")
-    sounds, paths = sounds[loud], [paths[i] for i in np.flatnonzero(loud)]
-    return {"spectrograms": spectrograms_of(sounds, settings, floor_db), "labels": labels[loud], "paths": paths,
-            "names": [path.relative_to(folder).with_suffix("").as_posix() for path in paths], "left_out": left_out,
-            "levels": np.array([level_db(sound, rate) for sound in sounds]), "settings": settings,
-            "durations": np.array([duration_of(sound, rate) for sound in sounds]), "samples": sounds.shape[1]}
+    paths, rows, left_out = find_one_shots(folder)
+    rate, found, kept = settings["rate"], [], []
+
+    def see(path):
+        try:
+            samples = shortened(load_audio(path, rate)[0], rate, settings["seconds"])
+        except (ValueError, OSError) as error:
+            return str(error)
+        if not np.abs(samples).max() > 0:
+            return f"{path}: expected a sound, found silence"
+        picture = spectrogram_of(samples, settings, floor_db).half().numpy()
+        return picture, level_db(samples, rate), duration_of(samples, rate) / rate
+
+    with one_thread_each(), ThreadPoolExecutor(2) as pool:
+        for i, seen in enumerate(Progress(pool.map(see, paths), "making spectrograms", "sounds", total=len(paths))):
+            if isinstance(seen, str):
+                left_out.append(seen)
+            else:
+                found.append(seen)
+                kept.append(i)
+    if not found:
+        raise ValueError(f"{folder}: expected sounds, found none that can be used: {left_out[-1]}")
+    pictures, levels, durations = zip(*found)
+    return {"spectrograms": np.stack(pictures), "labels": np.array(rows, np.uint8)[kept], "left_out": left_out,
+            "paths": [paths[i] for i in kept], "settings": settings, "levels": np.array(levels),
+            "names": [paths[i].relative_to(folder).with_suffix("").as_posix() for i in kept],
+            "durations": np.array(durations)}
+
+
+@contextlib.contextmanager
+def one_thread_each():
+    """One thread of torch's own: while sounds are worked on side by side, more would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def mean_and_deviation(spectrograms, index):
@@ -110,11 +181,11 @@ def to_tensors(sound, *parts):
     return x, torch.cat([torch.as_tensor(data["labels"][index]).long() for data, index in parts])
 
 
-def make_augmentation(amount, floor):
+def make_augmentation(amount, floor, bins=DEFAULTS["bins"]):
     """The augmentation of training spectrograms: pitch, length and tone vary, as on a machine's knobs.
 
-    Half an octave (24 bands at 48 an octave) and half an octave of length either way, and some dB from end to end, at
-    amount 1; three in ten stay as they are. floor: silence, in the model's units.
+    Half an octave of pitch and of length either way, and some dB from end to end, at amount 1; three in ten stay as
+    they are. floor: silence, in the model's units. bins: bands an octave.
     """
     def augment(x, generator):
         """x (B, bands, frames) -> the same shape."""
@@ -128,7 +199,7 @@ def make_augmentation(amount, floor):
         grid[:, 0, 0] = torch.exp2((uniform[1] - 0.5) * moved)
         grid[:, 0, 2] = grid[:, 0, 0] - 1  # time is stretched from its beginning
         grid[:, 1, 1] = 1
-        grid[:, 1, 2] = (uniform[2] - 0.5) * moved * 48 * 2 / x.shape[1]
+        grid[:, 1, 2] = (uniform[2] - 0.5) * moved * bins * 2 / x.shape[1]
         grid = F.affine_grid(grid, (len(x), 1, *x.shape[1:]), align_corners=False)    # (B, bands, frames, 2)
         y = F.grid_sample(x[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
         y = y + torch.linspace(-1, 1, x.shape[1])[:, None] * ((uniform[3] - 0.5) * moved * 0.5)[:, None, None]

@@ -1,102 +1,203 @@
-"""From a code to a finished one-shot: its magnitude, a phase for it, an end, and the finish of a sample.
+"""From a code to a finished one-shot: the spectrogram decoded, laid on a sound that is there, with a sample's finish.
 
-    made = synthesise(model, codes, label, seed=3)      # (B, latent) -> float32 (B, samples) at model.sound["rate"]
+    made = synthesise(model, codes, label, seed=3)      # (B, latent) -> B sounds, float32 (n,) at model.sound["rate"]
 
-Read `synthesise` from top to bottom, then sounds/codes.py (codes and noise seeds), models.ConvVAE (which decodes the
-mean spectrogram), transforms/phase_retrieval.py (phases) and transforms/nsgt.py (coefficients to samples).
+Read `synthesise` and `render` from top to bottom, then sounds/exemplars.py (codes and exemplars), models.ConvVAE (which
+decodes the mean spectrogram) and transforms/nsgt.py (samples to coefficients and back).
 
-How a decoded magnitude differs from that of a real sound, and what is done about it:
-
-- It is a mean, smooth where magnitudes of noise fluctuate: the fluctuation of white noise is laid over it where
-  one-shots are noisy (`add_residual_noise`), and its peaks are raised again (`match_peaks`).
-- One-shots start at sample 0, all partials together: with the phases of tones that start there (`tonal_phase`), few
-  iterations are enough.
-- Low bands blur time by a quarter of a second, and the transform is circular: a regression predicts where the sound
-  ends (`predict_durations`), and the search holds the rest at silence.
+A decoded spectrogram is a mean: it has pitch, tone and envelope, but neither the partials of a cymbal nor a phase. These
+come from a source: an exemplar near the code, or one's own sound. The source is transposed to the pitch decoded, and a
+Gabor multiplier (Feichtinger and Nowak 2003, "A first survey of Gabor multipliers") gives it the envelope: its
+coefficients times the ratio of what is decoded at the code to what is decoded at its own code. So at its own code a
+source comes back as it is, and an exemplar is taken only where that ratio is large: no sound is a copy.
 """
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
+import soxr
 import torch
+from scipy.ndimage import gaussian_filter
 
 from formats.activation_matrix import INSTRUMENTS
-from griffin_lim import griffin_lim
-from sounds.codes import class_weights, seeded_generator
-from sounds.dataset import level_db
-from transforms import phase_retrieval
-from transforms.phase_retrieval import TimeLimited, tonal_phase
+from sounds.codes import class_weights, encode_spectrogram, seeded_generator
+from sounds.dataset import END_DB, level_db, shortened
+from sounds.spectrograms import (LEAD, coefficients, denormalise, frame_edges, frame_times, one_thread_each,
+                                 spectrogram_of)
 
-# Iterations; "best" begins with the long search of griffin_lim.py. benchmarks/sound_speed.py shows what they bring.
-QUALITIES = {"fast": 8, "fine": 30, "best": 100}
-FADE_DB = 10.0  # above a spectrogram's floor, see to_magnitude
 LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint has no levels
-NOISE_HZ = (200.0, 1000.0)  # from tone below to noise above, see add_residual_noise
-TONE_DB = (12.0, 24.0)  # how far a ridge stands out where it begins to be, and is, a tone
-PEAK_DB, PEAK_MOST_DB, PEAK_REST_DB = 8.0, 12.0, -45.0  # of what is raised, by how much, and what counts: match_peaks
 CEILING = 0.98  # the peak of a sound that would be louder at its level
-DURATION_BANDS_HZ = (0, 100, 200, 400, 800, 1600, 3200, np.inf)  # the octaves that the duration is read from
-DURATION_FRAMES = 24  # and the parts of time
+MOST_DB = 24.0  # by which a multiplier raises or lowers
+SMOOTH = (0.25, 6)  # deviation of its smoothing, in octaves and frames of the spectrogram
+HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
+NEW_DB = 6.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
+PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
+ATTACK = (0.03, 0.06)  # seconds to which the source's envelope is held, and at which it no longer counts
+FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 
 
-def synthesise(model, codes, label, seed=0, numbers=None, quality="fast", workers=2, residual_noise=True):
-    """Finished one-shots at codes (B, latent) of the given classes: float32 (B, samples) at model.sound["rate"].
+@dataclass
+class Source:
+    """A sound (n,) at the model's rate that lends its fine structure; of a class, a row or weights (8,)."""
 
-    model: of load_sound_model. label: see class_weights. seed, numbers: of the noise in each, as of random_codes.
-    quality: of QUALITIES. workers: threads. A sound does not depend on the others. Raises ValueError, naming it, for
-    codes or a label that cannot be used.
+    samples: np.ndarray
+    label: object
+
+
+def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=None, velocity=1.0, workers=2):
+    """Finished one-shots at codes (B, latent) of the given classes: a list of float32 (n,) at model.sound["rate"].
+
+    model: of load_sound_model. label: see class_weights. seed, numbers: they choose each sound's exemplar, as in
+    random_codes. kits: kit codes (B, ...) that exemplars are to suit. sources: in place of exemplars, for each sound a
+    list of (Source, share of it). velocity: above 0, up to 1. workers: threads. A sound does not depend on the others.
+    Raises ValueError, naming it, for codes or a label that cannot be used.
     """
-    weights = class_weights(label, len(codes))                                        # (B, 8)
-    levels = (weights * torch.tensor(target_levels(model))).sum(1) / weights.sum(1)   # (B,)
-    size, numbers = group_size(model.transform), range(len(codes)) if numbers is None else numbers
+    codes, weights = check_codes(model, codes), class_weights(label, len(codes))
+    numbers = range(len(codes)) if numbers is None else numbers
 
-    def make(group):
-        full = [*group, *[group[-1]] * (size - len(group))]  # so that rounding is the same in any company
-        magnitude = magnitudes(model, codes[full], weights[full])                     # (size, bands, frames)
-        durations = predict_durations(model, magnitude)[:len(group)]
-        noise = torch.cat([torch.randn(1, model.transform.Ls, generator=seeded_generator(seed, numbers[i], 1))
-                           for i in group]) if residual_noise else None
-        signals = reconstruct(magnitude[:len(group)], model.transform, noise, quality, durations,
-                              peak=1.0)  # spectrograms are re the loudest point
-        return [finish(signal, model.sound["rate"], float(levels[i])) for i, signal in zip(group, signals.numpy())]
+    def make(i):
+        source = sources[i] if sources else None
+        kit = None if kits is None else kits[i]
+        return render(model, codes[i], weights[i], source, kit, seeded_generator(seed, numbers[i], 1), velocity)
 
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        groups = [range(i, min(i + size, len(codes))) for i in range(0, len(codes), size)]
-        made = [sound for group in pool.map(make, groups) for sound in group]
-    return np.stack(made) if made else np.zeros((0, model.sound["samples"]), np.float32)
+        return list(pool.map(make, range(len(codes))))
 
 
-@contextlib.contextmanager
-def one_thread_each():
-    """One thread of torch's own: while sounds are made side by side, more would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@torch.no_grad()
-def magnitudes(model, codes, label):
-    """The magnitudes of the sounds at finite codes (B, latent) of the given classes: (B, bands, frames)."""
+def check_codes(model, codes):
+    """Codes as float32 (B, latent). Raises ValueError where they are not finite or of another shape."""
     codes = torch.as_tensor(codes, dtype=torch.float32)
     if codes.ndim != 2 or codes.shape[1] != model.latent or not torch.isfinite(codes).all():
         raise ValueError(f"codes: expected finite ones of shape (B, {model.latent}), found {tuple(codes.shape)}")
-    return to_magnitude(model, model.decode_base(codes, label=class_weights(label, len(codes))))
+    return codes
 
 
-def to_magnitude(model, x):
-    """Spectrograms (B, bands, frames) in the model's units as finite magnitudes of the transform.
+@torch.inference_mode()
+def render(model, code, weights, sources=None, kit=None, generator=None, velocity=1.0):
+    """One sound at a code (latent,) of class weights (8,): float32 (n,). sources: a list of (Source, share)."""
+    row = int(weights.argmax())
+    target = decode(model, code + softer(model, row, velocity), weights)              # (bands, frames)
+    sources = sources or [(choose_exemplar(model, target, code, row, kit, generator), 1.0)]
+    rate = model.sound["rate"]
+    parts = [share * at_unit_level(moved_to(model, target, source), rate) for source, share in sources if share > 0]
+    sound = np.zeros(max(map(len, parts)))
+    for part in parts:
+        sound[:len(part)] += part
+    loudness = (weights * torch.tensor(target_levels(model))).sum() / weights.sum()
+    return finish(sound, rate, float(loudness) + softness_db(model, row, velocity))
 
-    The floor stands for silence: the last FADE_DB above it sink to 0, or a hiss would lie under all.
+
+def decode(model, code, weights):
+    """The spectrogram at a code (latent,), in dB from the floor to 0: (bands, frames)."""
+    return denormalise(torch.nan_to_num(model.decode_mean(code[None], label=weights[None])[0]), model.sound)
+
+
+def at_unit_level(samples, rate):
+    """Samples (n,) at an rms of 1 over their loudest 20 ms, so that shares of sounds are what they say."""
+    return samples / max(10 ** (level_db(samples, rate) / 20), 1e-9)
+
+
+def choose_exemplar(model, target, code, row, kit, generator):
+    """The first exemplar near a code from which the spectrogram decoded there (bands, frames) is NEW_DB away."""
+    known, best = model.exemplars, None
+    for place in known.near(code, row, kit, duration_of_spectrogram(target, model.sound["settings"]), generator):
+        own, label = known.codes[known.kept[place]], int(known.labels[known.kept[place]])
+        apart = float((target - decode(model, own, class_weights(label, 1)[0])).square().mean().sqrt())
+        if best is None or apart > best[0]:
+            best = apart, place, label
+        if apart >= NEW_DB:
+            break
+    return Source(known.samples(best[1]), best[2])
+
+
+def duration_of_spectrogram(decibels, settings):
+    """Where a spectrogram (bands, frames) is last above END_DB re its loudest frame: seconds."""
+    power = (10 ** (decibels / 10)).sum(0)
+    return float(frame_edges(settings)[1 + int(torch.nonzero(power >= 10 ** (END_DB / 10) * power.max())[-1])])
+
+
+def moved_to(model, target, source):
+    """A source's samples as they would be where `target` (bands, frames), in dB, is decoded: float64 (n,)."""
+    settings, weights = model.sound["settings"], class_weights(source.label, 1)[0]
+    samples = np.asarray(source.samples, np.float32)
+    own, found = what_is_decoded(model, samples, weights)
+    bands = bands_apart(target, own, settings["bins"])
+    if bands:
+        rate = settings["rate"]
+        samples = shortened(soxr.resample(samples, rate * 2 ** (bands / settings["bins"]), rate), rate,
+                            settings["seconds"])
+        own, found = what_is_decoded(model, samples, weights)
+    made = multiplied(*found, smooth_gain(target - own, settings), settings)[:len(samples)]
+    return with_attack_of(made, samples, settings["rate"])
+
+
+def what_is_decoded(model, samples, weights):
+    """The spectrogram (bands, frames) that the model decodes for a sound; and its coefficients, with their transform."""
+    found = coefficients(samples, model.sound["settings"])
+    seen = spectrogram_of(samples, model.sound["settings"], model.sound["floor_db"], found)
+    return decode(model, encode_spectrogram(model, seen, weights[None]), weights), found
+
+
+def bands_apart(target, own, bins):
+    """By how many bands the spectrogram `own` has to rise to lie best on `target`: in rms dB where either is loud.
+
+    A band of pitch costs as much as 0.02 dB, so that sounds without one stay where they are.
     """
-    floor = model.sound["floor_db"]
-    level = torch.nan_to_num(x.float() * model.sound["deviation"] + model.sound["mean"], nan=floor)
-    level = level.clamp(floor, 60.0)
-    height = ((level - floor) / FADE_DB).clamp(0, 1)
-    return 10 ** (level / 20) * height.square() * (3 - 2 * height)
+    reach, best = round(PITCH_OCTAVES * bins), (np.inf, 0)
+    low = float(min(target.min(), own.min()))
+    padded = torch.nn.functional.pad(own, (0, 0, reach, reach), value=low)
+    for bands in range(-reach, reach + 1):
+        moved = padded[reach - bands:reach - bands + len(own)]
+        loud = torch.maximum(target, moved) > PITCH_DB
+        cost = float((loud * (target - moved).square()).sum() / loud.sum().clamp_min(1)) ** 0.5 + 0.02 * abs(bands)
+        best = min(best, (cost, bands))
+    return best[1]
+
+
+def smooth_gain(decibels, settings):
+    """The gain of a multiplier: within MOST_DB, one over the attack, smooth.  (bands, frames) -> numpy, the same."""
+    gain = decibels.clamp(-MOST_DB, MOST_DB).numpy().copy()
+    gain[:, :HELD] = gain[:, :HELD].mean(1, keepdims=True)
+    return gaussian_filter(gain, (SMOOTH[0] * settings["bins"], SMOOTH[1]), mode="nearest")
+
+
+def multiplied(c, transform, gain, settings):
+    """The signal of coefficients c (bands, frames) times a gain in dB on the spectrogram's frames: float64 (n,)."""
+    edges, times = frame_edges(settings), frame_times(transform)
+    place = np.interp(times, (edges[1:] + edges[:-1]) / 2, np.arange(gain.shape[1]))
+    left = place.astype(int).clip(0, gain.shape[1] - 2)
+    share = (place - left).astype(np.float32)
+    dense = torch.from_numpy(gain[:, left] * (1 - share) + gain[:, left + 1] * share)  # (bands, frames of transform)
+    signal = transform.backward((c * 10 ** (dense / 20))[None])[0].numpy()
+    return signal[round(LEAD * transform.fs):].astype(float)
+
+
+def with_attack_of(samples, source, rate):
+    """Samples (n,) with the envelope of a source (n,) over the first ATTACK, within 12 dB; no louder in the whole."""
+    held, last = ATTACK
+    size, width = min(len(samples), round(last * rate)), max(1, round(0.0015 * rate))
+    window = np.hanning(2 * width + 1)
+    power = [np.convolve(np.square(sound[:size + width], dtype=float), window)[width:width + size]
+             for sound in (samples, source)]
+    power = [part / max(part.sum(), 1e-30) for part in power]
+    gain = np.clip(10 * np.log10((power[1] + 1e-12) / np.maximum(power[0], 1e-6 * power[0].max() + 1e-12)), -12, 12)
+    share = np.clip((last - np.arange(size) / rate) / (last - held), 0, 1)
+    return np.concatenate((samples[:size] * 10 ** (gain * share / 20), samples[size:]))
+
+
+def softer(model, row, velocity):
+    """By how much a code of a class moves where it is struck softer: (latent,); 0 at velocity 1."""
+    soft = model.sound.get("soft")
+    return 0.0 if soft is None or velocity == 1 else (1 - velocity) / (1 - soft["velocity"]) * soft["codes"][row]
+
+
+def softness_db(model, row, velocity):
+    """How much quieter it is, in dB: by the checkpoint's pairs, or else by the square law of the sequencer."""
+    soft = model.sound.get("soft")
+    if soft is None or velocity == 1:
+        return 40 * np.log10(velocity)
+    return float(soft["levels"][row]) * np.log(velocity) / np.log(soft["velocity"])
 
 
 def target_levels(model):
@@ -108,187 +209,18 @@ def target_levels(model):
     return [level - max(max(levels) - LEVEL, 0.0) for level in levels]
 
 
-def predict_durations(model, magnitude):
-    """Where sounds end, in samples, by the checkpoint's regression, if any: (B, bands, frames) -> (B,)."""
-    if "end" not in model.sound:
-        return torch.full((len(magnitude),), float(model.transform.Ls))
-    return regress_durations(model.sound["end"], duration_features(magnitude, model.transform))
-
-
-def duration_features(magnitude, transform):
-    """What the duration is read from: dB re the loudest, by octave and time.  (B, bands, frames) -> (B, features)"""
-    inside = np.digitize(np.abs(transform.frequencies), DURATION_BANDS_HZ) - 1
-    power = torch.stack([magnitude[:, torch.as_tensor(inside == octave)].square().mean(1)
-                         for octave in range(len(DURATION_BANDS_HZ) - 1) if (inside == octave).any()], 1)
-    level = 10 * torch.log10(power / power.amax((1, 2), keepdim=True).clamp_min(1e-30) + 1e-6)
-    return torch.nn.functional.adaptive_avg_pool1d(level, DURATION_FRAMES).flatten(1)
-
-
-def regress_durations(regression, features, margin=0.25):
-    """Durations in samples by the net of fit_duration_regression: (n, features) -> (n,). margin: octaves to be safe."""
-    x = (features - regression["centre"]) / regression["scale"]
-    x = torch.nn.functional.silu(x @ regression["hidden"].T + regression["hidden_bias"])
-    octaves = (x @ regression["out"].T + regression["out_bias"])[:, 0] + regression["middle"] + margin
-    return torch.exp2(octaves.clamp(5, 30)).minimum(regression["length"])
-
-
-def reconstruct(magnitude, transform, noise=None, quality="fast", durations=None, peak=None):
-    """Signals for smooth magnitudes (B, bands, frames) that a model gave: (B, samples).
-
-    noise: white, (B, samples), for the residual noise; None leaves it out. durations: in samples, (B,), after which
-    sounds are silent, or None. peak: of `match_peaks`, or None. A sound's signal does not depend on the others.
-    """
-    def find(magnitude, noise, silence):
-        coefficients = add_residual_noise(magnitude, transform, noise)
-        if quality == "best":
-            found = silence * griffin_lim(coefficients.abs(), transform)
-            coefficients = phase_retrieval.impose(coefficients.abs(), transform.forward(found))
-        signals = search(coefficients, transform, QUALITIES[quality], silence)
-        return signals if peak is None else match_peaks(signals, magnitude, TimeLimited(transform, silence), peak)
-
-    noise = torch.zeros(len(magnitude), 0) if noise is None else noise
-    return in_groups(find, transform, magnitude, noise, support(transform, durations, len(magnitude)))
-
-
-def search(coefficients, transform, iterations, silence):
-    """Signals, silent where `silence` (B, samples) is 0, with the magnitudes of coefficients (B, bands, frames); their
-    phases are where the search begins."""
-    magnitude, held = coefficients.abs(), TimeLimited(transform, silence)
-    with torch.no_grad():
-        found = phase_retrieval.douglas_rachford(coefficients, magnitude, held, iterations // 2)
-        found = phase_retrieval.fast_griffin_lim(found, magnitude, held, iterations - iterations // 2)
-        return held.backward(found)
-
-
-def match_peaks(signals, magnitude, held, peak, rounds=2):
-    """Signals (B, samples) whose highest magnitudes stand as far above the rest as `peak` above the magnitudes wanted.
-
-    The rest is what lies no deeper below `peak` than PEAK_REST_DB, by its mean in dB. What is within PEAK_DB of the top
-    is raised, the top by all that it lacks, PEAK_MOST_DB at most.
-    """
-    wanted = 20 * torch.log10(magnitude.clamp_min(1e-10) / peak)
-    rest = (wanted > PEAK_REST_DB).to(wanted.dtype)
-    for _ in range(rounds):
-        coefficients = held.forward(signals)
-        level = 20 * torch.log10(coefficients.abs().clamp_min(1e-10))
-        top = level.amax((1, 2), keepdim=True)
-        off = ((level - wanted) * rest).sum((1, 2), keepdim=True) / rest.sum((1, 2), keepdim=True).clamp_min(1)
-        lacking = (off - top).clamp(0, PEAK_MOST_DB)
-        height = ((level - top) / PEAK_DB + 1).clamp(0, 1)
-        signals = held.backward(coefficients * 10 ** (lacking * height / 20))
-    return signals
-
-
-def in_groups(find, transform, *parts):
-    """find(*parts) for group_size sounds at a time, an even number, as one alone would be rounded otherwise."""
-    size, found = group_size(transform), []
-    for group in torch.arange(len(parts[0])).split(size):
-        filled = torch.cat((group, group[-1:])) if len(group) % 2 and size > 1 else group
-        found.append(find(*(part[filled] for part in parts))[:len(group)])
-    return torch.cat(found)
-
-
-def group_size(transform):
-    """Sounds worked on at once: as many as stay in a processor's cache, and as griffin_lim takes at once."""
-    return max(1, 2**18 // (len(transform.frequencies) * int(transform.frames[0])))
-
-
-def support(transform, durations, count):
-    """1 up to each duration (count,) in samples, then a slope of a fifth of it (10 ms at least) to 0: (count, samples).
-    Without durations, 1 everywhere."""
-    if durations is None:
-        return torch.ones(count, transform.Ls, dtype=transform.dtype)
-    at = torch.arange(transform.Ls, dtype=transform.dtype)[None]
-    durations = torch.as_tensor(durations, dtype=transform.dtype)[:, None]
-    return (1 - (at - durations) / (0.2 * durations).clamp_min(0.01 * transform.fs)).clamp(0, 1)
-
-
-def add_residual_noise(magnitude, transform, noise):
-    """Coefficients to start from: the phases of tones, and white noise (B, samples) where sounds are noisy.
-
-    In real one-shots, magnitudes above 1 kHz fluctuate nearly as those of white noise, and those below 200 Hz hardly.
-    So in between, white noise of the spectrogram's level fades in, and tones (see tonal_phase) fade out. A narrow ridge
-    high above its surroundings is a tone, and stays one.
-    """
-    phase = tonal_phase(magnitude, transform, NOISE_HZ[1])
-    if not noise.shape[-1]:
-        return magnitude * phase
-    residual = transform.forward(noise)
-    residual = residual / residual.abs().square().mean(-1, keepdim=True).sqrt().clamp_min(1e-10)
-    low, high = np.log2(NOISE_HZ)
-    place = torch.as_tensor(np.log2(np.maximum(transform.frequencies, 1)), dtype=magnitude.dtype)[:, None]
-    share = ((place - low) / (high - low)).clamp(0, 1) * (1 - tonality(magnitude, transform))
-    # the mean of log |residual| lies 2.5 dB below the log of its mean square, and spectrograms are means of logs
-    return magnitude * 10 ** (2.5 / 20 * share**2) * ((1 - share**2).sqrt() * phase + share * residual)
-
-
-def tonality(magnitude, transform, every=8):
-    """Where magnitudes stand out from half an octave each way, see TONE_DB: 0 to 1, (B, bands, frames).
-
-    Read from one frame in `every`; ridges last.
-    """
-    pool, top = torch.nn.functional.avg_pool2d, transform.fs / 4
-    around = max(2, int(np.diff(np.searchsorted(transform.frequencies[:-1], (top / 2**0.5, top)))[0]))
-    level = 10 * torch.log10(magnitude[:, None, :, ::every].square() + 1e-10)
-    height = level - pool(level, (2 * around + 1, 1), 1, (around, 0), count_include_pad=False)
-    height = torch.nn.functional.max_pool2d(height, (5, 1), 1, (2, 0))[:, 0]  # a ridge's slopes are its own
-    share = ((height - TONE_DB[0]) / (TONE_DB[1] - TONE_DB[0])).clamp(0, 1)
-    return share.repeat_interleave(every, -1)[..., :magnitude.shape[-1]]
-
-
-def onset_of(samples, rate):
-    """The sample where 1 ms of sound first reaches a tenth of the loudest 1 ms: the start of that 1 ms."""
-    width = max(1, rate // 1000)
-    power = np.convolve(np.asarray(samples, float) ** 2, np.ones(width), "valid")
-    return int(np.argmax(power >= 0.01 * power.max()))
-
-
-def without_dc(sound, rate, last):
-    """The sound, silent from sample `last` on, with a fade-in of a quarter of a millisecond and a mean of 0.
-
-    What is taken off has the sound's own envelope, so that silence stays silent.
-    """
-    fade_in = max(1, rate // 4000)
-    sound = sound * np.minimum(1, np.arange(1, len(sound) + 1) / (fade_in + 1))
-    envelope = np.convolve(np.abs(sound), np.hanning(round(0.02 * rate) | 1), "same")
-    envelope[max(last - 1, 1):] = 0
-    return sound - envelope * (sound.sum() / max(envelope.sum(), 1e-30))
-
-
-def sharpened(sound, rate):
-    """The sound with what leads up to its attack, in the first 25 ms, raised to the attack's level, by 18 dB at most.
-
-    Low bands see an attack as a slope of many milliseconds, and so they bring it back; struck sounds have none.
-    """
-    width = max(1, round(0.001 * rate))
-    power = np.convolve(sound[:round(0.025 * rate) + width] ** 2, np.ones(width), "valid") / width
-    envelope = np.sqrt(np.maximum.accumulate(power))  # waves of a low tone are not gaps to fill
-    top = int(np.argmax(envelope >= 0.7 * envelope.max()))
-    gain = np.minimum(envelope[top] / np.maximum(envelope[:top], 1e-12), 8.0)
-    return np.concatenate((sound[:top] * gain, sound[top:]))
-
-
 def finish(samples, rate, level):
-    """A sound as a sampler wants it: attack at sample 0, silence at the end, no DC, at its level; float32 (n,).
+    """A sound as a sampler wants it: it begins and ends at 0, has no DC, and its level; float32 (n,).
 
-    All before the attack (see onset_of) goes, and a soft one is sharpened. level: in dB, see level_db; lower where the
-    peak would pass CEILING. Silence stays silence; so does a sound that begins at its last sample, where it has to end.
+    level: in dB, see level_db; lower where the peak would pass CEILING. Silence stays silence.
     """
-    size, sound = len(samples), np.asarray(samples, float)
-    if not np.abs(sound).max() > 1e-9:
-        return np.zeros(size, np.float32)
-    start = onset_of(sound, rate)
-    last = size - start
-    sound = sharpened(np.pad(sound[start:], (0, start)), rate)
-    fade_out = min(round(0.05 * rate), last)
-    sound[last - fade_out:last] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade_out + 1) / fade_out)
-    for _ in range(8):
-        sound = without_dc(sound, rate, last)
-        late = onset_of(sound, rate)  # at a slow first wave, what DC there was may have been what began the sound
-        if late <= rate // 2000:
-            break
-        sound, last = np.pad(sound[late:], (0, late)), last - late
-    if not sound.any():
-        return np.zeros(size, np.float32)
+    sound = np.asarray(samples, float).copy()
+    if not np.abs(sound).max(initial=0) > 1e-9:
+        return np.zeros(len(sound), np.float32)
+    begin, end = min(max(1, round(FADE_IN * rate)), len(sound)), min(max(1, round(FADE_OUT * rate)), len(sound))
+    sound[:begin] *= np.arange(1, begin + 1) / (begin + 1)
+    sound[-end:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, end + 1) / end)
+    envelope = np.convolve(np.abs(sound), np.hanning(round(0.02 * rate) | 1), "same") * (sound != 0)
+    sound -= envelope * (sound.sum() / max(envelope.sum(), 1e-30))  # what DC there is, in the sound's own envelope
     gain = min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / np.abs(sound).max())
     return (gain * sound).astype(np.float32)

@@ -1,0 +1,157 @@
+"""Training sounds that a model keeps: beside their codes new codes are drawn, and their samples lend fine structure.
+
+    known = find_exemplars(model, x, labels, machines, durations, paths)    # a dictionary for the checkpoint
+    model.exemplars = Exemplars(known, rate=44100)
+    codes, kits = model.exemplars.draw(numbers=range(8), seed=3)            # (8, latent), (8, KIT): a kit
+    samples, code = model.exemplars.nearest(codes[0], row=0, kit=kits[0], generator)[0]
+
+The prior is that of an exemplar VAE (Norouzi, Fleet and Norouzi 2020, "Exemplar VAE: linking generative models, nearest
+neighbor retrieval, and data augmentation", eq. 2): a mixture of distributions around training codes. It has two levels,
+as what makes a machine that machine shows in all its sounds: a kit code, drawn beside a training machine's, moves the
+codes of all classes. With codes standardised in their class, code = kit code x weights of the class + the sound's own.
+"""
+
+import io
+
+import numpy as np
+import soundfile
+import torch
+
+from formats.activation_matrix import INSTRUMENTS
+from formats.audio import load_audio
+from sounds.dataset import shortened
+
+KIT = 6  # numbers of a kit code
+RIDGE = 4.0  # of the regression of a class's codes on the kit code, in machines
+OWN, SHARED = 0.8, 1.6  # what a new sound keeps of a training sound's own, and how strongly kits differ
+AROUND, KIT_AROUND, KIT_REACH = 0.2, 0.3, 0.5  # deviations: of codes in a class, of kit codes, of machines like a kit
+NEAR, CLOSENESS = 6, 0.1  # how many exemplars are in question, and how soon a farther one is out of it
+KIT_WEIGHT, SHORT_WEIGHT = 1.0, 1.0  # in choosing them: of another kit code, of an octave of duration that lacks
+
+
+def find_exemplars(codes, log_variances, labels, machines, durations, paths, rate, seconds, most=2000, seed=0):
+    """What the checkpoint keeps of training sounds, a dictionary of tensors; see Exemplars.
+
+    codes, log_variances (n, latent), labels (n,): of q(z | x). machines: the machine of each, by name. durations: in
+    seconds (n,). paths: their files, of which at most `most` are kept as sound, from all machines and classes in turn.
+    """
+    names, machine = np.unique(machines, return_inverse=True)
+    kept = in_turn(machine, np.asarray(labels), most, seed)
+    files = [as_flac(shortened(load_audio(paths[i], rate)[0], rate, seconds), rate) for i in kept]
+    centres, scales = class_statistics(codes, labels)
+    standard = (codes - centres[labels]) / scales[labels]                             # (n, latent)
+    kits, weights = kit_codes(standard, labels, machine)
+    return {"codes": codes.half(), "deviations": log_variances.mul(0.5).exp().half(), "labels": labels.to(torch.uint8),
+            "machines": torch.as_tensor(machine, dtype=torch.int32), "centres": centres, "scales": scales,
+            "kits": kits.float(), "weights": weights.float(), "kept": torch.as_tensor(kept),
+            "durations": torch.as_tensor(durations, dtype=torch.float32),
+            "files": torch.from_numpy(np.frombuffer(b"".join(files), np.uint8).copy()),
+            "ends": torch.as_tensor(np.cumsum([len(file) for file in files]))}
+
+
+def in_turn(machine, labels, most, seed):
+    """Indices of at most `most` sounds, in order: one of each machine and class, then a second, and so on."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    group, turn, seen = machine[order] * len(INSTRUMENTS) + labels[order], np.empty(len(order), int), {}
+    for place, one in enumerate(group):
+        turn[place] = seen[one] = seen.get(one, -1) + 1
+    return np.sort(order[np.argsort(turn, kind="stable")[:most]])
+
+
+def as_flac(samples, rate):
+    """Samples as the bytes of a FLAC file of 16 bits, at a peak of 1."""
+    file = io.BytesIO()
+    soundfile.write(file, samples / max(np.abs(samples).max(), 1e-9) * 0.999, rate, "PCM_16", format="FLAC")
+    return file.getvalue()
+
+
+def class_statistics(codes, labels):
+    """Mean and standard deviation of the codes of each class, (classes, latent) each; of all where it has too few."""
+    groups = [codes[labels == row] for row in range(len(INSTRUMENTS))]
+    groups = [group if len(group) > 2 else codes for group in groups]
+    return (torch.stack([group.mean(0) for group in groups]),
+            torch.stack([group.std(0).nan_to_num(1.0).clamp_min(1e-3) for group in groups]))
+
+
+def kit_codes(standard, labels, machine, size=KIT):
+    """The kit code of each machine, and what it does to the codes of each class: (machines, size), (8, size, latent).
+
+    standard: codes standardised in their class (n, latent). A machine's kit code is, in the principal components over
+    machines, the mean over its classes of the mean of their codes, both drawn towards 0 where there are few. The
+    weights of a class are a ridge regression of its means on the kit codes.
+    """
+    machines, standard = int(machine.max()) + 1, standard.double()
+    size = min(size, machines, standard.shape[1])
+    means = torch.full((machines, len(INSTRUMENTS), standard.shape[1]), torch.nan, dtype=torch.float64)
+    for one in range(machines):
+        for row in labels[machine == one].unique().tolist():
+            group = standard[(machine == one) & (labels.numpy() == row)]
+            means[one, row] = group.mean(0) * (len(group) / (len(group) + 1)) ** 0.5
+    there = means[..., 0].isfinite()                                                  # (machines, classes)
+    count = there.sum(1, keepdim=True)
+    shared = means.nanmean(1) * (count / (count + 2)) ** 0.5
+    left = torch.linalg.svd(shared - shared.mean(0), full_matrices=False)[0][:, :size]
+    kits = left * machines ** 0.5                                                     # of variance 1
+    weights = []
+    for row in range(len(INSTRUMENTS)):
+        known, wanted = kits[there[:, row]], means[there[:, row], row]
+        weights.append(torch.linalg.solve(known.T @ known + RIDGE * torch.eye(size), known.T @ wanted))
+    return kits, torch.stack(weights)
+
+
+class Exemplars:
+    """The training sounds of a checkpoint: what `find_exemplars` gave, and their samples as they are asked for.
+
+    sound: {"exemplars": of find_exemplars, "settings": ...}. Raises KeyError or TypeError where it lacks something.
+    """
+
+    def __init__(self, sound):
+        self.known, self.rate = dict(sound["exemplars"]), sound["settings"]["rate"]
+        known = self.known
+        self.codes, self.labels, self.machines = known["codes"].float(), known["labels"].long(), known["machines"].long()
+        self.centres, self.scales, self.kits = known["centres"], known["scales"], known["kits"]
+        self.own = (self.codes - self.centres[self.labels]) / self.scales[self.labels]
+        self.own -= torch.einsum("nk,nkl->nl", self.kits[self.machines], known["weights"][self.labels])
+        self.kept = known["kept"].long()
+        self.ends = [0, *known["ends"].tolist()]
+
+    def samples(self, place):
+        """The samples of the exemplar at a place of `kept`: float32 (n,)."""
+        file = self.known["files"][self.ends[place]:self.ends[place + 1]].numpy().tobytes()
+        return soundfile.read(io.BytesIO(file), dtype="float32")[0]
+
+    def draw(self, row, kit, generator):
+        """A code of class `row` in a kit: (latent,). kit: of draw_kit."""
+        members = torch.nonzero(self.labels == row)[:, 0]
+        if not len(members):  # a class without sounds is drawn from what all have in common
+            return self.centres[row] + self.scales[row] * torch.randn(self.codes.shape[1], generator=generator)
+        apart = (self.kits[self.machines[members]] - kit).square().sum(1)
+        chances = torch.exp(-0.5 * (apart - apart.min()) / KIT_REACH**2)
+        chosen = members[torch.multinomial(chances, 1, generator=generator)[0]]
+        noise = torch.randn(2, self.codes.shape[1], generator=generator)
+        spread = self.known["deviations"][chosen].float() / self.scales[row] * noise[0] + AROUND * noise[1]
+        standard = OWN * (self.own[chosen] + spread) + SHARED * kit @ self.known["weights"][row]
+        return self.centres[row] + self.scales[row] * standard
+
+    def draw_kit(self, generator):
+        """A kit code beside that of a training machine: (KIT,)."""
+        chosen = torch.randint(len(self.kits), (), generator=generator)
+        return self.kits[chosen] + KIT_AROUND * torch.randn(self.kits.shape[1], generator=generator)
+
+    def near(self, code, row, kit, duration, generator):
+        """Places in `kept` of exemplars to borrow from, the first choice first; of class `row` where it has any.
+
+        They are near the code (latent,) and of machines like the kit, and last as long as `duration` in seconds; of
+        those in question, chance puts one first.
+        """
+        labels = self.labels[self.kept]
+        members = torch.nonzero(labels == row)[:, 0] if (labels == row).any() else torch.arange(len(labels))
+        index = self.kept[members]
+        apart = ((self.codes[index] - code) / self.scales[row]).square().mean(1).sqrt()
+        apart = apart + SHORT_WEIGHT * (duration / self.known["durations"][index].clamp_min(1e-3)).log2().clamp_min(0)
+        if kit is not None:
+            apart = apart + KIT_WEIGHT * (self.kits[self.machines[index]] - kit).square().mean(1).sqrt()
+        order = apart.argsort()[:4 * NEAR]
+        chances = torch.exp((apart[order[0]] - apart[order[:NEAR]]) / CLOSENESS)
+        first = torch.multinomial(chances, len(chances), generator=generator)
+        return members[torch.cat((order[first], order[NEAR:]))].tolist()
