@@ -104,8 +104,9 @@ def machine_of(name):
 def split_by_machine(names, fold=0):
     """Indices of training, validation and test sounds: a machine (machine_of its name) is on one side only.
 
-    The machines make five parts (fewer machines, as many parts) of about as many sounds; part `fold` is the test side.
-    A twentieth of the other machines validate, at least one. Raises ValueError with fewer than 3 machines.
+    The machines make five parts of as many machines (of fewer than five, as many parts as machines) and, as far as that
+    goes, of as many sounds; part `fold` is the test side. Machines of a tenth of the other sounds validate, one at
+    least. Raises ValueError with fewer than 3 machines.
     """
     machines, machine, counts = np.unique([machine_of(name) for name in names], return_inverse=True, return_counts=True)
     if len(machines) < 3:
@@ -114,14 +115,17 @@ def split_by_machine(names, fold=0):
     if not fold < (folds := min(FOLDS, len(machines))):
         raise ValueError(f"fold: expected 0 to {folds - 1}, found {fold}")
     order = np.random.default_rng(0).permutation(len(machines))
-    part, sizes = np.empty(len(machines), int), np.zeros(folds)
-    for one in order[np.argsort(-counts[order], kind="stable")]:  # the largest first, into the smallest part
-        part[one] = sizes.argmin()
+    part, sizes, room = np.empty(len(machines), int), np.zeros(folds), np.full(folds, -(-len(machines) // folds))
+    for one in order[np.argsort(-counts[order], kind="stable")]:  # the largest first, into the smallest part with room
+        part[one] = np.where(room, sizes, np.inf).argmin()
         sizes[part[one]] += counts[one]
-    rest = order[part[order] != fold]
-    validation = rest[:max(1, round(len(rest) / 20))]
+        room[part[one]] -= 1
+    rest, validation = order[part[order] != fold], []
+    for one in rest:
+        if counts[[*validation, one]].sum() <= counts[rest].sum() / 10:
+            validation.append(one)
     side = np.where(part == fold, "test", "train").astype("<U10")
-    side[validation] = "validation"
+    side[validation or rest[counts[rest].argmin()]] = "validation"
     return {name: np.flatnonzero(side[machine] == name) for name in ("train", "validation", "test")}
 
 
