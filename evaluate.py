@@ -5,6 +5,7 @@
     python evaluate.py runs/bernoulli --data groove --split test --k 500
     python evaluate.py runs/bernoulli --limit 200 --k 50         # a quick look
     python evaluate.py runs/audio                                # a model of sounds, on the machines kept from it
+    python evaluate.py runs/fold_0 runs/fold_1 runs/fold_2       # several, each trained with its own --fold: the means
 
 Bounds are in nats an example: of bars on their hits, given nothing unless a line names it. Active units are dimensions
 of the code whose mean varies by more than 0.01 over the examples (Burda et al. 2016, section 3.2). Bars are drawn at
@@ -13,6 +14,7 @@ steady bars, as in the window. AUC: how well a classifier separates real bars of
 where it cannot, 1 where it always can; it sees no click of the sector of the map in which it is tested.
 """
 
+import argparse
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
@@ -33,7 +35,8 @@ APPLIES = {"bars": set(DEFAULTS), "digits": {"split", "k"}, "sounds": {"draws"}}
 def make_parser():
     """The options of this script."""
     parser = Parser(__doc__)
-    parser.add_argument("run", type=Path, help="a run folder, or a checkpoint file")
+    parser.add_argument("run", type=Path, nargs="+", help="a run folder, or a checkpoint file; several of models of "
+                        "sounds, for the means of their numbers")
     parser.add_argument("--data", help="groove, or a folder of matrices, MIDI, digits or sounds (default: what the "
                         "model was trained on)")
     parser.add_argument("--split", help="train, validation or test (default validation); not for sounds")
@@ -68,24 +71,46 @@ def complete(options, kind):
             raise ValueError(f"--{name.replace('_', '-')}: does not apply to a model of {kind}")
 
 
-def main(argv=None):
-    """Evaluate, print, write JSON; return the numbers."""
-    options = make_parser().parse_args(argv)
+def evaluate_run(options):
+    """The numbers of the model options.run, a dictionary, and the function that makes lines of it."""
     content = load_checkpoint(options.run)
     kind = kind_of(content, options.run)
     complete(options, kind)
     model = build_model(content, options.run).to(choose_device(options.device))
     if kind == "bars":
-        numbers, report = evaluation.evaluate_bars(options, content, model, bounds), evaluation.report
-    elif kind == "digits":
-        numbers, report = mnist.evaluate_digits(options, content, model), mnist.report
-    else:
-        numbers, report = sound_metrics.evaluate_sounds(options, content, model, codes_report), sound_metrics.report
+        return evaluation.evaluate_bars(options, content, model, bounds), evaluation.report
+    if kind == "digits":
+        return mnist.evaluate_digits(options, content, model), mnist.report
+    return sound_metrics.evaluate_sounds(options, content, model, codes_report), sound_metrics.report
+
+
+def evaluate_folds(options, runs):
+    """The numbers of several models of sounds, each of its own fold: {"folds": [...], "mean": ...}; and report."""
+    contents = [load_checkpoint(run) for run in runs]
+    kinds = [kind_of(content, run) for content, run in zip(contents, runs)]
+    folds = [content.get("arguments", {}).get("fold") for content in contents]
+    if set(kinds) != {"sounds"} or len(set(folds)) < len(runs):
+        raise ValueError(f"run: expected one, or models of sounds with a --fold each, found {', '.join(kinds)} of fold "
+                         f"{', '.join(map(str, folds))}")
+    found = []
+    for run in runs:
+        print(f"{run}:", flush=True)
+        found.append(evaluate_run(argparse.Namespace(**vars(options) | {"run": run}))[0])
+        print("\n".join(sound_metrics.report(found[-1])), flush=True)
+    print("means:")
+    return {"folds": found, "mean": sound_metrics.mean_of(found)}, lambda numbers: sound_metrics.report(numbers["mean"])
+
+
+def main(argv=None):
+    """Evaluate, print, write JSON; return the numbers."""
+    options = make_parser().parse_args(argv)
+    runs, options.run = options.run, options.run[0]
+    numbers, report = evaluate_folds(options, runs) if len(runs) > 1 else evaluate_run(options)
     print("\n".join(report(numbers)))
-    path = options.json or (options.run / "evaluation.json" if options.run.is_dir() else None)
+    path = options.json or (options.run / "evaluation.json" if len(runs) == 1 and options.run.is_dir() else None)
     if path:
         write_json(path, numbers)
-    print(f"written: {path}" if path else "not written: --json names a file for the numbers of a checkpoint file")
+    print(f"written: {path}" if path else "not written: --json names a file for these numbers")
     return numbers
 
 

@@ -1,1 +1,1 @@
-"""One-shots: data, spectrograms, codes, from a code to a sound, kits, calibration, metrics."""
+"""One-shots: data, spectrograms, codes, exemplars, from a code to a sound, kits, calibration, descriptors, metrics."""

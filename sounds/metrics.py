@@ -1,30 +1,268 @@
-"""How good a sound model is: reconstruction, class purity, variety, copies; as a dictionary, and as lines of text.
+"""How good a sound model is, measured on waveforms beside real sounds of unseen machines; and its reconstructions.
 
     result = evaluate_sounds(options, load_checkpoint("pretrained/sound_vae.pt"), model, codes_report)
     print("\\n".join(report(result)))
 
-Spectrograms are in dB re the loudest point of each sound, from the floor (-60) to 0: (n, bands, frames). What noise
-would blur (distances between sounds, the classifier) is measured on small ones, see `downsample`.
+    judge = Judge(waves, labels, machines, seed=0)          # of training sounds; a list of (samples,) at RATE
+    made, real = judge.see(waves, labels, kits), judge.see(other_waves, other_labels, other_machines)
+    result = judge.compare(made, real)                      # a dictionary; report_waves(result) makes lines of it
+
+The embedding: the last hidden layers of three classifiers of log-mel spectrograms, trained on the training sounds.
+Made sounds have the classes of the real ones they are beside, and as many kits as those have machines.
 """
 
-import math
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
 
+from command_line import Progress
 from formats.activation_matrix import INSTRUMENTS
+from formats.audio import fit_length, load_audio, resample
 from models import build_model
-from sounds.codes import attach_transform, random_codes
-from sounds.dataset import split_by_machine
-from sounds.spectrograms import denormalise, load_spectrograms, normalise, spectrograms_of
+from sounds.codes import attach_sound, seeded_generator
+from sounds.dataset import machine_of, split_by_machine
+from sounds.descriptors import NAMES, describe_all
+from sounds.embedding import (CLASSES, LONGEST, RATE, copies, frechet_distance, log_mel, share_within,
+                              train_classifier)
+from sounds.spectrograms import denormalise, load_spectrograms, normalise
 from sounds.synthesis import synthesise
 
-PIXELS = (52, 20)  # of a small spectrogram
-COSINES = ((64, 16), (128, 40))  # how smooth sounds are: the distance that so many cosines of their own leave
+NETS = 3
 COMPONENTS = (32, 128)  # principal components to compare with
-MOST = 800  # training sounds that stand in for all, and sounds made beside them, as many of each class
+MOST = {"train": 3000, "test": 600}  # sounds of a side that stand in for all
+LOGARITHMIC = ("attack_ms", "to_20_ms", "to_40_ms", "centroid_hz", "rolloff_hz")
+OF_A_KIT = ("to_20_ms", "centroid_hz", "bandwidth_octaves", "low_share", "flatness_db")  # see properties
+
+
+@dataclass
+class Seen:
+    """Sounds as the measures see them, a row each; seen[index] is some of them."""
+
+    labels: np.ndarray     # (n,), rows
+    groups: np.ndarray     # (n,), the machine or kit of each
+    images: torch.Tensor   # (n, BANDS, columns), log_mel
+    described: np.ndarray  # (n, len(NAMES))
+    features: torch.Tensor = None  # (n, NETS, 64)
+    named: np.ndarray = None       # (n,), the class in which the nets agree best
+
+    def __getitem__(self, index):
+        return Seen(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    @property
+    def embedding(self):
+        """The features of all nets: (n, NETS * 64)."""
+        return self.features.flatten(1)
+
+
+def two_sample_auc(one, other, seed=0, trees=300):
+    """How well extremely random trees separate two sets of sounds, by embedding and descriptors: 0.5 is not at all.
+
+    A machine or kit is on one side of each of five folds. The mean of the folds' AUC; None with too few machines.
+    """
+    from sklearn.ensemble import ExtraTreesClassifier  # takes a second
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = min(5, *(len(np.unique(seen.groups)) for seen in (one, other)))
+    if folds < 2:
+        return None
+    table = np.concatenate([np.column_stack([seen.embedding, seen.described]) for seen in (one, other)])
+    groups = [np.unique(seen.groups, return_inverse=True)[1] for seen in (one, other)]
+    answer = np.repeat([0, 1], [len(one.labels), len(other.labels)])
+    splits = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    found, weights = [], []
+    for train, test in splits.split(table, answer, np.concatenate([groups[0], groups[0].max() + 1 + groups[1]])):
+        if len(set(answer[train])) == len(set(answer[test])) == 2:
+            forest = ExtraTreesClassifier(trees, min_samples_leaf=2, max_features=0.3, class_weight="balanced",
+                                          random_state=seed).fit(table[train], answer[train])
+            found.append(roc_auc_score(answer[test], forest.predict_proba(table[test])[:, 1]))
+            weights.append(len(test))
+    return float(np.average(found, weights=weights)) if found else None
+
+
+def coherence(values, labels, groups, fewest=4):
+    """How far the classes of a kit agree: the mean, over pairs of classes, of the correlation of their kits' means.
+
+    values (n, properties), see Judge.properties. Of each class and kit the mean is taken; then, for each property and
+    pair of classes, the correlation over the kits that have both. Pairs with fewer than `fewest` kits are left out,
+    the others weigh as many kits as they have. None where there are none. Kits put together at random have 0.
+    """
+    kits, kit = np.unique(groups, return_inverse=True)
+    found, weights = [], []
+    counts = np.zeros((CLASSES, len(kits)))
+    means = np.zeros((*counts.shape, values.shape[1]))
+    np.add.at(counts, (labels, kit), 1)
+    np.add.at(means, (labels, kit), values)
+    means /= np.maximum(counts, 1)[..., None]
+    for one in range(CLASSES):
+        for other in range(one):
+            both = (counts[one] > 0) & (counts[other] > 0)
+            if both.sum() >= fewest:
+                first, second = (means[row, both] - means[row, both].mean(0) for row in (one, other))
+                scale = np.sqrt((first ** 2).sum(0) * (second ** 2).sum(0))
+                found.append(np.mean((first * second).sum(0) / np.maximum(scale, 1e-12)))
+                weights.append(both.sum())
+    return float(np.average(found, weights=weights)) if found else None
+
+
+def alike(seen, counts, source):
+    """So many sounds of each class, chosen at random."""
+    return seen[np.concatenate([source.permutation(np.flatnonzero(seen.labels == row))[:count]
+                                for row, count in enumerate(counts)])]
+
+
+def by_class(function, labels, least=1):
+    """[function(index of the class) or None] for each class; None for fewer than `least` sounds."""
+    return [float(function(labels == row)) if (labels == row).sum() >= least else None for row in range(CLASSES)]
+
+
+class Judge:
+    """Measures of sounds beside those of unseen machines; the embedding and the yardsticks are of training sounds."""
+
+    def __init__(self, waves, labels, machines, seed=0, steps=450):
+        self.nets, self.seed = [], seed
+        labels = torch.as_tensor(np.asarray(labels)).long()
+        images, self.train = self.look(waves, labels.numpy(), machines, "training", (0, -2, 2))
+        with Progress(what="training classifiers of sounds", unit="steps", total=NETS * steps) as bar:
+            self.nets = [train_classifier(images, labels, seed + i, steps, bar=bar) for i in range(NETS)]
+        self.name(self.train)
+
+    def look(self, waves, labels, groups, what, shifts=(0,)):
+        """Log-mel spectrograms at all shifts, and Seen of sounds; waves: an iterable, read once."""
+        images, described = [], []
+        for wave in Progress(waves, f"measuring {what} sounds", "sounds", total=len(labels)):
+            images.append(log_mel(wave, shifts))
+            described.append(describe_all([wave], RATE)[0])
+        images = torch.stack(images)
+        return images, Seen(np.asarray(labels), np.asarray(groups), images[:, 0], np.array(described))
+
+    @torch.no_grad()
+    def name(self, seen):
+        """Give sounds their features and classes."""
+        parts = [(torch.stack([net.features(part) for net in self.nets], 1),
+                  sum(net(part).log_softmax(1) for net in self.nets)) for part in seen.images.split(256)]
+        seen.features, logits = (torch.cat(part) for part in zip(*parts))
+        seen.named = logits.argmax(1).numpy()
+        return seen
+
+    def see(self, waves, labels, groups, what="real"):
+        """Sounds as the measures see them. waves: (samples,) each, at RATE. groups: the machine or kit of each."""
+        return self.name(self.look(waves, labels, groups, what)[1])
+
+    def compare(self, made, real, draws=4):
+        """All measures of made sounds beside real ones of unseen machines, and of training sounds: a dictionary."""
+        counts = [np.bincount(seen.labels, minlength=CLASSES) for seen in (real, made, self.train)]
+        there = np.all([count > 0 for count in counts], 0)
+        share = min(1, *(min(count[there] / counts[0][there]) for count in counts[1:]))  # each as many, in that mix
+        size = np.where(there, np.maximum(1, share * counts[0]), 0).astype(int)
+        source, (made, real) = np.random.default_rng(self.seed), (seen[there[seen.labels]] for seen in (made, real))
+        sets = {name: [alike(seen, size, source) for _ in range(draws)] for name, seen in (
+            ("made", made), ("train", self.train), ("real", real))}
+        near = {"embedding": "embedding", "log-mel, dB": "images"}
+        return {"frechet": self.frechet(sets, real), "auc": self.aucs(sets, real), **self.neighbours(sets),
+                "named_right": {"made": right(made.named, made), "real": right(real.named, real)},
+                "named_right_by_descriptors": self.second_opinion(made, real), "variety": variety(made, real),
+                "copies": {name: copies(*(getattr(seen, part) for seen in (made, real, self.train)))
+                           for name, part in near.items()},
+                "descriptors": {"made": describe_classes(made), "real": describe_classes(real)},
+                "coherence": {name: coherence(self.properties(seen), seen.labels, seen.groups)
+                              for name, seen in (("made", made), ("real", real), ("train", self.train))}
+                | {"shuffled": self.shuffled_coherence(made)}}
+
+    def frechet(self, sets, real):
+        """Mean over nets and draws of the Frechet distance to unseen real sounds; made over training sounds."""
+        found = {name: np.mean([frechet_distance(seen.features[:, net], real.features[:, net])
+                                for seen in sets[name] for net in range(NETS)]).item() for name in ("made", "train")}
+        return found | {"ratio": found["made"] / found["train"]}
+
+    def aucs(self, sets, real):
+        """two_sample_auc of made and of training sounds against unseen real ones, and of halves of the latter."""
+        half = np.isin(real.groups, np.unique(real.groups)[::2])
+        pairs = {"made": (sets["made"][0], sets["real"][0]), "train": (sets["train"][0], sets["real"][0]),
+                 "real": (real[half], real[~half])}
+        return {name: two_sample_auc(*pair, self.seed)
+                for name, pair in Progress(pairs.items(), "separating made sounds from real", "pairs", total=3)}
+
+    def neighbours(self, sets):
+        """Precision and recall against unseen real sounds, means over draws."""
+        pairs = {name: list(zip(sets[name], sets["real"])) for name in ("made", "train")}
+        return {measure: {name: np.mean([share_within(*(seen.embedding for seen in pair[::order])) for pair in drawn]
+                                        ).item() for name, drawn in pairs.items()}
+                for measure, order in (("precision", 1), ("recall", -1))}
+
+    def second_opinion(self, made, real):
+        """The share named right by gradient boosting on descriptors."""
+        from sklearn.ensemble import HistGradientBoostingClassifier  # takes a second
+
+        with Progress(what="naming sounds by their descriptors"):
+            boosting = HistGradientBoostingClassifier(max_iter=60, class_weight="balanced", random_state=self.seed)
+            boosting.fit(self.train.described, self.train.labels)
+            return {name: right(boosting.predict(seen.described), seen)
+                    for name, seen in (("made", made), ("real", real))}
+
+    def properties(self, seen, components=4):
+        """What the sounds of a kit may share: (n, len(OF_A_KIT) + components), in deviations within the class.
+
+        Descriptors, times and frequencies by their logarithms; and the first principal components of log-mel
+        spectrograms less the mean of the class. Means and deviations are those of training sounds.
+        """
+        train, rows = self.train, [NAMES.index(name) for name in OF_A_KIT]
+        means = torch.stack([train.images[train.labels == row].mean(0) if (train.labels == row).any()
+                             else train.images.mean(0) for row in range(CLASSES)])
+        centred = [(some.images - means[some.labels]).flatten(1) for some in (train, seen)]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            axes = torch.svd_lowrank(centred[0], min(components + 6, len(centred[0])))[2][:, :components]
+        both = [np.column_stack([scaled(some.described)[:, rows], images @ axes])
+                for some, images in zip((train, seen), centred)]
+        found = np.zeros_like(both[1])
+        for row in np.intersect1d(train.labels, seen.labels):
+            own = both[0][train.labels == row]
+            found[seen.labels == row] = (both[1][seen.labels == row] - own.mean(0)) / (own.std(0) + 1e-9)
+        return found.clip(-3, 3)
+
+    def shuffled_coherence(self, seen):
+        """The coherence of kits whose sounds are those of others of the class, at random."""
+        groups, source = seen.groups.copy(), np.random.default_rng(self.seed)
+        for row in range(CLASSES):
+            groups[seen.labels == row] = source.permutation(groups[seen.labels == row])
+        return coherence(self.properties(seen), seen.labels, groups)
+
+
+def scaled(described):
+    """Descriptors (n, len(NAMES)) with times and frequencies as their logarithms."""
+    rows = [NAMES.index(name) for name in LOGARITHMIC]
+    described = described.copy()
+    described[:, rows] = np.log(described[:, rows] + 0.1)
+    return described
+
+
+def right(named, seen):
+    """The share of sounds named right: {"all": of them, "by_class": [share or None] * CLASSES}."""
+    hits = named == seen.labels
+    return {"all": hits.mean().item(), "by_class": by_class(lambda rows: hits[rows].mean(), seen.labels)}
+
+
+def variety(made, real):
+    """The mean distance in the embedding between two sounds of a class, as a share of that between real ones."""
+    spread = [by_class(lambda rows: torch.pdist(seen.embedding[rows]).mean(), seen.labels, 2) for seen in (made, real)]
+    shares = [ours / theirs if ours is not None and theirs else None for ours, theirs in zip(*spread)]
+    kept = [share for share in shares if share is not None]
+    return {"mean": float(np.mean(kept)) if kept else None, "by_class": shares}
+
+
+def describe_classes(seen):
+    """Medians of descriptors by class, and the shares and means that say more: {name: [number or None] * CLASSES}."""
+    column = dict(zip(NAMES, seen.described.T))
+    means = {"high_share above 10 %": column["high_share"] > 0.1, "above -40 dB at half a second":
+             column["half_second_db"] > -40, "first_step above 5 %": column["first_step"] > 0.05,
+             "bursts, mean": column["bursts"]}
+    return {**{name: by_class(lambda rows: np.median(values[rows]), seen.labels) for name, values in column.items()},
+            **{name: by_class(lambda rows: values[rows].mean(), seen.labels) for name, values in means.items()}}
+
+
+# --- the model's own reconstructions ---
 
 
 def log_spectral_distance(one, other):
@@ -32,131 +270,28 @@ def log_spectral_distance(one, other):
     return (one.float() - other.float()).flatten(1).square().mean(1).sqrt()
 
 
-def principal_components(train, test, counts, linear=False):
+def principal_components(train, test, counts):
     """Distances of test spectrograms from their projections on the principal components of training ones.
 
     Returns {count: (n,)}, with 0 for the mean alone. Projections are held to the range of `test`, as a model's are.
-    linear: components of the magnitudes, not of their decibels.
     """
-    flat, unseen = (10 ** (x / 20) if linear else x for x in (train.float().flatten(1), test.float().flatten(1)))
-    mean, low, high = flat.mean(0), test.min().float(), test.max().float()
+    flat, unseen = train.float().flatten(1), test.float().flatten(1)
+    mean = flat.mean(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         axes = torch.svd_lowrank(flat - mean, q=min(max(counts) + 10, len(flat)), niter=4)[2]
 
     def projected(count):
         found = mean + (unseen - mean) @ axes[:, :count] @ axes[:, :count].T
-        return (20 * torch.log10(found.clamp_min(1e-10)) if linear else found).clamp(low, high).view(test.shape)
+        return found.clamp(unseen.min(), unseen.max()).view(test.shape)
     return {count: log_spectral_distance(test, projected(count)) for count in (0, *counts)}
-
-
-def dct_distance(spectrograms, counts):
-    """Distances of spectrograms from what their own lowest DCT coefficients keep: (n, bands, frames) -> (n,).
-
-    counts: of cosines over bands and over frames. It measures how smooth sounds are; nothing is learned here.
-    """
-    smooth = spectrograms.float()
-    for size, count in zip(spectrograms.shape[1:], counts):
-        basis = torch.cos(math.pi / size * torch.arange(min(count, size))[:, None] * (torch.arange(size) + 0.5))
-        basis = basis / basis.norm(dim=1, keepdim=True)                               # (count, size)
-        smooth = (basis.T @ basis @ smooth).mT                                        # (n, frames, bands), then back
-    return log_spectral_distance(spectrograms, smooth.clamp(spectrograms.min(), spectrograms.max()))
-
-
-def distances(one, other):
-    """All distances in dB RMS: (n, ...), (m, ...) -> (n, m)."""
-    one, other = one.flatten(1), other.flatten(1)
-    return torch.cdist(one, other, compute_mode="donot_use_mm_for_euclid_dist") / one.shape[1] ** 0.5
-
-
-def downsample(spectrograms):
-    """Spectrograms (n, bands, frames) in dB as means over areas: (n, *PIXELS)."""
-    return torch.cat([F.adaptive_avg_pool2d(part.float()[:, None], PIXELS)[:, 0] for part in spectrograms.split(256)])
-
-
-class Classifier(nn.Module):
-    """A small convolutional net for the class of small spectrograms: (n, *PIXELS) -> logits (n, classes)."""
-
-    def __init__(self, classes=8):
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.GroupNorm(4, 16), nn.SiLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.GroupNorm(4, 32), nn.SiLU(),
-            nn.Conv2d(32, 48, 3, stride=2, padding=1), nn.GroupNorm(4, 48), nn.SiLU(),
-            nn.Flatten(), nn.Dropout(0.3), nn.Linear(48 * (PIXELS[0] // 4) * (PIXELS[1] // 4), 64), nn.SiLU())
-        self.last = nn.Linear(64, classes)
-
-    def features(self, x):
-        """The last layer before the classes: (n, 64)."""
-        return self.layers(x[:, None] / 30 + 1)
-
-    def forward(self, x):
-        return self.last(self.features(x))
-
-
-def train_classifier(spectrograms, labels, seed=0, steps=1500, batch_size=48, classes=8):
-    """A Classifier of small spectrograms (n, *PIXELS), each class drawn as often; shifted by up to half an octave."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Classifier(classes).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-        chances = (1 / torch.bincount(labels, minlength=classes).clamp_min(1).float())[labels]
-        for _ in range(steps):
-            chosen = torch.multinomial(chances, batch_size, replacement=True)
-            batch = spectrograms[chosen]
-            shift = int(torch.randint(-3, 4, ()))
-            batch = F.pad(batch[:, None], (0, 0, 3, 3), mode="replicate")[:, 0, 3 + shift:3 + shift + PIXELS[0]]
-            batch = batch + 2 * torch.randn(len(batch), 1, 1) + torch.randn_like(batch)
-            loss = F.cross_entropy(model(batch), labels[chosen], label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return model.eval()
-
-
-def mean_by_class(values, labels, classes):
-    """The mean of values (n,) over each class, a list; None where a class has none."""
-    return [values[labels == row].mean().item() if (labels == row).any() else None for row in range(classes)]
-
-
-@torch.no_grad()
-def accuracy(classifier, spectrograms, labels, classes=8):
-    """The share named right: {"all": of the sounds, "mean": over classes, "by_class": [share or None] * classes}."""
-    right = (classifier(spectrograms).argmax(1) == labels).float()
-    by_class = mean_by_class(right, labels, classes)
-    return {"all": right.mean().item(), "by_class": by_class,
-            "mean": np.mean([share for share in by_class if share is not None]).item()}
-
-
-def frechet_distance(one, other):
-    """The Frechet distance of two sets of features (n, d), (m, d), as of Gaussians (Heusel et al. 2017, eq. 6)."""
-    one, other = one.double(), other.double()
-    first, second = (torch.atleast_2d(torch.cov(features.T)) for features in (one, other))
-    values, vectors = torch.linalg.eigh(first)
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ second @ root).clamp_min(0).sqrt().sum()
-    return ((one.mean(0) - other.mean(0)).square().sum() + first.trace() + second.trace() - 2 * cross).item()
-
-
-def mean_pairwise(spectrograms):
-    """The mean distance between two of these small spectrograms, dB RMS; None for fewer than two."""
-    count = len(spectrograms)
-    return (distances(spectrograms, spectrograms).sum() / (count * (count - 1))).item() if count > 1 else None
-
-
-def share_nearer(made, real, train):
-    """How often a made sound has a training sound nearer than a real unseen sound has: 0.5 if it copies no more."""
-    ours, theirs = distances(made, train).amin(1), distances(real, train).amin(1)
-    return (ours[:, None] < theirs).float().mean().item()
 
 
 @torch.no_grad()
 def reconstructed(model, x, labels):
     """What the model makes of the codes of spectrograms in its units, in dB: (n, bands, frames) -> the same."""
     device = next(model.parameters()).device
-    made = [model.decode_base(model.encode_base(part.to(device), label=label), label=label).cpu()
+    made = [model.decode_mean(model.encode(part.to(device), label=label)[0], label=label).cpu()
             for part, label in zip(x.split(64), labels.to(device).split(64))]
     return denormalise(torch.cat(made), model.sound)
 
@@ -166,54 +301,100 @@ def not_finite(model, count, scale, seed=0):
     """How many of `count` spectrograms, at `scale` times random codes of each class in turn, are not finite."""
     generator = torch.Generator().manual_seed(seed)
     bad, device = 0, next(model.parameters(), torch.empty(0)).device
-    for start in range(0, count, 64):
+    for start in Progress(range(0, count, 64), f"decoding {count} codes", "parts"):
         label = torch.arange(start, min(start + 64, count)) % model.classes
         codes = scale * torch.randn(len(label), model.latent, generator=generator)
-        decoded = model.decode_base(codes.to(device), label=label.to(device)).cpu()
+        decoded = model.decode_mean(codes.to(device), label=label.to(device)).cpu()
         bad += int((~torch.isfinite(decoded)).flatten(1).any(1).sum())
     return bad
 
 
-def measure(model, train, test, make, codes_report, seed=0, draws=10_000, each=100):
-    """All measures of a model with `sound` (see load_sound_model), on any device: a dictionary.
+def measure_model(model, train, test, codes_report, draws, seed=0):
+    """The measures of a model with `sound` (see load_sound_model) on spectrograms, on any device: a dictionary.
 
-    train, test: (spectrograms in dB, labels) of training and of unseen machines. make(labels, seed): a generated sound
-    of each label, as its small spectrogram. codes_report: of learning.bounds. each: sounds of a class to generate.
+    train, test: (spectrograms in dB, labels), of training and of unseen machines. codes_report: of learning.bounds.
     """
-    (train_decibels, train_labels), (test_decibels, test_labels), classes = train, test, model.classes
-    seen, unseen = downsample(train_decibels), downsample(test_decibels)
-    nearest = distances(unseen, seen).argmin(1)
-    classifier = train_classifier(seen, train_labels, seed, classes=classes)
-    asked = torch.arange(classes).repeat_interleave(each)
-    made = make(asked, seed)
-    some = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))[:MOST]
-    alike = make(train_labels[some], seed + 1)
-    with torch.no_grad():
-        made_features, seen_features, unseen_features = map(classifier.features, (alike, seen[some], unseen))
-    return {"sounds": {"train": len(seen), "unseen": len(unseen)}, **distances_db(model, train_decibels, *test),
-            "nearest_db": log_spectral_distance(test_decibels, train_decibels[nearest]).mean().item(),
-            "codes": codes_report(model, normalise(test_decibels, model.sound), label=test_labels),
-            "nearest_accuracy_real": (train_labels[nearest] == test_labels).float().mean().item(),
-            "accuracy_real": accuracy(classifier, unseen, test_labels, classes),
-            "purity": accuracy(classifier, made, asked, classes),
-            "frechet": {"generated": frechet_distance(made_features, unseen_features),
-                        "real": frechet_distance(seen_features, unseen_features)},
-            "pairwise_db": {"generated": [mean_pairwise(made[asked == row]) for row in range(classes)],
-                            "real": [mean_pairwise(unseen[test_labels == row]) for row in range(classes)]},
-            "nearer_than_real": share_nearer(alike, unseen, seen), "draws": draws,
+    (decibels, _), (unseen, labels) = train, test
+    with Progress(what="reconstructing unseen sounds"):
+        x = normalise(unseen, model.sound)
+        distance = log_spectral_distance(unseen, reconstructed(model, x, labels))
+        codes = codes_report(model, x, label=labels)
+        simpler = principal_components(decibels, unseen, sorted({model.latent, *COMPONENTS}))
+    return {"distance_db": distance.mean().item(), "codes": codes, "draws": draws,
+            "distance_db_by_class": by_class(lambda rows: distance[rows].mean(), labels),
+            "components_db": {str(count): found.mean().item() for count, found in simpler.items()},
             "not_finite": {str(scale): not_finite(model, draws, scale, seed) for scale in (1, 3)}}
 
 
-def distances_db(model, train, test, labels):
-    """Mean distances in dB of unseen spectrograms from the model's reconstructions, and from simpler ones."""
-    distance = log_spectral_distance(test, reconstructed(model, normalise(test, model.sound), labels))
-    counts = sorted({model.latent, *COMPONENTS})
-    components, linear = ({count: found.mean().item() for count, found in principal_components(
-        train, test, counts, of_magnitudes).items()} for of_magnitudes in (False, True))
-    return {"distance_db": distance.mean().item(), "components_db": components, "linear_components_db": linear,
-            "distance_db_by_class": mean_by_class(distance, labels, model.classes),
-            "cosines_db": {f"{bands} x {frames}": dct_distance(test, (bands, frames)).mean().item()
-                           for bands, frames in COSINES}}
+# --- evaluate.py ---
+
+
+def load_waves(paths):
+    """The sounds of files, one by one: float32 (samples,) at RATE, at most LONGEST."""
+    for path in paths:
+        samples = load_audio(path, RATE)[0]
+        yield fit_length(samples, min(len(samples), LONGEST))
+
+
+def make_sounds(model, labels, seed, kits, part=32):
+    """Finished sounds of a model: (samples,) at RATE for each of labels (n,). kits (n,): which belong together."""
+    drawn = torch.stack([model.exemplars.draw_kit(seeded_generator(seed, kit, 2)) for kit in kits])
+    codes = torch.stack([model.exemplars.draw(row, kit, seeded_generator(seed, number, 0))
+                         for number, (row, kit) in enumerate(zip(labels, drawn))])
+    for numbers in np.array_split(range(len(labels)), range(part, len(labels), part)):
+        for samples in synthesise(model, codes[numbers], torch.as_tensor(labels[numbers]), seed, numbers.tolist(),
+                                  kits=drawn[numbers]):
+            yield resample(samples, model.sound["rate"], RATE)
+
+
+def evaluate_sounds(arguments, content, model, codes_report, make=make_sounds):
+    """The numbers of a model of sounds, a dictionary; `report` makes lines of it.
+
+    Unseen machines are those that its training kept for the test. arguments, content: evaluate.py's options and the
+    checkpoint. model: on the device that codes and decodes; sounds are made on the CPU, by make_sounds or the like:
+    two for each unseen one, of its class; those of a machine are a kit.
+    """
+    trained, sound = content.get("arguments", {}), content.get("sound")
+    path = arguments.data or trained.get("data")
+    if sound is None or path is None:
+        raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
+    data = load_spectrograms(path, sound["settings"], sound["floor_db"])
+    fold = trained.get("fold", 0)
+    sides = choose_sounds(split_by_machine(data["names"], fold), arguments)
+    model, maker = (attach_sound(one, sound, arguments.run) for one in (model, build_model(content, arguments.run)))
+    train, test = ((torch.as_tensor(data["spectrograms"][index]), torch.as_tensor(data["labels"][index]).long())
+                   for index in (sides["train"], sides["test"]))
+    numbers = measure_model(model, train, test, codes_report, arguments.draws, arguments.seed)
+    machines = np.array([machine_of(name) for name in data["names"]])
+    known, unseen = ((load_waves([data["paths"][i] for i in index]), data["labels"][index].astype(int), machines[index])
+                     for index in (sides["train"], sides["test"]))
+    judge = Judge(*known, arguments.seed)
+    labels, kits = np.tile(unseen[1], 2), np.unique(unseen[2], return_inverse=True)[1]
+    kits = np.concatenate([kits, kits.max() + 1 + kits])
+    made = judge.see(make(maker, labels, arguments.seed, kits), labels, kits, "generated")
+    return {"model": str(arguments.run), "data": str(path), "fold": fold, "seed": arguments.seed,
+            "epoch": content.get("epoch"), "config": content["config"],
+            "sounds": {"train": len(known[1]), "unseen": len(unseen[1]), "made": len(labels)}, **numbers,
+            **judge.compare(made, judge.see(*unseen))}
+
+
+def choose_sounds(sides, arguments):
+    """Training sounds, validation's with them, and unseen ones: at most MOST and --limit, by the seed."""
+    source = np.random.default_rng(arguments.seed)
+    sides = {"train": np.concatenate([sides["train"], sides["validation"]]), "test": sides["test"]}
+    return {side: np.sort(source.permutation(index)[:min(MOST[side], arguments.limit or MOST[side])])
+            for side, index in sides.items()}
+
+
+def mean_of(results):
+    """Several dictionaries of numbers as one of their means; lists by place, None left out, texts listed."""
+    first = results[0]
+    if isinstance(first, dict):
+        return {name: mean_of([result[name] for result in results]) for name in first}
+    if isinstance(first, list):
+        return [mean_of(list(values)) for values in zip(*results)]
+    numbers = [value for value in results if isinstance(value, (int, float))]
+    return float(np.mean(numbers)) if numbers else first if len(set(results)) == 1 else results
 
 
 def listed(values, form="{:.2f}"):
@@ -224,53 +405,38 @@ def listed(values, form="{:.2f}"):
 
 def report(result):
     """The measures as lines of text."""
-    codes, components, frechet = result["codes"], result["components_db"], result["frechet"]
-    ours, latent, kl = result["distance_db"], codes["latent"], codes["kl_by_dimension"]
-    yield (f"{result['sounds']['unseen']} sounds of unseen machines, {result['sounds']['train']} of training machines; "
-           f"{result['data']}")
-    yield (f"log-spectral distance of reconstructions, dB: {ours:.2f}, {1 - ours / components[latent]:.0%} below "
-           f"{latent} principal components; {listed(result['distance_db_by_class'])}")
-    yield (f"for comparison, by number of principal components (0 is the mean): {listed(components)}; of magnitudes: "
-           f"{listed(result['linear_components_db'])}; of a sound's own lowest cosines: "
-           f"{listed(result['cosines_db'])}; nearest training sound: {result['nearest_db']:.2f}, of the same class for "
-           f"{result['nearest_accuracy_real']:.1%}")
-    yield (f"code: {codes['active_units']} of {latent} units active, KL {codes['kl']:.1f} nats, {kl[-1]:.2f} to "
-           f"{kl[0]:.2f} a dimension")
-    for name, title in (("accuracy_real", "classifier on unseen real sounds"), ("purity", "on generated ones")):
-        yield (f"{title}: {result[name]['all']:.1%} of all, {result[name]['mean']:.1%} mean of classes; "
-               + listed(result[name]["by_class"], "{:.0%}"))
-    yield (f"Frechet distance to unseen real sounds: generated {frechet['generated']:.2f}, training sounds "
-           f"{frechet['real']:.2f}: {frechet['generated'] / frechet['real']:.2f} times")
-    for name, values in result["pairwise_db"].items():
-        yield f"pairs of a class apart, dB, {name}: {listed(values)}"
-    yield f"nearer to a training sound than an unseen real sound is: {result['nearer_than_real']:.1%}"
-    yield f"not finite of {result['draws']} samples, by scale of codes: {listed(result['not_finite'], '{}')}"
+    codes, count = result["codes"], result["sounds"]
+    yield (f"{count['made']:.0f} sounds made, beside {count['unseen']:.0f} of unseen machines and {count['train']:.0f} "
+           f"of training machines; {result['data']}")
+    yield (f"log-spectral distance of reconstructions, dB: {result['distance_db']:.2f}; "
+           f"{listed(result['distance_db_by_class'])}; of principal components, by their number: "
+           f"{listed(result['components_db'])}")
+    yield f"code: {codes['active_units']:.0f} of {codes['latent']:.0f} units active, KL {codes['kl']:.1f} nats"
+    yield f"not finite of {result['draws']:.0f} samples, by scale of codes: {listed(result['not_finite'], '{:.0f}')}"
+    yield f"Frechet distance to unseen real sounds: {listed(result['frechet'])}"
+    yield f"AUC against unseen real sounds: {listed(result['auc'], '{:.3f}')}"
+    for name in ("precision", "recall"):
+        yield f"{name}: {listed(result[name])}"
+    yield f"coherence of kits: {listed(result['coherence'], '{:.3f}')}"
+    for name, found in result["copies"].items():
+        yield (f"nearest training sound ({name}): {found['made']:.2f}, of real sounds {found['real']:.2f}; nearer than "
+               f"95 % of real ones have it: {found['nearer']:.1%}")
+    for name, title in (("named_right", "classifiers"), ("named_right_by_descriptors", "boosting on descriptors")):
+        yield f"class named right by {title}: " + ", ".join(
+            f"{side} {found['all']:.1%}" for side, found in result[name].items())
+    yield from report_classes(result)
 
 
-def evaluate_sounds(arguments, content, model, codes_report):
-    """The numbers of a model of sounds, a dictionary; `report` makes lines of it.
+def report_classes(result):
+    """A table by class: each measure of made sounds, and of real ones in brackets."""
+    def number(value):
+        return "-" if value is None else f"{value:.{2 if abs(value) < 10 else 1 if abs(value) < 100 else 0}f}"
 
-    Unseen machines are those that its training kept for the test, by its seed. arguments, content: evaluate.py's
-    options and the checkpoint. model: on the device that codes and decodes; sounds are made on the CPU.
-    """
-    trained, sound = content.get("arguments", {}), content.get("sound")
-    path, split_seed = arguments.data or trained.get("data"), trained.get("seed", 0)
-    if sound is None or path is None:
-        raise ValueError(f"{arguments.run}: does not say what it was trained on; give --data")
-    data = load_spectrograms(path, sound["settings"], sound["floor_db"])
-    sides = split_by_machine(data["names"], split_seed)
-    if arguments.limit:
-        source = np.random.default_rng(arguments.seed)
-        sides = {side: source.permutation(index)[:arguments.limit] for side, index in sides.items()}
-    model, cpu = (attach_transform(one, sound, arguments.run) for one in (model, build_model(content, arguments.run)))
-
-    def make(labels, seed):
-        """Finished sounds of the model as the real ones are seen: their own small spectrograms."""
-        samples = synthesise(cpu, random_codes(cpu, len(labels), seed), labels, seed)
-        return downsample(torch.as_tensor(spectrograms_of(samples, sound["settings"], sound["floor_db"])))
-
-    train, test = ((torch.as_tensor(data["spectrograms"][sides[side]]),
-                    torch.as_tensor(data["labels"][sides[side]]).long()) for side in ("train", "test"))
-    return {"model": str(arguments.run), "data": str(path), "split_seed": split_seed, "seed": arguments.seed,
-            "epoch": content.get("epoch"), "config": content["config"],
-            **measure(model, train, test, make, codes_report, arguments.seed, arguments.draws)}
+    def row(name, made, real):
+        return f"{name:30}" + "".join(f"{f'{number(one)} ({number(other)})':>15}" for one, other in zip(made, real))
+    yield f"{'made (real)':30}" + "".join(f"{name:>15}" for name in INSTRUMENTS)
+    named, spread = result["named_right"], result["variety"]["by_class"]
+    yield row("named right", *(named[side]["by_class"] for side in ("made", "real")))
+    yield row("variety", spread, [share and 1 for share in spread])
+    for name, made in result["descriptors"]["made"].items():
+        yield row(name, made, result["descriptors"]["real"][name])

@@ -17,7 +17,6 @@ from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
 from sounds import calibration, codes, dataset, metrics, spectrograms, synthesis
 from sounds.dataset import split_by_machine
-from sounds.metrics import train_classifier
 from sounds.spectrograms import (load_spectrograms, make_augmentation, mean_and_deviation, to_decibels,
                                  to_tensors)
 
@@ -33,7 +32,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(autouse=True)
 def own_cache_and_little_work(tmp_path, monkeypatch):
     monkeypatch.setattr(train_audio, "fit_prior", functools.partial(calibration.fit_prior, steps=15))
-    monkeypatch.setattr(metrics, "train_classifier", functools.partial(train_classifier, steps=20))
+    monkeypatch.setattr(metrics, "Judge", functools.partial(metrics.Judge, steps=3))
+    monkeypatch.setattr(metrics, "two_sample_auc", functools.partial(metrics.two_sample_auc, trees=5))
     monkeypatch.setattr(spectrograms, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(load_spectrograms, "__defaults__", (None, spectrograms.FLOOR_DB, tmp_path / "cache"))
 
@@ -150,12 +150,31 @@ def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
     train(sounds, tmp_path / "run")
     found = evaluate.main([str(tmp_path / "run"), "--limit", "16"])
     text = capsys.readouterr().out
-    for word in ("log-spectral distance", "components", "units active", "classifier", "generated", "Frechet",
-                 "pairs of a class", "nearer to a training sound", "not finite"):
+    for word in ("log-spectral distance", "components", "units active", "Frechet", "AUC", "precision", "recall",
+                 "coherence", "nearest training sound", "named right", "attack_ms", "not finite"):
         assert word in text
-    assert found["not_finite"] == {"1": 0, "3": 0} and found["sounds"]["unseen"] == 8
+    assert found["not_finite"] == {"1": 0, "3": 0} and found["sounds"] == {"train": 16, "unseen": 8, "made": 16}
+    assert "nan" not in text
     written = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert math.isclose(written["distance_db"], found["distance_db"])
+
+
+def test_evaluate_gives_the_means_over_folds(sounds, tmp_path, capsys):
+    train(sounds, tmp_path / "run")
+    content = checkpoint.load_checkpoint(tmp_path / "run")
+    for fold in (0, 1):
+        checkpoint.save_checkpoint(tmp_path / f"fold_{fold}" / "best.pt", models.build_model(content), **{
+            name: content[name] for name in ("sound",)}, arguments=content["arguments"] | {"seed": fold, "fold": fold})
+    both = [str(tmp_path / f"fold_{fold}") for fold in (0, 1)]
+    found = evaluate.main([*both, "--limit", "16", "--json", str(tmp_path / "all.json")])
+    assert len(found["folds"]) == 2 and json.loads((tmp_path / "all.json").read_text()) == found
+    for path in (("distance_db",), ("frechet", "made"), ("descriptors", "made", "attack_ms", 3)):
+        one, other, mean = (functools.reduce(lambda part, key: part[key], path, part)
+                            for part in (*found["folds"], found["mean"]))
+        assert mean == pytest.approx((one + other) / 2) and one != other
+    assert capsys.readouterr().out.count("Frechet") == 3
+    with pytest.raises(ValueError, match="with a --fold each, found sounds, sounds of fold 0, 0"):
+        evaluate.main([both[0], both[0]])
 
 
 # Spectrograms.

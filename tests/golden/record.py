@@ -37,8 +37,7 @@ SCRIPTS = {"play": "Activation_Matrix_To_Sound", "convert": "Midi_To_Activation_
 
 # The one way past `main`: defaults that no option sets, made smaller, or an evaluation of sounds would take a minute;
 # and the cache of pictures, which would hide what a new code gives: module, function, {argument: value}.
-SMALLER = [("sounds.metrics", "train_classifier", {"steps": 40}), ("sounds.metrics", "measure", {"each": 3}),
-           ("sounds.calibration", "fit_prior", {"steps": 60})]
+SMALLER = [("sounds.metrics", "Judge", {"steps": 20}), ("sounds.calibration", "fit_prior", {"steps": 60})]
 CACHE = ("sounds.spectrograms", "load_spectrograms", "cache")
 
 # {"case/key as it is recorded": "case/key as it is called now"}
