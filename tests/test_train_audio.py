@@ -168,7 +168,7 @@ def test_evaluate_gives_the_means_over_folds(sounds, tmp_path, capsys):
     both = [str(tmp_path / f"fold_{fold}") for fold in (0, 1)]
     found = evaluate.main([*both, "--limit", "16", "--json", str(tmp_path / "all.json")])
     assert len(found["folds"]) == 2 and json.loads((tmp_path / "all.json").read_text()) == found
-    for path in (("distance_db",), ("frechet", "made"), ("descriptors", "made", "attack_ms", 3)):
+    for path in (("distance_db",), ("frechet", "made"), ("descriptors", "real", "attack_ms", 3)):
         one, other, mean = (functools.reduce(lambda part, key: part[key], path, part)
                             for part in (*found["folds"], found["mean"]))
         assert mean == pytest.approx((one + other) / 2) and one != other
