@@ -163,8 +163,9 @@ class Progress(tqdm):
             self.refresh() if self.on_terminal else self.print_line()
 
     def print_line(self):
-        """Print how far it is as a line of a log."""
-        print(self, file=self.fp, flush=True)
+        """Print how far it is as a line of a log, in one piece: two bars may print at once."""
+        self.fp.write(f"{self}\n")
+        self.fp.flush()
 
     def display(self, *arguments, **options):
         """Draw the bar, on a terminal."""
@@ -179,6 +180,18 @@ class Progress(tqdm):
                 self.leave = None if self.on_terminal else False  # None: unless it stands below another bar
                 self.on_terminal or self.print_line()
         super().close()
+
+
+def step_by_step(what, unit, steps):
+    """Call each of the steps {name: function}, in order, with a Progress that names it: {name: result}."""
+    results = {}
+    with Progress(what=what, unit=unit, total=len(steps)) as bar:
+        bar.bar_format = bar.bar_format.replace(", {remaining} left", "")  # they differ too much to foresee it
+        for name, step in steps.items():
+            bar.set_postfix_str(name.replace("_", " "))
+            results[name] = step()
+            bar.update()
+    return results
 
 
 def find_files(source, suffixes):

@@ -7,7 +7,8 @@
 import math
 
 import torch
-from tqdm import tqdm
+
+from command_line import Progress
 
 ACTIVE = 0.01  # variance of a code's mean above which a dimension is active (Burda et al. 2016, section 3.2)
 
@@ -45,7 +46,7 @@ def bounds(model, x, k, seed, conditions=None, batch_size=256, unit="bars"):
     device, few, conditions = next(model.parameters()).device, max(1, k // 10), conditions or {}
     generator = torch.Generator().manual_seed(seed)  # on the CPU, so that every device gets the same noise
     terms, tenths, conditioned = [], [], {name: [] for name in conditions}
-    with tqdm(total=len(x), unit=f" {unit}", desc=f"bound with {k} samples", leave=False, disable=None) as progress:
+    with Progress(what=f"bounding with {k} samples", unit=unit, total=len(x)) as progress:
         for start in range(0, len(x), batch_size):
             batch = x[start:start + batch_size].to(device)
             eps = torch.randn(len(batch), model.latent, generator=generator).to(device)

@@ -20,9 +20,8 @@ import torch
 import torch.distributed as distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
-from tqdm import tqdm
 
-from command_line import number
+from command_line import Progress, number
 from learning.optimizers import Optimizers
 from learning.run_folder import Run, fingerprint, locked_run_folder
 
@@ -223,8 +222,8 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
             stack.enter_context(locked_run_folder(folder))
             run.begin(model, settings.arguments, examples={"train": len(train), "validation": len(validation)},
                       device=str(process.device))
-        bar = stack.enter_context(tqdm(total=size * settings.epochs, initial=size * run.epoch, unit=f" {unit}",
-                                       unit_scale=True, disable=process.rank > 0, dynamic_ncols=True))
+        bar = stack.enter_context(Progress(what="training", unit=unit, total=size * settings.epochs,
+                                           initial=size * run.epoch, disable=process.rank > 0))
         for epoch in range(run.epoch + 1, settings.epochs + 1):
             started, sums = time.perf_counter(), torch.zeros(3, dtype=torch.float64)
             beta = settings.beta * min(1.0, epoch / (settings.warmup + 1))
@@ -253,7 +252,7 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
             bound, kl = record["validation_elbo"], record["validation_kl"]
             check_finite(bound, f"{folder}: stopped after epoch {epoch}: the validation bound is {bound}")
             run.history.append(record)
-            bar.set_postfix(epoch=f"{epoch}/{settings.epochs}", bound=f"{bound:.2f}", KL=f"{kl:.1f}")
+            bar.set_postfix_str(f"epoch {epoch} of {settings.epochs}, bound {bound:.2f}, KL {kl:.1f}")
             if process.rank == 0:
                 run.save(model, optimizer, settings.arguments,
                          best_score(record, settings.free_bits) if beta == settings.beta else None, extra_state)

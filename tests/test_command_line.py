@@ -341,6 +341,14 @@ def test_a_terminal_shows_a_bar_whose_clock_goes_on_and_keeps_that_of_a_long_ste
     assert last.startswith("reading: 100%|") and "| 3 of 3 files, 00:00" in last and last.endswith("\n")
 
 
+def test_steps_give_their_results_in_order_and_are_named(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(command_line, "LONG", 0)
+    results = command_line.step_by_step("measuring", "figures", {"bars": lambda: 3, "active_units": lambda: None})
+    assert list(results.items()) == [("bars", 3), ("active_units", None)]
+    assert sys.stderr.getvalue().endswith("measuring: 2 of 2 figures, 00:00, active units\n")
+
+
 def test_a_bar_of_another_process_of_a_training_is_silent(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(command_line, "LONG", 0)

@@ -73,6 +73,15 @@ def without_times(history):
     return [{key: value for key, value in record.items() if "second" not in key} for record in history]
 
 
+def test_a_log_of_a_training_says_how_far_it_is_and_how_well_it_does(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command_line, "LONG", 0)
+    small_fit(tmp_path / "run", epochs=2)
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"training: 82 of 82 examples, 00:\d\d, 00:00 left, epoch 2 of 2, bound -\d+\.\d\d, KL \d+\.\d",
+                        errors.splitlines()[-1])
+
+
 def assert_same_run(first, second):
     """Weights, optimizer and history of two run folders are the same, bit for bit."""
     first, second = load_checkpoint(first / "checkpoint.pt"), load_checkpoint(second / "checkpoint.pt")
