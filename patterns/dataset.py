@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import download
-from command_line import ROOT
+from command_line import ROOT, Progress
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from Midi_To_Activation_Matrix import load_patterns, read_bars
 from models import TimingNet
@@ -64,10 +64,10 @@ def groove_split(folder):
     """The Groove MIDI Dataset in 4/4 by its published split, see `load_bars`: 17,291, 2,161 and 2,195 bars."""
     path, splits = Path(folder) / "info.csv", {}
     with open(path, newline="") as table:
-        rows = csv.DictReader(table)
-        if missing := {"split", "time_signature", "midi_filename"} - set(rows.fieldnames or ()):
+        table = csv.DictReader(table)
+        if missing := {"split", "time_signature", "midi_filename"} - set(table.fieldnames or ()):
             raise ValueError(f"{path}: expected the columns {', '.join(sorted(missing))}")
-        for row in rows:
+        for row in Progress(list(table), "reading", "files"):
             if row["time_signature"] != "4-4":
                 continue
             bars, names, styles = splits.setdefault(row["split"], ([], [], []))

@@ -9,6 +9,7 @@ import functools
 import numpy as np
 import torch
 
+from command_line import step_by_step
 from patterns import click_metrics as clicks
 from patterns.dataset import likeness, load_bars, timings
 from patterns.latent_map import load_bar_model
@@ -57,24 +58,26 @@ def compare_to_real(model, real, train, options, styles=None, style=None):
     return draws, numbers
 
 
-def compare_clicks(model, real, train, options, styles):
-    """What one gets who clicks, at codes of training bars of these styles' numbers: a dictionary."""
+def click_measures(model, real, train, options, styles):
+    """What one gets who clicks, at codes of training bars of these styles' numbers: {name: function that measures}."""
     sizes = {name: min(most, options.draws) for name, most in MOST.items()}
     generator, names = torch.Generator().manual_seed(options.seed), None if options.no_classifier else real[1]
     codes = clicks.click_codes(model, sizes["clicks"], options.seed, styles)
-    found = {"of_the_data": clicks.click_comparison(model, codes, real[0], names, real[3])}
+    found = {"of_the_data": lambda: clicks.click_comparison(model, codes, real[0], names, real[3])}
     if styles is not None:
         everywhere = clicks.click_codes(model, sizes["clicks"], options.seed)
-        found["everywhere"] = clicks.click_comparison(model, everywhere, real[0], names, real[3])
+        found["everywhere"] = lambda: clicks.click_comparison(model, everywhere, real[0], names, real[3])
     own = real[0][np.random.default_rng(options.seed).permutation(len(real[0]))[:sizes["own"]]]
-    bars = draw(model, codes, constraints=clicks.CLICK)
-    return {**found, "score_cells_changed": clicks.click_changes(model, codes, generator),
-            "temperature": clicks.temperature_figures(model, codes[:sizes["temperature"]]),
-            "kick_on_one_and_backbeat": clicks.groove_figures(model, bars, train, sizes["groove"], options.seed),
-            "own_bar": clicks.own_bar_figures(model, own, generator),
-            "rare_rows": clicks.rare_row_figures(model, sizes["rare"], generator),
-            "two_claps_on_two_and_four": clicks.two_claps(model, sizes["claps"], options.seed),
-            "density_exact": clicks.count_exactness(model, codes)}
+    return {
+        **found,
+        "score_cells_changed": lambda: clicks.click_changes(model, codes, generator),
+        "temperature": lambda: clicks.temperature_figures(model, codes[:sizes["temperature"]]),
+        "kick_on_one_and_backbeat": lambda: clicks.groove_figures(
+            model, draw(model, codes, constraints=clicks.CLICK), train, sizes["groove"], options.seed),
+        "own_bar": lambda: clicks.own_bar_figures(model, own, generator),
+        "rare_rows": lambda: clicks.rare_row_figures(model, sizes["rare"], generator),
+        "two_claps_on_two_and_four": lambda: clicks.two_claps(model, sizes["claps"], options.seed),
+        "density_exact": lambda: clicks.count_exactness(model, codes)}
 
 
 def measure_bounds(options, model, real, cpu, bounds):
@@ -101,18 +104,25 @@ def evaluate_bars(options, content, model, bounds):
     x, styles, cpu = torch.as_tensor(real[0]), real[2].tolist(), load_bar_model(options.run)
     of_data = [i for i, name in enumerate(cpu.styles) if name in set(train[2])]
     of_data = of_data if 0 < len(of_data) < len(cpu.styles) else None
-    draws, statistics = compare_to_real(cpu, real, train, options, of_data)
-    largest = sorted(set(styles) & set(cpu.styles), key=lambda style: (-styles.count(style), style))[:MOST_STYLES]
+    largest = sorted(set(styles) & set(cpu.styles), key=lambda style: (-styles.count(style), style))
+    largest = {style: cpu.styles.index(style) for style in largest[:MOST_STYLES]}
     codes = sample_codes(cpu, 40, torch.Generator().manual_seed(options.seed))
+    some = x[np.random.default_rng(options.seed).permutation(len(x))[:MOST["velocities"]]]
+    compare = functools.partial(compare_to_real, cpu, real, train, options)
+    of_any_style = functools.cache(lambda: compare(of_data))
+    of_clicks = click_measures(cpu, real, train, options, of_data)
+    found = step_by_step("evaluating", "measures", {
+        "bounds": lambda: measure_bounds(options, model, real, cpu, bounds),
+        "sample_statistics": lambda: of_any_style()[1],
+        **{f"bars of {style}": functools.partial(compare, [index], index) for style, index in largest.items()},
+        **of_clicks, "click_milliseconds": lambda: click_milliseconds(cpu, codes),
+        "velocities": lambda: clicks.velocity_figures(cpu, some, of_any_style()[0])})
     return {
         "model": str(options.run), "data": " ".join(data), "split": options.split, "bars": len(x),
-        "bounds": measure_bounds(options, model, real, cpu, bounds),
-        "sample_statistics": statistics,
-        "styles": {style: compare_to_real(cpu, real, train, options, [index], index)[1]
-                   for style, index in ((style, cpu.styles.index(style)) for style in largest)},
-        "clicks": compare_clicks(cpu, real, train, options, of_data),
-        "click_milliseconds": click_milliseconds(cpu, codes), "velocities": clicks.velocity_figures(
-            cpu, x[np.random.default_rng(options.seed).permutation(len(x))[:MOST["velocities"]]], draws),
+        **{name: found[name] for name in ("bounds", "sample_statistics")},
+        "styles": {style: found[f"bars of {style}"][1] for style in largest},
+        "clicks": {name: found[name] for name in of_clicks},
+        **{name: found[name] for name in ("click_milliseconds", "velocities")},
         "seed": options.seed, "epoch": content.get("epoch"), "config": content["config"]}
 
 
@@ -148,7 +158,7 @@ def aucs_of(found):
 
 
 def report_clicks(found):
-    """The numbers of `compare_clicks` as lines of text."""
+    """The numbers of `click_measures` as lines of text."""
     for where, words in (("of_the_data", "where bars of the data lie"), ("everywhere", "anywhere")):
         if part := found.get(where):
             yield "{clicks} clicks {words}: {distinct:.1%} distinct".format(words=words, **part) + aucs_of(part)

@@ -66,6 +66,14 @@ def test_a_single_bar_has_no_standard_error_and_its_json_is_sound(files, capsys)
     assert "nan" not in printed.out and printed.err == ""
 
 
+def test_a_log_says_which_measure_is_at_work(files, capsys, monkeypatch):
+    monkeypatch.setattr(command_line, "LONG", 0)
+    evaluate.main([str(files / "run"), *QUICK, "--json", str(files / "log.json")])
+    errors = capsys.readouterr().err.splitlines()
+    assert any(re.match("bounding with 3 samples: 6 of 6 bars", line) for line in errors)
+    assert re.match(r"evaluating: (\d+) of \1 measures, .*, velocities$", errors[-1])
+
+
 def test_more_samples_raise_the_bound(files):
     one, many = (evaluate.main([str(files / "run"), *QUICK, "--split", "train", "--k", str(k), "--json",
                                 str(files / "k.json")])["bounds"] for k in (1, 200))
