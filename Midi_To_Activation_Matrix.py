@@ -13,10 +13,9 @@ from itertools import groupby
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
-from command_line import ROOT, Parser, find_files, number, one_line, replacing, run
+from command_line import ROOT, Parser, Progress, find_files, number, one_line, replacing, run
 
 import numpy as np
-from tqdm import tqdm
 
 from formats import midi_file, notation
 from formats.activation_matrix import (CLAP, CLOSED_HAT, CYMBAL, INSTRUMENTS, KICK, OPEN_HAT, PERCUSSION, SNARE,
@@ -229,7 +228,7 @@ def load_patterns(source, minimum_hits=0):
     source = Path(source)
     files = find_files(source, (".npy", *MIDI_SUFFIXES)).values()
     bars, names = [], []
-    for file in files:
+    for file in Progress(files, "reading", "files"):
         try:
             found = load_matrix(file) if file.suffix.lower() == ".npy" else read_bars(file)
         except (ValueError, OSError) as error:
@@ -262,7 +261,7 @@ def convert_folder(source, target, channel=None):
     report = {"files": len(files), "converted": 0, "bars": 0, "silent_bars": 0, "hits": 0, "skipped": {},
               "left_out": Counter(), "unmapped": Counter(), "largest_ms": 0.0}
     total_ms = 0.0
-    for name, file in tqdm(files.items(), desc="convert", unit="file", disable=None):
+    for name, file in Progress(files.items(), "converting", "files"):
         try:
             matrices, facts = read_with_facts(file, channel)
             if not matrices.any():

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 # first, since it sets variables that torch reads when it is imported
-from command_line import ROOT, Parser, number, run
+from command_line import ROOT, Parser, Progress, number, run
 
 import numpy as np
 import torch
@@ -149,7 +149,8 @@ def main(argv=None):
     history = fit(model, train, Examples(bars["validation"]), folder, settings, unit="bars",
                   extra_state=lambda model: build_map(model, splits, labels["train"], label_names))
     if first:
-        draw_figures(build_model(load_checkpoint(folder), folder), splits, labels, label_names, history, folder)
+        with Progress(what="drawing the figures"):
+            draw_figures(build_model(load_checkpoint(folder), folder), splits, labels, label_names, history, folder)
         print(f"{describe(history, settings.free_bits, 'bar', folder)}\n"
               f"play it:      python Activation_Matrix_To_Sound.py --model {shlex.quote(str(folder / 'best.pt'))}")
     return {"run": folder, "history": history}

@@ -32,7 +32,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # this script stands in a folder of the project
 
-from command_line import Parser, number, run  # noqa: E402
+from command_line import Parser, Progress, number, run  # noqa: E402
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
 
@@ -503,12 +503,11 @@ def make_kit():
 def make_collection(folder, count, seed, processes):
     """Write `count` one-shots into a subfolder a class: (files by class). Sounds are Class/machineNN_family_N.wav."""
     import joblib
-    from tqdm import tqdm
 
     jobs = [(seed, number // (8 * EACH), INSTRUMENTS[number // EACH % 8], number % EACH) for number in range(count)]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered", batch_size=8)
     names = work(joblib.delayed(write_sound)(folder, *job) for job in jobs)
-    names = list(tqdm(names, total=count, unit="sound", disable=None))
+    names = list(Progress(names, "making", "sounds", total=count))
     return {name: names.count(name) for name in INSTRUMENTS}
 
 

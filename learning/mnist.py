@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 import download
+from command_line import Progress
 from formats.checkpoint import load_checkpoint
 from learning.bounds import bounds, encode_all
 from learning.figures import draw_curves, draw_images, draw_latent
@@ -163,20 +164,31 @@ def plane_of_codes(codes, side):
 
 def draw_figures(model, splits, history, folder, seed=0):
     """curves.png, latent.png, manifold.png, samples.png and reconstructions.png of a run on digits."""
-    draw_curves(history, folder / "curves.png", unit="digit")
-    panels = {}
-    for split in ("train", "validation"):
-        pixels, labels = splits[split]
-        chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
-        panels[split] = encode_all(model, prepare_pixels(model, pixels[chosen], seed))[0].numpy(), labels[chosen]
-    draw_latent(panels, CLASSES, folder / "latent.png", most=10)
-    side = MANIFOLD[model.config["decoder"]]
-    plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
-    draw_images(images_at(model, plane, seed), side, folder / "manifold.png",
-                "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
-    drawn = model.sample(SHOWN ** 2, torch.Generator().manual_seed(seed))
-    draw_images(as_levels(model, drawn), SHOWN, folder / "samples.png", "drawn from the prior")
-    originals = prepare_pixels(model, splits["validation"][0][:SHOWN * SHOWN // 2], seed)
+    with Progress(what="drawing", unit="figures", total=5) as bar:
+        draw_curves(history, folder / "curves.png", unit="digit")
+        bar.update()
+        panels = {}
+        for split in ("train", "validation"):
+            pixels, labels = splits[split]
+            chosen = np.random.default_rng(seed).permutation(len(pixels))[:5000]
+            panels[split] = encode_all(model, prepare_pixels(model, pixels[chosen], seed))[0].numpy(), labels[chosen]
+        draw_latent(panels, CLASSES, folder / "latent.png", most=10)
+        bar.update()
+        side = MANIFOLD[model.config["decoder"]]
+        plane = torch.tensor(plane_of_codes(panels["train"][0], side), dtype=torch.float32)
+        draw_images(images_at(model, plane, seed), side, folder / "manifold.png",
+                    "the plane of codes" + (", by its two principal components" if model.latent > 2 else ""))
+        bar.update()
+        drawn = model.sample(SHOWN ** 2, torch.Generator().manual_seed(seed))
+        draw_images(as_levels(model, drawn), SHOWN, folder / "samples.png", "drawn from the prior")
+        bar.update()
+        draw_reconstructions(model, splits["validation"][0], folder, seed)
+        bar.update()
+
+
+def draw_reconstructions(model, pixels, folder, seed):
+    """reconstructions.png: the first of pixels (n, 28, 28), and below each the image of its code."""
+    originals = prepare_pixels(model, pixels[:SHOWN * SHOWN // 2], seed)
     again = images_at(model, encode_all(model, originals)[0], seed)
     gap = (0, -len(again) % SHOWN), (0, 0), (0, 0)  # in the last row, where there are few digits
     pair = as_levels(model, originals), again
