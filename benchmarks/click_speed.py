@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # before anything that imports torch
-from command_line import Parser, number, run
+from command_line import Parser, Progress, number, run
 
 import numpy as np
 from matplotlib.backend_bases import MouseEvent
@@ -55,7 +55,7 @@ def mouse(window, kind, x, y):
 def milliseconds(action, points, before=None, after=None, end=time.perf_counter):
     """The time of action(x, y) at each point, until `end()`, without those of before(x, y) and after(x, y)."""
     times = []
-    for x, y in points:
+    for x, y in Progress(points, "clicking", "clicks"):
         if before:
             before(x, y)
         start = time.perf_counter()

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from command_line import Parser, number, run
+from command_line import Parser, Progress, number, run
 
 import torch
 import torch.nn as nn
@@ -109,7 +109,7 @@ def main(argv=None):
             "fit": our_epochs(pixels, validation)}
     loop, call = "fit, its loop", "fit, whole call"
     rounds = []
-    for _ in range(options.rounds + 1):
+    for _ in Progress(range(options.rounds + 1), "timing", "rounds"):
         times = {name: next(epochs) for name, epochs in ways.items()}
         times[loop], times[call] = times.pop("fit")
         rounds.append(times)

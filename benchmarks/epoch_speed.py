@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from command_line import ROOT, Parser, number, run
+from command_line import ROOT, Parser, Progress, number, run
 
 import torch
 import torch.nn as nn
@@ -76,7 +76,8 @@ def main(argv=None):
         ways[f"fit, batch {batch_size}"] = our_epochs(bars, batch_size)
     for epochs in ways.values():
         next(epochs)  # not counted: the first epoch of a process pays for what is set up once
-    rounds = [{name: next(epochs) for name, epochs in ways.items()} for _ in range(options.rounds)]
+    rounds = [{name: next(epochs) for name, epochs in ways.items()}
+              for _ in Progress(range(options.rounds), "timing", "rounds")]
     seconds = {name: statistics.median(times[name] for times in rounds) for name in ways}
     first = next(iter(seconds.values()))
     print(f"{len(bars)} bars from {options.data}, torch threads: {torch.get_num_threads()}, {options.rounds} rounds")

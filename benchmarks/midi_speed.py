@@ -17,7 +17,7 @@ import pretty_midi
 import symusic
 from music21 import converter
 
-from command_line import ROOT, Parser, number, run
+from command_line import ROOT, Parser, Progress, number, run
 import Midi_To_Activation_Matrix as midi
 from formats import midi_file
 
@@ -77,7 +77,7 @@ def main(argv=None):
     }
     times = {name: [] for name in readers}
     seconds_to_read(lambda file: converter.parse(file, forceSource=True), few[:1])  # loads what it needs
-    for _ in range(options.rounds):  # in turns, so that all see the same machine
+    for _ in Progress(range(options.rounds), "timing", "rounds"):  # in turns, so that all see the same machine
         for name, (measure, what, count) in readers.items():
             times[name].append(measure(what) / count)
     best = {name: min(seconds) for name, seconds in times.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # before anything that imports torch
-from command_line import Parser, number, run
+from command_line import Parser, number, run, step_by_step
 
 import numpy as np
 from scipy.signal import fftconvolve
@@ -98,13 +98,13 @@ def main(argv=None):
     chosen = np.random.default_rng(0).permutation(len(bars))[:options.bars]
     bars, bpm = bars[np.sort(chosen)], options.bpm
     few = bars[:10]
-    milliseconds = {
-        "render": milliseconds_a_bar(sequencer.render, bars, kit, bpm, options.rounds),
-        "the live engine, blocks of 512": milliseconds_a_bar(live, bars, kit, bpm, options.rounds),
-        "a padded copy a hit": milliseconds_a_bar(overlay, few, kit, bpm, options.rounds),
-        "scipy.signal.fftconvolve a row": milliseconds_a_bar(convolution, few, kit, bpm, options.rounds),
-        "a loop over samples": milliseconds_a_bar(plain_python, few[:2], kit, bpm, 1),
-    }
+    milliseconds = step_by_step("timing", "ways", {
+        "render": lambda: milliseconds_a_bar(sequencer.render, bars, kit, bpm, options.rounds),
+        "the live engine, blocks of 512": lambda: milliseconds_a_bar(live, bars, kit, bpm, options.rounds),
+        "a padded copy a hit": lambda: milliseconds_a_bar(overlay, few, kit, bpm, options.rounds),
+        "scipy.signal.fftconvolve a row": lambda: milliseconds_a_bar(convolution, few, kit, bpm, options.rounds),
+        "a loop over samples": lambda: milliseconds_a_bar(plain_python, few[:2], kit, bpm, 1),
+    })
     for way in (overlay, convolution, plain_python):  # they all make the same sound
         other, ours = way(few[:1], kit, bpm), sequencer.render(few[:1], kit, bpm)
         scale = np.dot(ours, other) / np.dot(other, other) if other.any() else 1  # a loud bar has a gain here

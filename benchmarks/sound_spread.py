@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from command_line import Parser, number, run
+from command_line import Parser, Progress, number, run
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import load_audio
 
@@ -50,7 +50,8 @@ def collection(folder, most):
         if not files:
             raise ValueError(f"{folder / name}: expected one-shots (.wav, .flac), found none")
         files = [files[k] for k in np.random.default_rng(0).permutation(len(files))[:most]]
-        result[name] = (np.array([features(load_audio(path, RATE)[0]) for path in files]),
+        result[name] = (np.array([features(load_audio(path, RATE)[0])
+                                  for path in Progress(files, f"reading {name}", "sounds")]),
                         np.array([path.name.split("_")[0] for path in files]))
     return result
 
