@@ -67,7 +67,7 @@ def machine(root, tmp_path):
 
 
 VENV = "python -m venv .venv"
-INSTALL = "python -m pip install --quiet --disable-pip-version-check -r requirements.txt"
+INSTALL = "python -m pip install --disable-pip-version-check -r requirements.txt"
 INSTALL_DEV = INSTALL.replace(".txt", "-dev.txt")
 WINDOW = "python Activation_Matrix_To_Sound.py"
 TESTS = "python -m pytest -q --durations=10 -n auto --maxprocesses 4 --dist loadfile"
