@@ -22,11 +22,11 @@ from formats.audio import load_audio
 from sounds.dataset import shortened
 
 KIT = 6  # numbers of a kit code
-RIDGE = 4.0  # of the regression of a class's codes on the kit code, in machines
-OWN, SHARED = 0.8, 1.6  # what a new sound keeps of a training sound's own, and how strongly kits differ
-AROUND, KIT_AROUND, KIT_REACH = 0.2, 0.3, 0.5  # deviations: of codes in a class, of kit codes, of machines like a kit
+RIDGE, DURATION_RIDGE = 4.0, 8.0  # of the regressions of codes on kit codes, and of durations on codes
+OWN, SHARED = 0.75, 2.3  # what a new sound keeps of a training sound's own, and how strongly kits differ
+AROUND, KIT_AROUND, KIT_REACH = 0.2, 0.3, 0.3  # deviations: of codes in a class, of kit codes, of machines like a kit
 NEAR, CLOSENESS = 6, 0.1  # how many exemplars are in question, and how soon a farther one is out of it
-KIT_WEIGHT, SHORT_WEIGHT = 1.0, 1.0  # in choosing them: of another kit code, of an octave of duration that lacks
+KIT_WEIGHT, SHORT_WEIGHT = 2.0, 1.0  # in choosing them: of another kit code, of an octave of duration that lacks
 
 
 def find_exemplars(codes, log_variances, labels, machines, durations, paths, rate, seconds, most=2000, seed=0):
@@ -45,6 +45,7 @@ def find_exemplars(codes, log_variances, labels, machines, durations, paths, rat
             "machines": torch.as_tensor(machine, dtype=torch.int32), "centres": centres, "scales": scales,
             "kits": kits.float(), "weights": weights.float(), "kept": torch.as_tensor(kept),
             "durations": torch.as_tensor(durations, dtype=torch.float32),
+            "lasting": duration_weights(standard, labels, durations),
             "files": torch.from_numpy(np.frombuffer(b"".join(files), np.uint8).copy()),
             "ends": torch.as_tensor(np.cumsum([len(file) for file in files]))}
 
@@ -99,6 +100,19 @@ def kit_codes(standard, labels, machine, size=KIT):
     return kits, torch.stack(weights)
 
 
+def duration_weights(standard, labels, durations):
+    """A ridge regression, for each class, of log2 of the duration in seconds on standardised codes and 1:
+    (8, latent + 1)."""
+    inputs = torch.cat((standard, torch.ones(len(standard), 1)), 1).double()
+    wanted, weights = torch.as_tensor(durations, dtype=torch.float64).clamp_min(1e-3).log2(), []
+    ridge = DURATION_RIDGE * torch.eye(inputs.shape[1], dtype=torch.float64)
+    ridge[-1, -1] = 1e-3
+    for row in range(len(INSTRUMENTS)):
+        of = labels == row if (labels == row).any() else labels >= 0
+        weights.append(torch.linalg.solve(inputs[of].T @ inputs[of] + ridge, inputs[of].T @ wanted[of]))
+    return torch.stack(weights).float()
+
+
 class Exemplars:
     """The training sounds of a checkpoint: what `find_exemplars` gave, and their samples as they are asked for.
 
@@ -138,17 +152,24 @@ class Exemplars:
         chosen = torch.randint(len(self.kits), (), generator=generator)
         return self.kits[chosen] + KIT_AROUND * torch.randn(self.kits.shape[1], generator=generator)
 
-    def near(self, code, row, kit, duration, generator):
+    def duration_at(self, code, row):
+        """How long a sound at a code (latent,) of a class is to last, in seconds."""
+        standard = (code - self.centres[row]) / self.scales[row]
+        *weights, offset = self.known["lasting"][row].unbind()
+        return 2 ** (standard @ torch.stack(weights) + offset)
+
+    def near(self, code, row, kit, generator):
         """Places in `kept` of exemplars to borrow from, the first choice first; of class `row` where it has any.
 
-        They are near the code (latent,) and of machines like the kit, and last as long as `duration` in seconds; of
-        those in question, chance puts one first.
+        They are near the code (latent,), of machines like the kit, and not too short for the code; of those in
+        question, chance puts one first.
         """
         labels = self.labels[self.kept]
         members = torch.nonzero(labels == row)[:, 0] if (labels == row).any() else torch.arange(len(labels))
         index = self.kept[members]
         apart = ((self.codes[index] - code) / self.scales[row]).square().mean(1).sqrt()
-        apart = apart + SHORT_WEIGHT * (duration / self.known["durations"][index].clamp_min(1e-3)).log2().clamp_min(0)
+        short = self.duration_at(code, row) / self.known["durations"][index].clamp_min(1e-3)
+        apart = apart + SHORT_WEIGHT * short.log2().clamp_min(0)
         if kit is not None:
             apart = apart + KIT_WEIGHT * (self.kits[self.machines[index]] - kit).square().mean(1).sqrt()
         order = apart.argsort()[:4 * NEAR]

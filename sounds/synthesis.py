@@ -22,18 +22,18 @@ from scipy.ndimage import gaussian_filter
 
 from formats.activation_matrix import INSTRUMENTS
 from sounds.codes import class_weights, encode_spectrogram, seeded_generator
-from sounds.dataset import END_DB, level_db, shortened
+from sounds.dataset import level_db, shortened
 from sounds.spectrograms import (LEAD, coefficients, denormalise, frame_edges, frame_times, one_thread_each,
                                  spectrogram_of)
 
 LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint has no levels
 CEILING = 0.98  # the peak of a sound that would be louder at its level
 MOST_DB = 24.0  # by which a multiplier raises or lowers
-SMOOTH = (0.25, 6)  # deviation of its smoothing, in octaves and frames of the spectrogram
+SMOOTH = (0.25, 8)  # deviation of its smoothing, in octaves and frames of the spectrogram
 HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
-NEW_DB = 6.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
+NEW_DB = 9.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
 PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
-ATTACK = (0.03, 0.06)  # seconds to which the source's envelope is held, and at which it no longer counts
+ATTACK = (0.03, 0.1)  # seconds over which the source's envelope is held: until its peak, within these bounds
 FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 
 
@@ -101,7 +101,7 @@ def at_unit_level(samples, rate):
 def choose_exemplar(model, target, code, row, kit, generator):
     """The first exemplar near a code from which the spectrogram decoded there (bands, frames) is NEW_DB away."""
     known, best = model.exemplars, None
-    for place in known.near(code, row, kit, duration_of_spectrogram(target, model.sound["settings"]), generator):
+    for place in known.near(code, row, kit, generator):
         own, label = known.codes[known.kept[place]], int(known.labels[known.kept[place]])
         apart = float((target - decode(model, own, class_weights(label, 1)[0])).square().mean().sqrt())
         if best is None or apart > best[0]:
@@ -109,12 +109,6 @@ def choose_exemplar(model, target, code, row, kit, generator):
         if apart >= NEW_DB:
             break
     return Source(known.samples(best[1]), best[2])
-
-
-def duration_of_spectrogram(decibels, settings):
-    """Where a spectrogram (bands, frames) is last above END_DB re its loudest frame: seconds."""
-    power = (10 ** (decibels / 10)).sum(0)
-    return float(frame_edges(settings)[1 + int(torch.nonzero(power >= 10 ** (END_DB / 10) * power.max())[-1])])
 
 
 def moved_to(model, target, source):
@@ -174,15 +168,18 @@ def multiplied(c, transform, gain, settings):
 
 
 def with_attack_of(samples, source, rate):
-    """Samples (n,) with the envelope of a source (n,) over the first ATTACK, within 12 dB; no louder in the whole."""
-    held, last = ATTACK
-    size, width = min(len(samples), round(last * rate)), max(1, round(0.0015 * rate))
+    """Samples (n,) with the envelope of a source (n,) over its ATTACK, within 12 dB; no louder in the whole.
+
+    After it the envelope goes over into the samples' own, in as long again.
+    """
+    size, width = min(len(samples), round(2 * ATTACK[1] * rate)), max(1, round(0.0015 * rate))
     window = np.hanning(2 * width + 1)
     power = [np.convolve(np.square(sound[:size + width], dtype=float), window)[width:width + size]
              for sound in (samples, source)]
-    power = [part / max(part.sum(), 1e-30) for part in power]
+    held = np.clip(1.2 * power[1].argmax() / rate, *ATTACK)
+    share = np.clip(2 - np.arange(size) / rate / held, 0, 1)
+    power = [part / max((part * share).sum(), 1e-30) for part in power]
     gain = np.clip(10 * np.log10((power[1] + 1e-12) / np.maximum(power[0], 1e-6 * power[0].max() + 1e-12)), -12, 12)
-    share = np.clip((last - np.arange(size) / rate) / (last - held), 0, 1)
     return np.concatenate((samples[:size] * 10 ** (gain * share / 20), samples[size:]))
 
 
