@@ -24,6 +24,11 @@ def sounds(root):
 
 
 @pytest.fixture(scope="module")
+def circuits(sounds):
+    return sys.modules["circuits"]
+
+
+@pytest.fixture(scope="module")
 def kit():
     return dict(zip(INSTRUMENTS, load_kit()))
 
@@ -44,17 +49,22 @@ def centroid(samples):
     return (energy * hz).sum() / energy.sum()
 
 
+def pitch(samples):
+    energy, hz = power(samples)
+    return hz[energy.argmax()]
+
+
 def fallen(samples, decibels):
     """Seconds until the level, in steps of 5 ms, stays so far below its loudest."""
     steps = samples[:len(samples) // 220 * 220].reshape(-1, 220).std(axis=1)
     return (np.flatnonzero(steps > steps.max() * 10 ** (-decibels / 20))[-1] + 1) * 220 / 44100
 
 
-def check_one_shot(name, samples, peak):
+def check_one_shot(name, samples, peak, late=0.002):
     """What must be true of every one-shot: struck at once, silent at its end, no DC, below its peak."""
     loudest = np.abs(samples).max()
     assert np.isfinite(samples).all() and 0.01 < loudest <= peak + 1e-6, name
-    assert np.argmax(np.abs(samples) > 0.1 * loudest) <= 0.002 * 44100, f"{name}: late attack"
+    assert np.argmax(np.abs(samples) > 0.1 * loudest) <= late * 44100, f"{name}: late attack"
     assert np.abs(samples[-20:]).max() < 1e-3 * loudest, f"{name}: cut off"
     assert abs(samples.mean()) < 2e-3 * loudest, f"{name}: DC"
 
@@ -149,7 +159,7 @@ def test_a_shelf_leaves_lows_and_scales_highs(sounds):
     assert response[1] == pytest.approx(1, abs=0.01) and response[-1] == pytest.approx(0.25, rel=0.01)
 
 
-def test_squares_are_nearly_free_of_aliases(sounds):
+def test_squares_are_nearly_free_of_aliases(sounds, circuits):
     hz = 1234.5
     t = sounds.axis(1.0)
     window = np.hanning(len(t))
@@ -163,8 +173,21 @@ def test_squares_are_nearly_free_of_aliases(sounds):
         return 10 * np.log10(energy[~harmonic & audible].sum() / energy[harmonic].sum())
 
     naive = np.where((hz * t) % 1 < 0.5, 1.0, -1.0)
-    assert between_harmonics(sounds.square(t, hz)) < between_harmonics(naive) - 10
-    assert between_harmonics(sounds.square(t, hz)) < -40
+    assert between_harmonics(circuits.square(t, hz)) < between_harmonics(naive) - 10
+    assert between_harmonics(circuits.square(t, hz)) < -40
+
+
+def test_a_bank_of_modes_is_the_sum_of_its_sines(circuits):
+    t = circuits.axis(0.1)
+    hz, seconds, level, phase = np.array([[200.0, 5000.0], [0.05, 0.3], [1.0, 0.5], [0.3, 2.0]])
+    plain = sum(a * np.sin(2 * np.pi * f * t + p) * circuits.decay(t, s) for f, s, a, p in zip(hz, seconds, level, phase))
+    np.testing.assert_allclose(circuits.modes(t, hz, seconds, level, phase), plain, atol=1e-9)
+
+
+def test_a_peak_scales_its_frequency_alone(sounds):
+    response = np.abs(np.fft.rfft(sounds.filtered(np.eye(1, 8192)[0], ("peak", 1000, 3.0))))
+    assert response[round(1000 / 44100 * 8192)] == pytest.approx(3, rel=0.01)
+    assert response[[0, -1]] == pytest.approx(1, abs=0.01)
 
 
 # The collection ----------------------------------------------------------------------------------------------------
@@ -174,7 +197,7 @@ def test_any_machine_makes_clean_one_shots_of_every_class(sounds):
         for name in INSTRUMENTS:
             family, samples = sounds.make_sound(5, index, name, 0)
             assert samples.dtype == np.float32 and len(samples) <= sounds.LONGEST * 44100 + 1
-            check_one_shot(f"{name} {index} {family}", samples.astype(float), sounds.PEAK)
+            check_one_shot(f"{name} {index} {family}", samples.astype(float), sounds.PEAK, late=0.004)
             assert 20 * np.log10(sounds.loudness(samples)) < sounds.LOUDNESS_DB[name] + 0.1
 
 
@@ -201,6 +224,27 @@ def test_a_collection_is_the_same_bytes_again_and_a_longer_one_begins_with_it(so
     assert not np.array_equal(other[:100], sounds.make_sound(3, 0, "Kick", 0)[1][:100])
 
 
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_a_softer_stroke_is_the_same_sound_lower_and_darker(name, sounds):
+    for index in range(4):
+        (family, hard), (same, soft) = (sounds.make_sound(5, index, name, 1, velocity) for velocity in (1.0, 0.3))
+        accent = sounds.machine(5, index)["accent"]
+        assert family == same and sounds.loudness(soft) < 1.4 * 0.3 ** accent * sounds.loudness(hard)
+        check_one_shot(f"{name} {index} {family}", soft.astype(float), sounds.PEAK, late=0.005)
+        assert share(soft, 4000, 20000) < share(hard, 4000, 20000) + 1e-4, (index, family)
+        np.testing.assert_array_equal(hard, sounds.make_sound(5, index, name, 1)[1])
+        spectra = [np.abs(np.fft.rfft(samples, 1 << 17)) for samples in (hard, soft)]
+        assert np.corrcoef(*np.log(np.array(spectra) + 1e-6))[0, 1] > 0.6, (index, family)  # the same random numbers
+
+
+def test_velocities_are_written_side_by_side(sounds, tmp_path):
+    made = sounds.main(["-n", "3", "--velocities", "1", "0.4", "--jobs", "1", "-o", str(tmp_path)])
+    names = sorted(path.stem[-5:] for path in tmp_path.rglob("*.wav"))
+    assert made["Kick"] == 6 and names == ["_v051"] * 3 + ["_v127"] * 3
+    with pytest.raises(ValueError, match="velocity"):
+        sounds.make_sound(0, 0, "Kick", 0, velocity=0)
+
+
 def test_the_committed_examples_are_what_the_script_makes(sounds, root):
     paths = sorted((root / "dataset_audio").glob("*/machine0[0-2]_*_0.wav"))
     assert len(paths) == 24
@@ -213,10 +257,10 @@ def test_the_committed_examples_are_what_the_script_makes(sounds, root):
 
 def test_machines_differ_more_than_the_sounds_of_one(sounds):
     """Pitch and length of kicks vary, for a good part between machines; and there is more than one family."""
-    kicks = [[sounds.make_sound(0, index, "Kick", count) for count in range(3)] for index in range(8)]
+    kicks = [[sounds.make_sound(0, index, "Kick", count) for count in range(3)] for index in range(12)]
     assert len({family for machine in kicks for family, _ in machine}) >= 3
-    features = np.array([[(np.log(centroid(samples)), np.log(fallen(samples, 20))) for _, samples in machine]
+    features = np.array([[(np.log(pitch(samples)), np.log(fallen(samples, 20))) for _, samples in machine]
                          for machine in kicks])  # (machines, sounds, 2)
     within = features.var(axis=1, ddof=1).mean(axis=0)
     total = features.reshape(-1, 2).var(axis=0, ddof=1)
-    assert np.all(within < 0.9 * total) and np.all(np.sqrt(total) > 0.2)
+    assert np.all(within < 0.8 * total) and np.all(np.sqrt(total) > 0.2)
