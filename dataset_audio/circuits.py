@@ -35,7 +35,8 @@ def decay(t, seconds):
 
 
 def filtered(samples, *stages):
-    """Samples (n,) through filters, each ("low" | "high" | "band", hz, q) or ("shelf" | "peak", hz, gain): float64 (n,).
+    """Samples (n,) through filters: float64 (n,). A filter is ("low" | "high" | "band", hz, q) or ("shelf" | "peak",
+    hz, gain).
 
     The stages are the bilinear transforms of the analogue filters, so they are causal: nothing sounds before the
     strike. The whole one-shot is filtered at once, in the frequency domain, with room behind it for the ringing.

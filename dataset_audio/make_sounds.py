@@ -193,8 +193,8 @@ def gated(samples, share):
 def finished(samples, loudness_db, level=1.0):
     """The one-shot of a voice: no DC, no long silence behind it, a smooth end, its level by class: float32 (n,).
 
-    Loudness is the RMS of the loudest 50 ms, in dB of full scale; a peak beyond PEAK takes the sound down with it. `level` is that
-    of the stroke: 1, or less for a softer one.
+    Loudness is the RMS of the loudest 50 ms, in dB of full scale; a peak beyond PEAK takes the sound down with it.
+    `level` is that of the stroke: 1, or less for a softer one.
     """
     samples = filtered(samples, ("high", 20.0, 0.7))
     audible = np.flatnonzero(np.abs(samples) > 10 ** (-70 / 20) * np.abs(samples).max())

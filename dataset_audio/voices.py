@@ -12,8 +12,8 @@ from circuits import (MEMBRANE, RATE, axis, click, decay, filtered, metal, modes
                       square, stroke, swept, unit)
 
 
-def kick(rng, tune_hz, decay_seconds, sweep_ratio, sweep_seconds, bend, skin, tick, tick_hz, beater, drive, slow_seconds=0,
-         stick_gain=0, stick_hz=3000, stick_seconds=0.02):
+def kick(rng, tune_hz, decay_seconds, sweep_ratio, sweep_seconds, bend, skin, tick, tick_hz, beater, drive,
+         slow_seconds=0, stick_gain=0, stick_hz=3000, stick_seconds=0.02):
     """A bass drum: a swept shell that rises in slow_seconds, its trigger's tick, a beater [bass drum, membrane]."""
     t = axis(1.2 * decay_seconds + 0.05)
     body = saturated(shell(t, swept(t, tune_hz, sweep_ratio, sweep_seconds), decay_seconds, bend, skin), drive)
@@ -37,8 +37,8 @@ def snare(rng, tune_hz, mode_ratio, decay_seconds, sweep_ratio, skin, shell_leve
     return saturated(shell_level * tone / np.abs(tone).max() + (1 - shell_level) * wires, drive)
 
 
-def clap(rng, centre_hz, width, bursts, spacing_seconds, burst_seconds, tail_seconds, tail, air, clock_hz, drive, grow=1,
-         dull_ratio=1, thump=0):
+def clap(rng, centre_hz, width, bursts, spacing_seconds, burst_seconds, tail_seconds, tail, air, clock_hz, drive,
+         grow=1, dull_ratio=1, thump=0):
     """Hands that do not quite meet: band-passed noise in a few short bursts, then a tail like a small room's.
 
     Each burst is `grow` times the next one's level; the tail falls to frequencies below dull_ratio times the centre.
