@@ -140,7 +140,8 @@ class Progress(tqdm):
 
     what: an -ing form, in small letters. unit: a plural. A terminal shows a bar, whose clock goes on where nothing is
     counted for a while, and which stays if the step was long. A log gets a line when the step has become long, when
-    its time has doubled, at least once a minute, and at its end; of a short step nothing.
+    its time has doubled, at least once a minute, and at its end; of a short step nothing. Of the processes of torchrun
+    the first alone shows any.
     """
 
     monitor_interval = 0  # no thread of tqdm's beside ours
@@ -148,14 +149,18 @@ class Progress(tqdm):
     def __init__(self, iterable=None, what="", unit="", **options):
         self.on_terminal, self.closed = sys.stderr.isatty(), threading.Event()
         total = options.pop("total", len(iterable) if hasattr(iterable, "__len__") else None)
+        options = {"unit_scale": (total or 0) >= 10_000, "disable": os.environ.get("RANK", "0") != "0", **options}
         bar = "{percentage:3.0f}%|{bar}| " if self.on_terminal else ""
         counted = bar + "{n_fmt} of {total_fmt} {unit}, {elapsed}, {remaining} left{postfix}"
-        super().__init__(iterable, what, total, unit=unit, unit_scale=(total or 0) >= 10_000, leave=False,
-                         bar_format="{desc}: " + (counted if total else "{elapsed}{postfix}"), dynamic_ncols=True,
+        super().__init__(iterable, what, total, unit=unit, leave=False, dynamic_ncols=True,
+                         bar_format="{desc}: " + (counted if unit else "{elapsed}{postfix}"),
                          mininterval=0.1 if self.on_terminal else math.inf, **options)
         self.ticker = threading.Thread(target=self.tick, daemon=True)
         if not self.disable:
             self.ticker.start()
+
+    def __bool__(self):
+        return True  # also before pooch has set the total
 
     def tick(self):
         """Show the time while it goes on, whatever the step does."""

@@ -10,7 +10,6 @@ A set that is there already is not fetched again: in the folder, or in the one t
 import gzip
 import hashlib
 import os
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 
 import pooch
 
-from command_line import Parser, run
+from command_line import Parser, Progress, run
 
 DATA = Path(__file__).parent / "data"
 GROOVE = {"groove-v1.0.0-midionly.zip": "sha256:651cbc524ffb891be1a3e46d89dc82a1cecb09a57c748c7b45b844c4841dcc1e"}
@@ -79,10 +78,11 @@ def _fill(name, addresses, staging):
 def _download(file, checksum, addresses, folder):
     pooch.get_logger().setLevel("WARNING")
     hooks = {"response": lambda answer, **_: answer.raw.headers.pop("Content-Encoding", None) and None}  # stay gzipped
-    downloader = pooch.HTTPDownloader(sys.stderr.isatty(), headers={"Accept-Encoding": "identity"}, hooks=hooks)
     for url in (f"{address.rstrip('/')}/{file}" for address in addresses):
         try:
-            came = Path(pooch.retrieve(url, None, path=folder, downloader=downloader))
+            with Progress(what=f"fetching {file}", unit="bytes", unit_scale=True) as bar:
+                downloader = pooch.HTTPDownloader(bar, headers={"Accept-Encoding": "identity"}, hooks=hooks)
+                came = Path(pooch.retrieve(url, None, path=folder, downloader=downloader))
             with (gzip.open if file.endswith(".gz") else open)(came, "rb") as content:
                 found = hashlib.file_digest(content, checksum.split(":")[0]).hexdigest()
             if checksum.endswith(found):

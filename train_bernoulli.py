@@ -133,7 +133,8 @@ def main(argv=None):
     settings = read_settings(arguments, "begin", "as_written")
     counts = [len(part["train"][0]) if "train" in part else 0 for part in parts]
     as_written = np.repeat(np.resize(arguments.as_written, len(parts)), counts)       # (bars,)
-    train = with_shifted_bars(splits, labels["train"], arguments.begin, as_written)
+    with Progress(what="shifting the bars"):
+        train = with_shifted_bars(splits, labels["train"], arguments.begin, as_written)
     torch.manual_seed(arguments.seed)
     model = BernoulliVAE(latent=arguments.latent, hidden=arguments.hidden, decoder=arguments.decoder, velocities=True,
                          velocity_latent=arguments.velocity_latent, width=arguments.width, dropout=arguments.dropout,

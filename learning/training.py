@@ -223,7 +223,7 @@ def fit(model, train, validation, folder, settings, augment=None, extra_state=No
             run.begin(model, settings.arguments, examples={"train": len(train), "validation": len(validation)},
                       device=str(process.device))
         bar = stack.enter_context(Progress(what="training", unit=unit, total=size * settings.epochs,
-                                           initial=size * run.epoch, disable=process.rank > 0))
+                                           initial=size * run.epoch))
         for epoch in range(run.epoch + 1, settings.epochs + 1):
             started, sums = time.perf_counter(), torch.zeros(3, dtype=torch.float64)
             beta = settings.beta * min(1.0, epoch / (settings.warmup + 1))

@@ -352,6 +352,7 @@ def test_steps_give_their_results_in_order_and_are_named(monkeypatch):
 def test_a_bar_of_another_process_of_a_training_is_silent(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setattr(command_line, "LONG", 0)
-    with Progress(what="training", unit="bars", total=3, disable=True) as bar:
+    monkeypatch.setenv("RANK", "1")
+    with Progress(what="training", unit="bars", total=3) as bar:
         bar.update(3)
     assert sys.stderr.getvalue() == "" and not bar.ticker.is_alive()
