@@ -1,4 +1,4 @@
-"""ConvVAE and its nets: any size, exact oracles for the flow, the linear start and the bound; finite far out."""
+"""ConvVAE and its nets: any size, exact oracles for the linear start and the bound; finite far out."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 
 from formats.checkpoint import save_checkpoint
 from models import MODELS, ConvVAE
-from networks.convolutional import CodeFlow, Patches
+from networks.convolutional import Patches
 from saved_model import load_model
 
 SMALL = dict(latent=6, shape=(45, 23), widths=(8, 8, 16), bottleneck=4, classes=3, embedding=4)
@@ -75,71 +75,27 @@ def test_variances_are_bounded_whatever_the_weights():
         assert -3 <= model.log_scale() <= 1
 
 
-@pytest.mark.parametrize("latent", [1, 2, 7])
-def test_the_flow_has_an_exact_inverse_and_its_volume_is_the_jacobians(latent):
-    flow = stirred(CodeFlow(latent, 3, layers=4, hidden=8), 0.4).double()
-    noise, given = torch.randn(4, latent, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[[0, 1, 2, 1]]
-    codes = flow(noise, given)
-    back, volume = flow.inverse(codes, given)
-    assert torch.allclose(back, noise, atol=1e-9)
-    assert not torch.allclose(codes, noise, atol=0.1)
-    for i in range(4):
-        jacobian = torch.autograd.functional.jacobian(lambda row: flow(row[None], given[i:i + 1])[0], noise[i])
-        assert math.isclose(torch.linalg.slogdet(jacobian)[1].item(), -volume[i].item(), abs_tol=1e-9)
-
-
-def test_a_flow_begins_as_the_identity_and_its_density_as_normal():
-    flow, codes = CodeFlow(5, 3), torch.randn(4, 5)
-    given = torch.eye(3)[[0, 1, 2, 0]]
-    assert torch.allclose(flow(codes, given), codes)
-    expected = torch.distributions.Normal(0, 1).log_prob(codes).sum(1)
-    assert torch.allclose(flow.log_density(codes, given), expected, atol=1e-5)
-
-
-def test_a_base_code_is_a_code_through_the_flow():
-    model, (x, label) = make(), some_pictures()
-    with torch.no_grad():
-        code = model.encode_base(x, label)
-        assert not torch.allclose(code, model.encode(x, label)[0], atol=1e-3)
-        z = model.encode(x, label)[0]
-        assert torch.allclose(model.from_base(code, label), z, atol=1e-4)
-        assert torch.allclose(model.decode_base(code, label), model.decode_mean(z, label), atol=1e-4)
-
-
-def test_z_is_what_the_encoder_gives_wherever_a_model_is_given_one():
-    """Draws at a code have the mean that the likelihood has there; only codes of the prior go through the flow."""
+def test_a_draw_has_the_mean_and_the_deviation_that_the_likelihood_has_there():
     model, (x, label) = make(), some_pictures()
     with torch.no_grad():
         model.log_deviation.fill_(-100.0)
         z = model.encode(x, label)[0]
         noise = model.decode_sample(z, torch.Generator().manual_seed(0), label) - model.decode_mean(z, label)
         assert noise.mean().abs() < 0.01 and noise.std() == pytest.approx(math.exp(-3), rel=0.05)
-        generator = torch.Generator().manual_seed(1)
-        made = model.sample(5, generator, label=label)
-        base = torch.randn(5, 6, generator=generator.manual_seed(1))
-        assert (made - model.decode_base(base, label)).std() == pytest.approx(math.exp(-3), rel=0.05)
-
-
-def test_codes_lie_within_the_spread_of_the_prior():
-    wide, narrow = make(prior_scale=1.0), make(prior_scale=0.5)
-    label, code = torch.arange(4) % 3, torch.randn(4, 6)
-    with torch.no_grad():
-        assert torch.allclose(narrow.decode_base(2 * code, label), wide.decode_base(code, label), atol=1e-5)
-        assert not torch.allclose(narrow.decode_base(code, label), wide.decode_base(code, label), atol=1e-2)
 
 
 def test_a_class_may_be_a_row_or_weights_and_matters():
     model, (x, label) = make(), some_pictures()
     z, weights = torch.randn(5, 6), torch.eye(3)
     with torch.no_grad():
-        assert torch.equal(model.decode_base(z, label), model.decode_base(z, weights[label]))
+        assert torch.equal(model.decode_mean(z, label), model.decode_mean(z, weights[label]))
         assert torch.equal(model.encode(x, label)[0], model.encode(x, weights[label])[0])
-        assert not torch.allclose(model.decode_base(z, label), model.decode_base(z, (label + 1) % 3), atol=1e-3)
+        assert not torch.allclose(model.decode_mean(z, label), model.decode_mean(z, (label + 1) % 3), atol=1e-3)
         assert not torch.allclose(model.encode(x, label)[0], model.encode(x, (label + 1) % 3)[0], atol=1e-3)
-        between = model.decode_base(z, weights[label] / 2 + weights[(label + 1) % 3] / 2)
+        between = model.decode_mean(z, weights[label] / 2 + weights[(label + 1) % 3] / 2)
     assert torch.isfinite(between).all()
     with pytest.raises(ValueError, match="label"):
-        model.decode_base(z)
+        model.decode_mean(z)
 
 
 def test_it_starts_at_the_principal_components():
@@ -169,12 +125,11 @@ def test_a_few_pictures_are_enough_to_start():
         assert all(torch.isfinite(part).all() for part in model.encode(x, label))
 
 
-def test_training_lowers_the_loss_and_the_prior_stays_apart():
+def test_training_lowers_the_loss_and_reaches_every_weight():
     model, (x, label) = make(0), some_pictures(24)
     x = x + 3 * torch.sin(torch.arange(24.0))[:, None, None]
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    before, losses = [p.clone() for p in model.prior.parameters()], []
+    optimizer, losses = torch.optim.AdamW(model.parameters(), lr=3e-3), []
     for _ in range(30):
         log_px, kl = model.elbo(x, torch.zeros(24, 6), label=label)
         losses.append((kl - log_px).mean())
@@ -182,9 +137,7 @@ def test_training_lowers_the_loss_and_the_prior_stays_apart():
         losses[-1].backward()
         optimizer.step()
     assert losses[-1] < 0.8 * losses[0]
-    assert all(torch.equal(was, p) for was, p in zip(before, model.prior.parameters()))
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for name, p in model.named_parameters()
-               if not name.startswith("prior."))
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
 def test_bfloat16_is_near_float32_and_for_training_alone():
@@ -202,7 +155,7 @@ def test_bfloat16_is_near_float32_and_for_training_alone():
 def test_every_sample_is_finite_however_far_out(scale):
     model = make()
     with torch.no_grad():
-        made = model.decode_base(scale * torch.randn(300, 6), torch.arange(300) % 3)
+        made = model.decode_mean(scale * torch.randn(300, 6), torch.arange(300) % 3)
     assert torch.isfinite(made).all()
 
 
@@ -218,13 +171,13 @@ def test_a_checkpoint_gives_the_model_again(tmp_path):
     again = load_model(tmp_path / "model.pt")
     assert type(again) is MODELS["ConvVAE"] and again.config == model.config
     with torch.no_grad():
-        code = model.encode_base(x, label)
-        assert torch.equal(again.encode_base(x, label), code)
-        assert torch.equal(again.decode_base(code, label), model.decode_base(code, label))
+        code = model.encode(x, label)[0]
+        assert torch.equal(again.encode(x, label)[0], code)
+        assert torch.equal(again.decode_mean(code, label), model.decode_mean(code, label))
 
 
 @pytest.mark.parametrize("wrong", [dict(shape=(4,)), dict(shape=(0, 4)), dict(widths=(8,)), dict(patch=(8,)),
-                                   dict(latent=0), dict(classes=0), dict(prior_scale=0.0), dict(prior_scale=1.5)])
+                                   dict(latent=0), dict(classes=0), dict(bottleneck=0), dict(embedding=0)])
 def test_sizes_that_make_no_net_are_refused(wrong):
     with pytest.raises(ValueError):
         ConvVAE(**{**SMALL, **wrong})
