@@ -162,6 +162,15 @@ class Progress(tqdm):
     def __bool__(self):
         return True  # also before pooch has set the total
 
+    def __iter__(self):
+        """As tqdm's, which counts only where it draws: in a log it would stand at 0."""
+        try:
+            for item in self.iterable:
+                yield item
+                self.update()
+        finally:
+            self.close()
+
     def tick(self):
         """Show the time while it goes on, whatever the step does."""
         while not self.closed.wait(1 if self.on_terminal else min(max(LONG, self.format_dict["elapsed"]), 60)):

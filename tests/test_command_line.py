@@ -330,6 +330,13 @@ def test_a_log_says_what_a_long_step_does_while_nothing_is_counted_and_where_it_
         assert wait_for(sys.stderr, "drawing: 00:00\n")
 
 
+def test_a_log_says_how_far_a_loop_is(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(command_line, "LONG", 0.01)
+    for i in Progress(iter(range(3)), "reading", "files", total=3):
+        assert wait_for(sys.stderr, f"reading: {i} of 3 files")
+
+
 def test_a_terminal_shows_a_bar_whose_clock_goes_on_and_keeps_that_of_a_long_step(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with Progress(range(3), "reading", "files"):
