@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from formats.activation_matrix import INSTRUMENTS
-from learning.bounds import encode_all
 
 VELOCITY = re.compile(r"_v(\d{3})$")  # of a name: the MIDI velocity, 1 to 127
 FEWEST = 4  # pairs of a class, or it takes the mean of all
@@ -80,7 +79,7 @@ def learn_softness(model, sound, softness, x, labels):
         members = torch.nonzero(labels == row)[:ENOUGH, 0]
         members = members if len(members) else torch.arange(min(len(x), ENOUGH))
         label, hard = torch.full((len(members),), row), x[members].float()
-        before, after = (encode_all(model, part, 64, label=label)[0]
-                         for part in (hard, (hard + change).clamp_min(floor)))
+        before, after = (torch.cat([model.encode(*some)[0] for some in zip(part.split(64), label.split(64))])
+                         for part in (hard, (hard + change).clamp_min(floor)))            # (members, latent)
         moves.append((after - before).mean(0))
     return {**softness, "codes": torch.stack(moves)}

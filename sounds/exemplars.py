@@ -122,11 +122,11 @@ class Exemplars:
     def __init__(self, sound):
         self.known, self.rate = dict(sound["exemplars"]), sound["settings"]["rate"]
         known = self.known
-        self.codes, self.labels, self.machines = known["codes"].float(), known["labels"].long(), known["machines"].long()
+        self.codes, self.labels = known["codes"].float(), known["labels"].long()
+        self.machines, self.kept = known["machines"].long(), known["kept"].long()
         self.centres, self.scales, self.kits = known["centres"], known["scales"], known["kits"]
         self.own = (self.codes - self.centres[self.labels]) / self.scales[self.labels]
         self.own -= torch.einsum("nk,nkl->nl", self.kits[self.machines], known["weights"][self.labels])
-        self.kept = known["kept"].long()
         self.ends = [0, *known["ends"].tolist()]
 
     def samples(self, place):

@@ -5,9 +5,9 @@
 Read `synthesise` and `render` from top to bottom, then sounds/exemplars.py (codes and exemplars), models.ConvVAE (which
 decodes the mean spectrogram) and transforms/nsgt.py (samples to coefficients and back).
 
-A decoded spectrogram is a mean: it has pitch, tone and envelope, but neither the partials of a cymbal nor a phase. These
-come from a source: an exemplar near the code, or one's own sound. The source is transposed to the pitch decoded, and a
-Gabor multiplier (Feichtinger and Nowak 2003, "A first survey of Gabor multipliers") gives it the envelope: its
+A decoded spectrogram is a mean: it has pitch, tone and envelope, but neither the partials of a cymbal nor a phase.
+These come from a source: an exemplar near the code, or one's own sound. The source is transposed to the pitch decoded,
+and a Gabor multiplier (Feichtinger and Nowak 2003, "A first survey of Gabor multipliers") gives it the envelope: its
 coefficients times the ratio of what is decoded at the code to what is decoded at its own code. So at its own code a
 source comes back as it is, and an exemplar is taken only where that ratio is large: no sound is a copy.
 """
@@ -127,7 +127,7 @@ def moved_to(model, target, source):
 
 
 def what_is_decoded(model, samples, weights):
-    """The spectrogram (bands, frames) that the model decodes for a sound; and its coefficients, with their transform."""
+    """The spectrogram (bands, frames) that the model decodes for a sound; and its coefficients, with the transform."""
     found = coefficients(samples, model.sound["settings"])
     seen = spectrogram_of(samples, model.sound["settings"], model.sound["floor_db"], found)
     return decode(model, encode_spectrogram(model, seen, weights[None]), weights), found
