@@ -1,7 +1,8 @@
-"""Draw the pictures of the window that README shows, without a screen.
+"""Draw the pictures that README shows of the window and of the sounds that the shipped model makes, without a screen.
 
-python pictures/make_pictures.py                    # writes window.png and window_parts.png beside this script
+python pictures/make_pictures.py       # writes window.png, window_parts.png and made_sounds.png beside this script
 python pictures/make_pictures.py --out some_folder
+python pictures/make_pictures.py --only sounds --model runs/mine --data my_sounds  # one's own model, beside one's sounds
 """
 
 import sys
@@ -10,19 +11,27 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 # before anything that imports torch
-from command_line import Parser, run
+from command_line import ROOT, Parser, run
 
 import numpy as np
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from Activation_Matrix_To_Sound import MODEL, open_model
+from dataset_audio.make_sounds import make_sound
+from formats.activation_matrix import INSTRUMENTS
 from instrument.editor import PatternEditor
 from instrument.map_view import MAP
 from instrument.view import GRID, SIZE
 from instrument.widgets import ACCENT, BACKGROUND, TEXT
 from instrument.window import Window
+from learning.figures import draw_spectrograms
+from sounds.codes import load_sound_model, random_codes
+from sounds.dataset import load_one_shots, machine_of, split_by_machine
+from sounds.spectrograms import spectrogram_of
+from sounds.synthesis import synthesise
 
 POINT = (0.42, 1.9)  # of the map, whose bar is shown
 PARTS = (  # the place in fractions of the figure that a number marks, or the area's name; what it is and does
@@ -48,6 +57,8 @@ PARTS = (  # the place in fractions of the figure that a number marks, or the ar
     ("Undo", "Undo: the state before the last command"),
     ("Save", "Save: MIDI, WAV and PNG"),
     ("Keys", "Keys: the keyboard's commands"))
+SOUND_MODEL = ROOT / "pretrained" / "sound_vae.pt"
+EACH, UNHEARD = 10, 1  # sounds of a class in each row; seed of machines of ours that no model has heard
 COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
 
 
@@ -104,17 +115,53 @@ def draw_parts(view, pixels):
     return figure
 
 
+def unheard_sounds(model, folder, source):
+    """EACH sounds of each class of machines that the model has not heard, a list of lists of (samples,).
+
+    folder: sounds whose test side is its own, or None for new machines of ours.
+    """
+    rate, seconds = model.sound["rate"], model.sound["settings"]["seconds"]
+    if folder is None:
+        return [[make_sound(UNHEARD, machine, name, 0)[1][:round(rate * seconds)] for machine in range(EACH)]
+                for name in INSTRUMENTS]
+    waves, labels, paths, _ = load_one_shots(folder, rate, seconds)
+    test = split_by_machine([path.stem for path in paths], model.fold)["test"]
+    members = [source.permutation(test[labels[test] == row])[:EACH] for row in range(len(INSTRUMENTS))]
+    return [[waves[i] for i in group] for group in members]
+
+
+def draw_sounds(model, folder, path):
+    """Real sounds of machines unheard over made ones, a pair of rows a class, as a PNG."""
+    numbers = list(range(len(INSTRUMENTS) * EACH))
+    codes, kits = random_codes(model, numbers, seed=1)
+    made = synthesise(model, codes, torch.tensor(numbers) % len(INSTRUMENTS), 1, numbers, kits)
+    real = unheard_sounds(model, folder, np.random.default_rng(0))
+    rows = [group for row in range(len(INSTRUMENTS)) for group in (real[row], made[row::len(INSTRUMENTS)])]
+    pictures = [[spectrogram_of(sound, model.sound["settings"]).numpy() for sound in group] for group in rows]
+    draw_spectrograms(pictures, [[""] * len(group) for group in rows], path, low=model.sound["floor_db"],
+                      row_names=[f"{name}, {kind}" for name in INSTRUMENTS for kind in ("real", "made")])
+
+
 def main(argv=None):
     """Return the paths of the pictures."""
     parser = Parser(__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent, metavar="FOLDER",
                         help="where they are written (default: beside this script)")
+    parser.add_argument("--only", choices=("window", "sounds"), help="these alone")
+    parser.add_argument("--model", type=Path, default=SOUND_MODEL, help="of sounds (default: the shipped one)")
+    parser.add_argument("--data", type=Path, metavar="FOLDER",
+                        help="the sounds it was trained on, to show its test side (default: new machines of ours)")
     options = parser.parse_args(argv)
-    view, pixels = draw_window(open_model(MODEL))
     options.out.mkdir(parents=True, exist_ok=True)
-    paths = [options.out / name for name in ("window.png", "window_parts.png")]
-    imsave(paths[0], pixels)
-    draw_parts(view, pixels).savefig(paths[1])
+    paths = []
+    if options.only != "sounds":
+        view, pixels = draw_window(open_model(MODEL))
+        paths += [options.out / name for name in ("window.png", "window_parts.png")]
+        imsave(paths[0], pixels)
+        draw_parts(view, pixels).savefig(paths[1])
+    if options.only != "window":
+        paths.append(options.out / "made_sounds.png")
+        draw_sounds(load_sound_model(options.model), options.data, paths[-1])
     print(*paths, sep="\n")
     return paths
 

@@ -23,8 +23,8 @@ from sounds.spectrograms import DEFAULTS, normalise, spectrogram_of, transform_f
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    It gains `exemplars` and `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by
-    class, the rate in Hz. Raises OSError or ValueError, naming the file, where it is no such model.
+    It gains `exemplars`, `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by class,
+    the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or ValueError, naming the file, where it is no such model.
     """
     content = checkpoint.load_checkpoint(path)
     if not isinstance(content.get("sound"), dict):
@@ -32,7 +32,9 @@ def load_sound_model(path):
     if "frames" not in content["sound"].get("settings", {}):
         raise ValueError(f"{path}: expected a model of sounds of this version, found one of half a second at "
                          "22,050 Hz; train it anew")
-    return attach_sound(models.build_model(content, path), content["sound"], path)
+    model = attach_sound(models.build_model(content, path), content["sound"], path)
+    model.fold = content.get("arguments", {}).get("fold", 0)
+    return model
 
 
 def attach_sound(model, sound, path="checkpoint"):

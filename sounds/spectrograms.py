@@ -85,6 +85,8 @@ def spectrogram_of(samples, settings, floor_db=FLOOR_DB, found=None):
     """
     c, transform = found or coefficients(samples, settings)
     power = c.abs().square() @ _pooling(tuple(sorted(settings.items())), transform.Ls)   # (bands, frames)
+    # behind the end lies what the transform, which is circular, has of low bands before the attack
+    power[:, torch.from_numpy(frame_edges(settings)[:-1] * settings["rate"] >= len(samples))] = 0
     relative = power / power.max().clamp_min(1e-30)
     return 10 * torch.log10(relative.clamp_min(10 ** (floor_db / 10)))
 
