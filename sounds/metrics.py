@@ -8,7 +8,7 @@
     result = judge.compare(made, real)                      # a dictionary; report_waves(result) makes lines of it
 
 The embedding: the last hidden layers of three classifiers of log-mel spectrograms, trained on the training sounds.
-Made sounds have the classes of the real ones they are beside, and as many kits as those have machines.
+Made sounds are kits of eight, of which as many of each class count as there are real ones in the mix.
 """
 
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ from command_line import Progress
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import fit_length, load_audio, resample
 from models import build_model
-from sounds.codes import attach_sound, seeded_generator
+from sounds.codes import attach_sound, random_codes
 from sounds.dataset import machine_of, split_by_machine
 from sounds.descriptors import NAMES, describe_all
 from sounds.embedding import (CLASSES, LONGEST, RATE, copies, frechet_distance, log_mel, share_within,
@@ -30,6 +30,7 @@ from sounds.synthesis import synthesise
 
 NETS = 3
 COMPONENTS = (32, 128)  # principal components to compare with
+KITS = 128  # made
 MOST = {"train": 3000, "test": 600}  # sounds of a side that stand in for all
 LOGARITHMIC = ("attack_ms", "to_20_ms", "to_40_ms", "centroid_hz", "rolloff_hz")
 OF_A_KIT = ("to_20_ms", "centroid_hz", "bandwidth_octaves", "low_share", "flatness_db")  # see properties
@@ -336,23 +337,19 @@ def load_waves(paths):
         yield fit_length(samples, min(len(samples), LONGEST))
 
 
-def make_sounds(model, labels, seed, kits, part=32):
-    """Finished sounds of a model: (samples,) at RATE for each of labels (n,). kits (n,): which belong together."""
-    drawn = torch.stack([model.exemplars.draw_kit(seeded_generator(seed, kit, 2)) for kit in kits])
-    codes = torch.stack([model.exemplars.draw(row, kit, seeded_generator(seed, number, 0))
-                         for number, (row, kit) in enumerate(zip(labels, drawn))])
-    for numbers in np.array_split(range(len(labels)), range(part, len(labels), part)):
-        for samples in synthesise(model, codes[numbers], torch.as_tensor(labels[numbers]), seed, numbers.tolist(),
-                                  kits=drawn[numbers]):
+def make_kits(model, kits, seed):
+    """The sounds of so many kits of the seed, as generate_sounds.py makes them: (samples,) at RATE, eight a kit."""
+    for numbers in np.array_split(range(CLASSES * kits), range(4 * CLASSES, CLASSES * kits, 4 * CLASSES)):
+        codes, drawn = random_codes(model, numbers.tolist(), seed)
+        for samples in synthesise(model, codes, torch.from_numpy(numbers % CLASSES), seed, numbers.tolist(), drawn):
             yield resample(samples, model.sound["rate"], RATE)
 
 
-def evaluate_sounds(arguments, content, model, codes_report, make=make_sounds):
+def evaluate_sounds(arguments, content, model, codes_report, make=make_kits):
     """The numbers of a model of sounds, a dictionary; `report` makes lines of it.
 
     Unseen machines are those that its training kept for the test. arguments, content: evaluate.py's options and the
-    checkpoint. model: on the device that codes and decodes; sounds are made on the CPU, by make_sounds or the like:
-    two for each unseen one, of its class; those of a machine are a kit.
+    checkpoint. model: on the device that codes and decodes; sounds are made on the CPU: KITS kits of eight.
     """
     trained, sound = content.get("arguments", {}), content.get("sound")
     path = arguments.data or trained.get("data")
@@ -369,9 +366,9 @@ def evaluate_sounds(arguments, content, model, codes_report, make=make_sounds):
     known, unseen = ((load_waves([data["paths"][i] for i in index]), data["labels"][index].astype(int), machines[index])
                      for index in (sides["train"], sides["test"]))
     judge = Judge(*known, arguments.seed)
-    labels, kits = np.tile(unseen[1], 2), np.unique(unseen[2], return_inverse=True)[1]
-    kits = np.concatenate([kits, kits.max() + 1 + kits])
-    made = judge.see(make(maker, labels, arguments.seed, kits), labels, kits, "generated")
+    count = min(KITS, arguments.limit or KITS)
+    labels, kits = np.tile(range(CLASSES), count), np.repeat(range(count), CLASSES)
+    made = judge.see(make(maker, count, arguments.seed), labels, kits, "generated")
     return {"model": str(arguments.run), "data": str(path), "fold": fold, "seed": arguments.seed,
             "epoch": content.get("epoch"), "config": content["config"],
             "sounds": {"train": len(known[1]), "unseen": len(unseen[1]), "made": len(labels)}, **numbers,
