@@ -24,7 +24,8 @@ def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
     It gains `exemplars`, `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by class,
-    the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or ValueError, naming the file, where it is no such model.
+    the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or ValueError, naming the
+    file, where it is no such model.
     """
     content = checkpoint.load_checkpoint(path)
     if not isinstance(content.get("sound"), dict):
@@ -47,7 +48,10 @@ def attach_sound(model, sound, path="checkpoint"):
             raise ValueError(f"{path}: expected spectrograms of {shape[0]} x {shape[1]}, as its transform gives, "
                              f"found a model of {tuple(model.shape)}")
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
-        model.exemplars = Exemplars(sound) if "exemplars" in sound else None
+        if "exemplars" not in sound:
+            raise ValueError(f"{path}: expected exemplars beside the model, found none, as its training has not ended: "
+                             "go on with it by --resume")
+        model.exemplars = Exemplars(sound)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: what its sounds were made with cannot be used: {error!r}") from error
     return model
