@@ -23,12 +23,12 @@ import zipfile
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
-from command_line import ROOT, USER_ERRORS, Parser, find_files, number, one_line, replacing, run, write_json
+from command_line import (ROOT, USER_ERRORS, Parser, Progress, find_files, number, one_line, replacing, run,
+                          write_json)
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed, parallel_config
-from tqdm import tqdm
 
 from formats.audio import SUFFIXES, fit_length, load_audio
 from transforms.nsgt import NSGT
@@ -137,7 +137,7 @@ def convert_folder(source, output, settings, workers=1, scheduler=None, check=Fa
     with _backend(workers, scheduler) as options:
         done = Parallel(return_as="generator_unordered", **options)(jobs) if names else ()
         try:
-            for name, record, error, reason in tqdm(done, total=len(names), unit="sound", disable=None):
+            for name, record, error, reason in Progress(done, "converting", "sounds", total=len(names)):
                 if reason:
                     result["failed"][str(sounds[name])] = reason
                     records.pop(name, None)

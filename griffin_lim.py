@@ -10,21 +10,21 @@ import warnings
 from pathlib import Path
 
 # first: it sets variables that torch reads when it is imported
-from command_line import Parser, number, replacing, run
+from command_line import Parser, Progress, number, replacing, run
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from audio2nsgt import load_transform, make_transform
 from formats.audio import load_audio, save_audio
 from transforms import phase_retrieval
 from transforms.nsgt import NSGT
+from transforms.phase_gradient import gradient_phase
 from transforms.scales import OctScale
 from transforms.stft import STFT
 
-INITS = ("coarse", "zero", "random")
+INITS = ("coarse", "gradient", "zero", "random")
 
 
 def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coarse", seed=0, search=None, progress=None):
@@ -38,13 +38,14 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
         transform: an STFT, or an NSGT in matrix form.
         iterations: of both rules, each one inverse and one transform.
         momentum: of fast Griffin-Lim.
-        init: the first phases: "zero", as of an impulse at sample 0; "random"; or "coarse", for an NSGT: found from
-            the low bands upwards, work besides the iterations; for other transforms it is "zero".
+        init: the first phases: "zero", as of an impulse at sample 0; "random"; or, for an NSGT, "gradient", which the
+            slopes of the magnitude imply, or "coarse", found from the low bands upwards, work besides the iterations;
+            for other transforms both are "zero".
         seed: of the random phases, the same for every sound of a batch.
         search: the share of the iterations by Douglas-Rachford; 0 is plain fast Griffin-Lim; None: 0 after a coarse
             start, else a half.
         progress: called after each iteration with the spectral convergence of the batch in dB. A coarse start then
-            shows a bar of its own on stderr, if that is a terminal.
+            shows on stderr how far it is.
     Returns:
         A tensor of shape (samples,) or (B, samples).
     Raises:
@@ -56,7 +57,7 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
     if magnitude.ndim not in (2, 3) or not torch.isfinite(magnitude).all() or (magnitude < 0).any():
         raise ValueError("magnitude: expected finite values of at least 0, of shape (bands, frames) or (B, bands, "
                          f"frames), found shape {tuple(magnitude.shape)} or others")
-    if init == "coarse" and not (isinstance(transform, NSGT) and transform.real):
+    if init in ("coarse", "gradient") and not (isinstance(transform, NSGT) and transform.real):
         init = "zero"
     batch = magnitude.reshape(-1, *magnitude.shape[-2:])                        # (B, bands, frames)
     level = batch.amax((-2, -1), keepdim=True).clamp_min(1e-30)                 # (B, 1, 1)
@@ -78,7 +79,9 @@ def griffin_lim(magnitude, transform, iterations=100, momentum=0.99, init="coars
 
 
 def start(magnitude, transform, init, seed=0):
-    """The first coefficients for init "zero" or "random", of the right magnitude: see griffin_lim."""
+    """The first coefficients for init "gradient", "zero" or "random", of the right magnitude: see griffin_lim."""
+    if init == "gradient":
+        return magnitude * gradient_phase(magnitude, transform.centres, transform.widths)
     if init == "random":
         generator = torch.Generator().manual_seed(seed)
         cycles = torch.rand(magnitude.shape[-2:], dtype=torch.float64, generator=generator).to(magnitude)
@@ -166,7 +169,7 @@ def main(argv=None):
     else:
         magnitude, transform, rate = magnitude_of_sound(arguments)
     curve = []
-    with tqdm(total=arguments.iterations, desc="iterations", disable=None, leave=False) as bar:
+    with Progress(what="searching for phases", unit="iterations", total=arguments.iterations) as bar:
         result = griffin_lim(magnitude, transform, arguments.iterations, init=arguments.init, seed=arguments.seed,
                              progress=lambda error: (curve.append(error), bar.update()))
     final = float(convergence(result, magnitude, transform))

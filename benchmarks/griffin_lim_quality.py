@@ -3,6 +3,7 @@
     python benchmarks/griffin_lim_quality.py dataset_audio                     # both tables, about an hour on one core
     python benchmarks/griffin_lim_quality.py dataset_audio --count 24 --no-librosa
     python benchmarks/griffin_lim_quality.py dataset_audio --count 16 --downsample 2 4 10 20
+    python benchmarks/griffin_lim_quality.py drum_machines --count 120 --attacks
 
 FOLDER has a subfolder a class. `--count` sounds are drawn by --seed, as many of each class, at 22,050 Hz, padded or cut
 (with a 10 ms fade) to half a second.
@@ -18,6 +19,10 @@ batches of 64.
 
 Table 3, with --downsample: NSGT magnitudes as audio2nsgt.py -d D keeps them, brought back to full rate: the spectral
 convergence of the magnitude that griffin_lim is then given, and of the sound that it finds, to the original's.
+
+Table 4, with --attacks: the attack, in ms, from where the rms of 1 ms first reaches a tenth of its maximum to where it
+first reaches nine tenths: the median of each class, original beside found; how far single sounds are off (mean of
+|log2((found + 0.5 ms) / (original + 0.5 ms))|); and the convergence. At --rate, of --seconds.
 """
 
 import json
@@ -32,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 # first: it sets variables that torch reads when it is imported
-from command_line import Parser, number, run
+from command_line import Parser, Progress, number, run
 
 import numpy as np
 import torch
@@ -40,11 +45,15 @@ import torch
 from audio2nsgt import block_rms
 from formats.audio import SUFFIXES, fit_length, load_audio
 from griffin_lim import convergence, full_rate, griffin_lim
+from sounds.descriptors import attack_ms
 from transforms.nsgt import NSGT
 from transforms.scales import OctScale
 from transforms.stft import STFT
 
 RATE, LENGTH, LEAD = 22050, 11025, 1102  # Hz, samples, samples of silence before the attack
+RULES = {"fast Griffin-Lim, random": dict(search=0, init="random"),
+         "Douglas-Rachford + fast Griffin-Lim, zero": dict(init="zero"),
+         "the same, gradient": dict(init="gradient"), "from low bands (default)": {}}
 LIBROSA = '''
 import json, sys, time, warnings
 import numpy as np, librosa
@@ -67,8 +76,8 @@ print(json.dumps([librosa.__version__, rows]))
 '''
 
 
-def draw(folder, count, seed):
-    """`count` sounds, as many of each class of `folder`, float32 of shape (count, LENGTH)."""
+def draw(folder, count, seed, rate=RATE, length=LENGTH):
+    """`count` sounds, as many of each class of `folder`: float32 (count, length), and their classes, (count,)."""
     classes = [sorted(path for path in part.rglob("*") if path.suffix.lower() in SUFFIXES)
                for part in sorted(folder.iterdir()) if part.is_dir()]
     classes = [files for files in classes if files]
@@ -76,7 +85,8 @@ def draw(folder, count, seed):
         raise ValueError(f"{folder}: expected a subfolder of sounds for each class, found none")
     generator, share = np.random.default_rng(seed), -(-count // len(classes))
     chosen = [files[i] for files in classes for i in generator.permutation(len(files))[:share]][:count]
-    return np.stack([fit_length(load_audio(path, RATE)[0], LENGTH) for path in chosen])
+    names = np.array([path.relative_to(folder).parts[0] for path in chosen])
+    return np.stack([fit_length(load_audio(path, rate)[0], length) for path in chosen]), names
 
 
 def attack(original, found):
@@ -99,7 +109,7 @@ def attack(original, found):
 def find(sounds, transform, batch=40, **options):
     """(sounds found (B, samples), convergence in dB (B,), seconds)."""
     began, found, errors = time.perf_counter(), [], []
-    for first in range(0, len(sounds), batch):
+    for first in Progress(range(0, len(sounds), batch), f"searching, {batch} sounds at a time", "batches"):
         magnitude = transform.forward(torch.as_tensor(sounds[first:first + batch])).abs()
         found.append(griffin_lim(magnitude, transform, **options))
         errors.append(convergence(found[-1], magnitude, transform))
@@ -113,14 +123,12 @@ def rules_table(sounds, names, chosen):
                   "stft": STFT(1024, 256, LENGTH)}
     late = sounds[::5]
     late = np.concatenate((np.zeros((len(late), LEAD), np.float32), late), 1)[:, :LENGTH]
-    rules = {"fast Griffin-Lim, random": dict(search=0, init="random"),
-             "Douglas-Rachford + fast Griffin-Lim, zero": dict(init="zero"), "from low bands (default)": {}}
     rows = []
     print(f"{len(sounds)} sounds, 100 iterations\n\n| transform | rule, first phase | mean dB | worst dB | attack ms | "
           "pre-echo dB (original) | s a sound |\n|---|---|---|---|---|---|---|")
     for name in names:
-        for rule, options in list(rules.items())[chosen]:
-            if rule not in list(rules)[:2] and name == "stft":
+        for rule, options in list(RULES.items())[chosen]:
+            if rule not in list(RULES)[:2] and name == "stft":
                 continue  # for an STFT the default is the rule above
             _, errors, seconds = find(sounds, transforms[name], **options)
             moved, own, echo = attack(late, find(late, transforms[name], **options)[0])
@@ -187,6 +195,34 @@ def downsample_table(sounds, downsamples):
     return rows
 
 
+def attacks(sounds, rate):
+    """attack_ms of each sound: (B, samples) -> (B,)."""
+    return np.array([attack_ms(sound, rate) for sound in sounds])
+
+
+def attacks_table(sounds, names, rate, chosen):
+    """Print table 4 and return its rows: (rule, {class: median in ms}, how far off, mean dB, worst dB)."""
+    warnings.simplefilter("ignore")
+    transform = NSGT(OctScale(30, rate / 2 * (11000 / 11025), 48), rate, sounds.shape[1], matrixform=True,
+                     dtype="float32")
+    own, classes, rows = attacks(sounds, rate), list(dict.fromkeys(names)), []
+
+    def show(rule, found, errors, seconds):
+        medians = {name: float(np.median(found[names == name])) for name in classes}
+        off = float(np.abs(np.log2((found + 0.5) / (own + 0.5))).mean())
+        rows.append((rule, medians, off, float(errors.mean()), float(errors.max())))
+        print(f"| {rule} | {' | '.join(f'{median:.1f}' for median in medians.values())} | {off:.2f} | "
+              f"{errors.mean():.1f} | {errors.max():.1f} | {seconds / len(sounds):.2f} |", flush=True)
+
+    print(f"{len(sounds)} sounds, {rate} Hz: attack 10 to 90 %, median, ms\n\n| phases | {' | '.join(classes)} | off, "
+          "octaves | mean dB | worst dB | s a sound |\n" + "|---" * (len(classes) + 5) + "|")
+    show("original", own, np.full(1, -np.inf), 0)
+    for rule, options in list(RULES.items())[chosen]:
+        found, errors, seconds = find(sounds, transform, batch=4, **options)
+        show(rule, attacks(found, rate), errors, seconds)
+    return rows
+
+
 def main(argv=None):
     """Print the tables by the options; returns their rows."""
     parser = Parser(__doc__)
@@ -195,14 +231,21 @@ def main(argv=None):
     parser.add_argument("--seed", type=number(int, 0), default=0, help="of the draw (default: 0)")
     parser.add_argument("--transforms", nargs="*", choices=("nsgt", "stft"), default=["nsgt", "stft"],
                         help="rows of table 1 (default: both)")
-    parser.add_argument("--rules", nargs=2, type=int, default=(0, 3), metavar="N",
-                        help="first row of a transform and the one after the last (default: 0 3)")
+    parser.add_argument("--rules", nargs=2, type=int, default=(0, 4), metavar="N",
+                        help="first row of a transform and the one after the last (default: 0 4)")
     parser.add_argument("--no-librosa", action="store_true", help="leave table 2 out")
     parser.add_argument("--downsample", nargs="+", type=number(int, 1), metavar="D", help="table 3 alone")
+    parser.add_argument("--attacks", action="store_true", help="table 4 alone")
+    parser.add_argument("--rate", type=number(int, 8000), default=RATE, metavar="HZ", help="table 4 (default: 22050)")
+    parser.add_argument("--seconds", type=number(float, 0.05), default=0.5, metavar="S", help="table 4 (default: 0.5)")
     arguments = parser.parse_args(argv)
 
     torch.set_num_threads(1)
-    sounds = draw(arguments.folder, arguments.count, arguments.seed)
+    if arguments.attacks:
+        length = round(arguments.rate * arguments.seconds)
+        sounds, names = draw(arguments.folder, arguments.count, arguments.seed, arguments.rate, length)
+        return attacks_table(sounds, names, arguments.rate, slice(*arguments.rules))
+    sounds = draw(arguments.folder, arguments.count, arguments.seed)[0]
     if arguments.downsample:
         return downsample_table(sounds, arguments.downsample)
     rows = rules_table(sounds, arguments.transforms, slice(*arguments.rules)) if arguments.transforms else []

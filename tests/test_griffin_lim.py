@@ -12,6 +12,7 @@ from audio2nsgt import block_rms
 from formats.audio import load_audio
 from griffin_lim import INITS, convergence, full_rate, griffin_lim, main, start
 from transforms.nsgt import NSGT
+from transforms.phase_gradient import gradient_phase, instants, offsets, spread
 from transforms.phase_retrieval import BandSlice, _at_frames, douglas_rachford, low_band_start
 from transforms.scales import OctScale
 from transforms.stft import STFT
@@ -213,6 +214,70 @@ def test_the_coarse_start_serves_transforms_without_outer_bands(reducedform, bet
     coarse, zero = (convergence(griffin_lim(magnitude, transform, init=init), magnitude, transform)
                     for init in ("coarse", "zero"))
     assert coarse.mean() < -30 and coarse.mean() < zero.mean() - better_by
+
+
+def off_by(found, truth, share=0.3):
+    """How far phases are off where the truth is loud, but for one turn of the whole: mean of 1 - cos."""
+    loud = truth.abs() > share * truth.abs().max()
+    turn = found[loud] * truth[loud].conj() / truth[loud].abs()
+    return float(1 - turn.mean().abs())
+
+
+@pytest.mark.parametrize("instant", [0, 700, 1333])
+def test_the_slopes_of_a_click_give_its_phases(instant):
+    """All its bands meet at its instant; where phases are 0 they would meet at sample 0."""
+    transform = pair("nsgt", "float64")
+    truth = transform.forward(np.eye(1, LENGTH, instant)[0])[None]
+    found = gradient_phase(truth.abs(), transform.centres, transform.widths)
+    assert found.shape == truth.shape and torch.allclose(found.abs(), torch.ones_like(found.abs()))
+    assert off_by(found, truth) < 0.1
+    signal = transform.backward(truth.abs() * found)[0].abs()
+    assert abs(int(signal.argmax()) - instant) <= 2 and signal.max() > 0.5
+
+
+def test_the_slopes_of_a_tone_give_its_phases():
+    transform = pair("nsgt", "float64")
+    truth = transform.forward(np.sin(2 * np.pi * 233.0 * np.arange(LENGTH) / RATE) * np.hanning(LENGTH))[None]
+    found = gradient_phase(truth.abs(), transform.centres, transform.widths)
+    assert off_by(found, truth, 0.1) < 0.1 < 0.5 < off_by(torch.ones_like(found), truth, 0.1)
+
+
+def test_phases_of_bands_that_are_known_stay_and_lead_on():
+    transform = pair("nsgt", "float64")
+    truth = transform.forward(np.eye(1, LENGTH, 900)[0])[None]
+    for turn in (1, 1j):
+        context = turn * truth[:, :40]
+        found = gradient_phase(truth.abs(), transform.centres, transform.widths, context)
+        assert torch.allclose(found[:, :40] * context.abs(), context, atol=1e-12)
+        assert float((found[:, 40:] * (turn * truth[:, 40:]).conj()).sum().real / truth[:, 40:].abs().sum()) > 0.8
+
+
+def test_the_frequency_of_a_tone_is_read_from_bands_with_hann_windows():
+    centres, widths = np.array([10.0, 12, 14, 16, 18, 20]), np.full(6, 4.0)
+    for tone in (13.1, 14.0, 14.9, 15.7):
+        distance = np.abs(centres - tone)
+        level = np.where(distance < 2, 0.5 + 0.5 * np.cos(2 * np.pi * distance / 4), 0)[:, None] + 1e-9
+        loudest = int(level.argmax())
+        assert offsets(level, centres, widths)[loudest, 0] == pytest.approx(tone - centres[loudest], abs=1e-3)
+    assert not offsets(np.ones((6, 1)), centres, widths)[1:-1].any()  # a click is in the middle of every band
+    assert np.isfinite(offsets(np.ones((3, 2)), np.zeros(3), np.ones(3))).all()  # bands rounded to the same bin
+
+
+def test_the_energy_of_a_gaussian_is_at_its_instant():
+    frames, instant, width = 200, 0.4, 20.0
+    variance = 0.035 * width**2
+    level = np.exp(-2 * np.pi**2 * variance * (np.arange(frames) / frames - instant) ** 2)[None]
+    np.testing.assert_allclose(instants(level, np.array([width]))[0, 20:-20], instant, atol=1e-9)
+
+
+def test_phases_spread_from_the_loudest_point_and_around_the_circle():
+    level = np.array([[9.0, 2, 1], [7, 1, 1], [6, 5, 4]])
+    right, up = np.tile([1.0, 1, -2], (3, 1)), np.full((2, 3), 10.0)
+    np.testing.assert_array_equal(spread(level, right, up, np.zeros((3, 3))), [[0, 1, 2], [10, 11, 12], [20, 21, 22]])
+    right[0, 2] = 100  # from the last frame to the first: the last is that much before the loudest
+    assert spread(level, right, up, np.zeros((3, 3)))[0].tolist() == [0, 1, -100]
+    context = np.array([[5.0, 5, 5], [0, 0, 0], [0, 0, 0]])
+    assert spread(level, right, up, context, 1)[0].tolist() == [5, 5, 5]
 
 
 @pytest.mark.parametrize("frames, d", [(40, 20), (157, 20), (31, 7), (5, 9)])

@@ -1,4 +1,4 @@
-"""Phase retrieval: Douglas-Rachford, fast Griffin-Lim, and first phases, from the low bands upwards or of tones.
+"""Phase retrieval: Douglas-Rachford, fast Griffin-Lim, and first phases found from the low bands upwards.
 
     c = low_band_start(magnitude, transform)                        # complex (B, bands, frames), of an NSGT
     c = douglas_rachford(c, magnitude, transform, 50)               # leaves bad minima
@@ -9,11 +9,13 @@ The coefficients c are to be those of a signal, and to have a given magnitude. T
 P(c) = forward(backward(c)) and M(c) = magnitude c / |c|. `griffin_lim.py` is the command.
 """
 
+from command_line import Progress
+
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from transforms.nsgt import sum_table
+from transforms.phase_gradient import gradient_phase
 
 # Small transforms of the low frequencies, solved one after the other: each reaches up to the top over this number, in
 # so many iterations. Their windows are few bins wide: few frames for many bands, which is cheap and seldom goes wrong.
@@ -99,6 +101,7 @@ class BandSlice:
         high = min(int((centres + widths - widths // 2).max()), total)
         self.bins, size = slice(low, high), high - low
         self.frames = min(int(transform.frames[0]), _smooth(2 * int(widths.max()) + 1))
+        self.centres, self.widths = centres, widths
         places = np.full((last - first, self.frames), size)  # bins in the buffers of the FFTs; `size` holds a zero
         window = np.zeros(places.shape)
         for row, (centre, width) in enumerate(zip(centres, widths)):
@@ -144,18 +147,19 @@ class BandSlice:
         return (self.forward(stretch).abs() - magnitude).flatten(1).norm(dim=1)
 
 
-def low_band_start(magnitude, transform, candidates=4, seed=0, show=False):
+def low_band_start(magnitude, transform, candidates=2, seed=0, show=False):
     """First coefficients (B, bands, frames) for an NSGT: phases found from the low bands upwards, a few at a time.
 
     The low frequencies are solved in small transforms (`NSGT.below`). Above, each slice adds STEP bands to those that
-    are solved, from `candidates` first phases: that of an impulse at the beginning, and random ones; the best is kept.
-    Then slices that overlap by half are solved once more between their neighbours on both sides, and kept where better.
+    are solved, from `candidates` first phases: those that the slopes of the magnitude imply (`gradient_phase`), and
+    these turned at random; the best is kept. Then slices that overlap by half are solved once more between their
+    neighbours on both sides, and kept where better.
 
     Args:
         magnitude: (B, bands, frames), of about 1 at most. Bands that a reducedform leaves out count as silent.
         transform: an NSGT of real signals, in matrix form.
         seed: of the random phases, the same for every sound of a batch.
-        show: show a progress bar on stderr, if that is a terminal.
+        show: show on stderr how far it is.
     """
     given, asked, left_out = magnitude, transform, transform.reducedform
     if left_out:
@@ -174,7 +178,7 @@ def low_band_start(magnitude, transform, candidates=4, seed=0, show=False):
     if magnitude.device.type == "cpu":  # a few sounds at a time stay in the cache
         size = max(1, 2**18 // (candidates * (STEP + MARGIN) * magnitude.shape[2]))
     total, found = -(-len(magnitude) // size) * (len(small) + len(growing) + len(again)), []
-    bar = tqdm(total=total, desc="first phases", disable=None if show else True, leave=False)
+    bar = Progress(what="finding first phases", unit="steps", total=total, disable=not show)
     for part in magnitude.split(size):
         power = torch.fft.rfft(part.square())
         spectrum = _solve_low(part, power, transform, small, bar)
@@ -196,10 +200,9 @@ def _solve_low(magnitude, power, transform, small, bar):
     for low, iterations in small:
         bands, count = len(low.frequencies) - 2, low.Ls // 2 + 1  # its two highest bands are others, and free
         wanted = _at_frames(magnitude, power, slice(0, bands), int(low.frames[0]))
-        c = torch.nn.functional.pad(wanted, (0, 0, 0, 2)) + 0j
-        if solved:
-            before = low.forward(torch.fft.irfft(spectrum[:, :count], n=low.Ls))
-            c[:, :solved] = impose(wanted[:, :solved], before[:, :solved])
+        before = low.forward(torch.fft.irfft(spectrum[:, :count], n=low.Ls))[:, :solved] if solved else None
+        c = wanted * gradient_phase(wanted, low.centres[:bands], low.widths[:bands], before)
+        c = torch.nn.functional.pad(c, (0, 0, 0, 2))
         c, found, error = _solve_small(c, wanted, low, iterations)
         spectrum[:, :count - 1], solved = torch.fft.rfft(found)[:, :-1], bands
         bar.update()
@@ -229,14 +232,14 @@ def _solve_small(c, magnitude, low, iterations):
 def _grow(spectrum, solved, magnitude, power, slices, candidates, seed, bar):
     """The spectrum (B, bins) with the bands from `solved` upwards found slice by slice, the best of some candidates.
 
-    Their first phases in the new bands are 0 and random ones, the same for every sound.
+    Their first phases in the new bands are those that the magnitude implies, and random ones, the same for every sound.
     """
     generator = torch.Generator().manual_seed(seed)
     for piece in slices:
         wanted = _at_frames(magnitude, power, piece.bands, piece.frames)
         old = solved - piece.bands.start
-        c = impose(wanted, piece.forward(spectrum[:, piece.bins]))
-        c[:, old:] = wanted[:, old:] + 0j
+        before = piece.forward(spectrum[:, piece.bins])[:, :old]
+        c = wanted * gradient_phase(wanted, piece.centres, piece.widths, before)
         cycles = torch.rand(candidates, *c[0, old:].shape, dtype=torch.float64, generator=generator)
         cycles[0] = 0
         c = c[:, None].repeat(1, candidates, 1, 1)                      # (B, candidates, bands, frames)

@@ -187,8 +187,8 @@ def phase(folder, name, *options):
 
 
 def phase_with_fewer_candidates(folder):
-    """The same with two first phases for a slice of bands, fewer than the command has."""
-    with defaults("transforms.phase_retrieval", "low_band_start", {"candidates": 2}):
+    """The same with one first phase for a slice of bands, fewer than the command has."""
+    with defaults("transforms.phase_retrieval", "low_band_start", {"candidates": 1}):
         return phase(folder, "HHC", "--iterations", 20)
 
 
