@@ -177,6 +177,7 @@ class Exemplars:
         apart = apart + SHORT_WEIGHT * short.log2().clamp_min(0)
         if kit is not None:
             apart = apart + KIT_WEIGHT * (self.kits[self.machines[index]] - kit).square().mean(1).sqrt()
+        apart = apart.nan_to_num(1e9, 1e9)  # of codes so far out that their squares are not finite
         order = apart.argsort()[:4 * NEAR]
         chances = torch.exp((apart[order[0]] - apart[order[:NEAR]]) / CLOSENESS)
         first = torch.multinomial(chances, len(chances), generator=generator)

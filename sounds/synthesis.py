@@ -215,9 +215,10 @@ def finish(samples, rate, level):
     if not np.abs(sound).max(initial=0) > 1e-9:
         return np.zeros(len(sound), np.float32)
     begin, end = min(max(1, round(FADE_IN * rate)), len(sound)), min(max(1, round(FADE_OUT * rate)), len(sound))
-    sound[:begin] *= np.arange(1, begin + 1) / (begin + 1)
+    sound[:begin] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(1, begin + 1) / (begin + 1))
     sound[-end:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, end + 1) / end)
-    envelope = np.convolve(np.abs(sound), np.hanning(round(0.02 * rate) | 1), "same") * (sound != 0)
+    window = np.hanning(round(0.02 * rate) | 1)
+    envelope = np.convolve(np.abs(sound), window)[len(window) // 2:][:len(sound)] * (sound != 0)
     sound -= envelope * (sound.sum() / max(envelope.sum(), 1e-30))  # what DC there is, in the sound's own envelope
-    gain = min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / np.abs(sound).max())
-    return (gain * sound).astype(np.float32)
+    peak = max(np.abs(sound).max(), 1e-12)  # of what was DC alone, nothing is left
+    return (min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / peak) * sound).astype(np.float32)
