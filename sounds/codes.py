@@ -40,20 +40,20 @@ def load_sound_model(path):
 
 def attach_sound(model, sound, path="checkpoint"):
     """The model with `sound` and `exemplars`, as load_sound_model gives it. Raises ValueError, naming `path`."""
+    if "exemplars" not in sound:
+        raise ValueError(f"{path}: expected exemplars beside the model, found none, as its training has not ended: "
+                         "go on with it by --resume")
     try:
         settings = {name: sound["settings"][name] for name in DEFAULTS}
         model.sound = {**sound, "settings": settings, "rate": settings["rate"]}
         shape = len(transform_for(1, settings).frequencies), settings["frames"]
-        if tuple(model.shape) != shape:
-            raise ValueError(f"{path}: expected spectrograms of {shape[0]} x {shape[1]}, as its transform gives, "
-                             f"found a model of {tuple(model.shape)}")
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
-        if "exemplars" not in sound:
-            raise ValueError(f"{path}: expected exemplars beside the model, found none, as its training has not ended: "
-                             "go on with it by --resume")
         model.exemplars = Exemplars(sound)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: what its sounds were made with cannot be used: {error!r}") from error
+    if tuple(model.shape) != shape:
+        raise ValueError(f"{path}: expected spectrograms of {shape[0]} x {shape[1]}, as its transform gives, found a "
+                         f"model of {tuple(model.shape)}")
     return model
 
 
