@@ -1,4 +1,4 @@
-"""train_audio.py, sounds/spectrograms.py and evaluate.py on a few small sounds: a whole run, and what can go wrong."""
+"""train_audio.py and evaluate.py on a few small sounds: a whole run, and what can go wrong."""
 
 import functools
 import json
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from small_sounds import drum
 
 import evaluate
 import models
@@ -15,37 +16,40 @@ import train_audio
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
-from sounds import calibration, codes, dataset, metrics, spectrograms, synthesis
-from sounds.dataset import split_by_machine
-from sounds.spectrograms import (load_spectrograms, make_augmentation, mean_and_deviation, to_decibels,
-                                 to_tensors)
+from learning import run_folder
+from sounds import metrics, spectrograms
+from sounds.codes import load_sound_model, random_codes
+from sounds.spectrograms import DEFAULTS, load_spectrograms
+from sounds.synthesis import synthesise
 
-TINY = ["--rate", "4000", "--seconds", "0.1", "--bins", "6", "--min-freq", "100", "--latent", "3", "--widths", "8", "8",
-        "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
-SETTINGS = dict(scale="oct", rate=4000, downsample=1, min_freq=100.0, max_freq=1975.0, bins=6, seconds=0.1)
-RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "spectrograms.png",
-             "samples.png"}
+TINY = ["--rate", "4000", "--seconds", "0.1", "--bins", "6", "--frames", "16", "--min-freq", "100", "--latent", "3",
+        "--widths", "8", "8", "--epochs", "2", "--batch-size", "8", "--device", "cpu"]
+SETTINGS = {**DEFAULTS, "rate": 4000, "seconds": 0.1, "bins": 6, "frames": 16, "min_freq": 100.0, "max_freq": 1975.0}
+RUN_FILES = {"checkpoint.pt", "best.pt", "log.jsonl", "config.json", "curves.png", "latent.png", "spectrograms.png"}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
 def own_cache_and_little_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_audio, "fit_prior", functools.partial(calibration.fit_prior, steps=15))
     monkeypatch.setattr(metrics, "Judge", functools.partial(metrics.Judge, steps=3))
     monkeypatch.setattr(metrics, "two_sample_auc", functools.partial(metrics.two_sample_auc, trees=5))
     monkeypatch.setattr(spectrograms, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(load_spectrograms, "__defaults__", (None, spectrograms.FLOOR_DB, tmp_path / "cache"))
 
 
-def write_sounds(folder, machines=5, rate=4000, seconds=0.1):
-    """Two machines' worth of decaying tones for every class and machine, each class at its pitch."""
+def write_sounds(folder, machines=5, rate=4000, seconds=0.1, soft=0):
+    """A decaying tone of every class and machine, each class at its pitch; a softer, darker one too at a velocity."""
     source = np.random.default_rng(0)
     t = np.arange(round(rate * seconds)) / rate
     for row, name in enumerate(INSTRUMENTS):
         for machine in range(machines):
             tone = np.sin(2 * np.pi * (150 + 200 * row) * (1 + 0.05 * machine) * t) * np.exp(-t * (20 + 10 * machine))
-            save_audio(folder / name / f"m{machine}_x_0.wav", 0.5 * tone + 0.01 * source.standard_normal(len(t)), rate)
+            tone, noise = 0.5 * tone, source.standard_normal(len(t))
+            file = f"m{machine}_x_0{'_v120' if soft else ''}.wav"
+            save_audio(folder / name / file, tone + 0.01 * noise, rate)
+            if soft:
+                save_audio(folder / name / f"m{machine}_x_0_v{soft:03d}.wav", 0.3 * tone + 0.0003 * noise, rate)
     return folder
 
 
@@ -62,61 +66,86 @@ def weights_of(path):
     return checkpoint.load_checkpoint(path)["weights"]
 
 
+def same(one, other):
+    """Are two dictionaries of tensors, within each other, the same to the bit?"""
+    return one.keys() == other.keys() and all(
+        same(value, other[name]) if isinstance(value, dict) else
+        torch.equal(value, other[name]) if torch.is_tensor(value) else value == other[name]
+        for name, value in one.items())
+
+
 # A whole run.
 
 def test_a_run_leaves_its_folder_and_a_model_that_says_all_of_its_sounds(sounds, tmp_path, capsys):
     found = train(sounds, tmp_path / "run")
     assert RUN_FILES <= {path.name for path in (tmp_path / "run").iterdir()}
-    assert len(list((tmp_path / "run" / "sounds").glob("*_original.wav"))) == 8
-    assert len(list((tmp_path / "run" / "sounds").glob("*_reconstruction.wav"))) == 8
+    files = sorted((tmp_path / "run" / "sounds").iterdir())
+    assert len(files) == 16 and sum(path.name.endswith("_original.wav") for path in files) == 8
+    assert all(np.abs(soundfile.read(path)[0]).max() > 0.01 for path in files)
     assert len(found["history"]) == 2 and all(math.isfinite(record["train_elbo"]) for record in found["history"])
     content = checkpoint.load_checkpoint(tmp_path / "run")
     sound = content["sound"]
-    assert sound["settings"] == SETTINGS and sound["samples"] == 400 and sound["floor_db"] == -60
+    assert sound["settings"] == SETTINGS and sound["floor_db"] == -70 and "soft" not in sound
     assert len(sound["levels"]) == 8 and all(-60 < level < 0 for level in sound["levels"])
-    spectrograms_made = load_spectrograms(sounds, SETTINGS)["spectrograms"]
-    assert tuple(content["config"]["shape"]) == spectrograms_made.shape[1:]
-    model = models.build_model(content)
-    assert torch.isfinite(model.sample(8, torch.Generator().manual_seed(0), label=torch.arange(8))).all()
-    assert "run folder" in capsys.readouterr().out
+    assert tuple(content["config"]["shape"]) == load_spectrograms(sounds, SETTINGS)["spectrograms"].shape[1:]
+    known = load_sound_model(tmp_path / "run").exemplars
+    assert len(known.codes) == len(known.kept) == 3 * 8 and len(known.kits) == 3, "three machines train"
+    printed = capsys.readouterr().out
+    assert "run folder" in printed and "generate_sounds.py" in printed
+
+
+def test_what_a_run_leaves_makes_sounds(sounds, tmp_path):
+    train(sounds, tmp_path / "run")
+    model = load_sound_model(tmp_path / "run")
+    codes, kits = random_codes(model, range(8), seed=3)
+    made = synthesise(model, codes, torch.arange(8), 3, kits=kits)
+    assert all(np.isfinite(sound).all() and np.abs(sound).max() > 0.01 for sound in made)
 
 
 def test_another_rate_and_length_needs_no_other_option(tmp_path):
-    """44.1 kHz and 1 s: every size follows, and a sound comes out at that rate and length."""
+    """44.1 kHz and 1 s: every size follows, and a sound comes out at that rate."""
     folder = write_sounds(tmp_path / "sounds", machines=3, rate=44100, seconds=0.3)
     train_audio.main(["--data", str(folder), "--run-folder", str(tmp_path / "run"), "--rate", "44100", "--seconds", "1",
-                      "--bins", "16", "--latent", "3", "--widths", "4", "4", "8", "--epochs", "1", "--batch-size", "8",
+                      "--bins", "12", "--latent", "3", "--widths", "4", "4", "8", "--epochs", "1", "--batch-size", "8",
                       "--device", "cpu"])
-    model = codes.load_sound_model(tmp_path / "run")
-    assert model.shape[0] > 150 and model.shape[1] > 600 and model.sound["settings"]["max_freq"] == 22025
-    made = synthesis.synthesise(model, torch.zeros(1, 3), 1)
-    assert made.shape == (1, 44100) and np.isfinite(made).all() and np.abs(made).max() > 0
+    model = load_sound_model(tmp_path / "run")
+    assert model.shape[0] > 110 and model.shape[1] == 96 and model.sound["settings"]["max_freq"] == 20000
+    made, = synthesise(model, random_codes(model, [1])[0], 1)
+    assert 0.15 * 44100 < len(made) < 0.45 * 44100 and np.isfinite(made).all() and np.abs(made).max() > 0.01
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(sounds, tmp_path, monkeypatch):
     train(sounds, tmp_path / "whole")
-    train(sounds, tmp_path / "parts", "--epochs", "1")
-    first = weights_of(tmp_path / "parts" / "checkpoint.pt")
-    train(sounds, tmp_path / "again", "--epochs", "2")
-    again = weights_of(tmp_path / "again" / "checkpoint.pt")
-    whole = weights_of(tmp_path / "whole" / "checkpoint.pt")
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
-    assert not all(torch.equal(whole[name], first[name]) for name in whole)
+    def fail_after_an_epoch(path, model, **state):
+        checkpoint.save_checkpoint(path, model, **state)
+        if path.name == "checkpoint.pt":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "save_checkpoint", fail_after_an_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(sounds, tmp_path / "parts")
+    assert checkpoint.load_checkpoint(tmp_path / "parts" / "checkpoint.pt")["epoch"] == 1
     train(sounds, tmp_path / "parts", "--resume")
-    assert checkpoint.load_checkpoint(tmp_path / "parts" / "checkpoint.pt")["epoch"] == 2
+    whole, parts = (checkpoint.load_checkpoint(tmp_path / name) for name in ("whole", "parts"))
+    assert same(whole["weights"], parts["weights"]) and same(whole["sound"], parts["sound"])
 
 
-def test_a_run_can_start_from_a_model_and_keeps_its_units(sounds, tmp_path):
-    train(sounds, tmp_path / "one")
+def test_a_run_can_start_from_a_model_and_keeps_its_units_and_softness(tmp_path):
+    pairs = write_sounds(tmp_path / "pairs", soft=50)
+    train(pairs, tmp_path / "one")
     other = write_sounds(tmp_path / "other", machines=3)
     train(other, tmp_path / "two", "--start-from", str(tmp_path / "one" / "best.pt"), "--learning-rate", "1e-9",
-          "--also", str(sounds))
+          "--also", str(pairs))
     one, two = (checkpoint.load_checkpoint(tmp_path / name) for name in ("one", "two"))
-    assert one["sound"]["mean"] == two["sound"]["mean"]
+    assert [one["sound"][name] for name in ("mean", "deviation")] == [two["sound"][name] for name in
+                                                                      ("mean", "deviation")]
+    assert one["sound"]["soft"]["velocity"] == two["sound"]["soft"]["velocity"]
+    assert torch.equal(one["sound"]["soft"]["spectrograms"], two["sound"]["soft"]["spectrograms"])
     for name, value in one["weights"].items():
-        if not name.startswith("prior."):
-            assert torch.allclose(value.float(), two["weights"][name].float(), atol=1e-3), name
-    assert json.loads((tmp_path / "two" / "config.json").read_text())["examples"]["train"] == 8 + 40
+        assert torch.allclose(value.float(), two["weights"][name].float(), atol=1e-3), name
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["examples"]["train"] == 8 + 80
+    assert len(two["sound"]["exemplars"]["labels"]) == 8, "new codes lie beside those of --data alone"
     with pytest.raises(ValueError, match="--start-from"):
         train(other, tmp_path / "three", "--start-from", str(tmp_path / "one" / "best.pt"), "--latent", "4")
 
@@ -134,16 +163,53 @@ def test_a_finished_run_resumed_leaves_its_best_model_as_it_is(sounds, tmp_path)
     assert (tmp_path / "run" / "best.pt").read_bytes() == best
 
 
-def test_a_run_that_ended_before_its_calibration_is_calibrated_when_resumed(sounds, tmp_path, monkeypatch):
+def test_a_run_that_ended_before_its_exemplars_were_found_is_completed_when_resumed(sounds, tmp_path, monkeypatch):
     train(sounds, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(train_audio, "finish", lambda *given: None)
         train(sounds, tmp_path / "parts")
-    assert "end" not in checkpoint.load_checkpoint(tmp_path / "parts")["sound"]
+    with pytest.raises(ValueError, match="parts: expected exemplars .*--resume"):
+        load_sound_model(tmp_path / "parts")
     train(sounds, tmp_path / "parts", "--resume")
-    whole, parts = (weights_of(tmp_path / name) for name in ("whole", "parts"))
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    assert "end" in checkpoint.load_checkpoint(tmp_path / "parts")["sound"]
+    whole, parts = (checkpoint.load_checkpoint(tmp_path / name) for name in ("whole", "parts"))
+    assert same(whole["weights"], parts["weights"]) and same(whole["sound"], parts["sound"])
+
+
+# Velocities, exemplars, folds.
+
+def test_pairs_of_velocities_say_what_soft_is_and_soft_sounds_are_no_exemplars(tmp_path):
+    train(write_sounds(tmp_path / "pairs", soft=60), tmp_path / "run")
+    model = load_sound_model(tmp_path / "run")
+    soft = model.sound["soft"]
+    assert soft["velocity"] == pytest.approx(0.5) and soft["codes"].shape == (8, 3)
+    assert soft["spectrograms"].shape == (8, *model.shape) and torch.isfinite(soft["codes"]).all()
+    assert soft["levels"] == pytest.approx([-10.5] * 8, abs=0.2)
+    assert len(model.exemplars.codes) == 3 * 8, "of the 48 sounds to train on, those struck hardest"
+    hard, low = (synthesise(model, random_codes(model, [0])[0], 0, velocity=velocity)[0] for velocity in (1, 0.5))
+    assert 0.25 < np.abs(low).max() / np.abs(hard).max() < 0.36
+
+
+def test_as_many_exemplars_are_kept_as_asked_for(sounds, tmp_path):
+    train(sounds, tmp_path / "run", "--exemplars", "9")
+    known = load_sound_model(tmp_path / "run").exemplars
+    assert len(known.kept) == 9 and len(known.codes) == 24
+    assert len(set(known.labels[known.kept].tolist())) >= 5
+    assert all(len(known.samples(place)) == 400 for place in range(9))
+
+
+def test_a_fold_is_another_test_side_and_is_kept_in_the_run(sounds, tmp_path, capsys):
+    kept = []
+    for fold in (0, 4):
+        train(sounds, tmp_path / str(fold), "--fold", str(fold), "--epochs", "1")
+        content = checkpoint.load_checkpoint(tmp_path / str(fold))
+        assert content["arguments"]["fold"] == fold == load_sound_model(tmp_path / str(fold)).fold
+        kept.append(content["sound"]["exemplars"]["files"])
+    assert len(kept[0]) != len(kept[1]) or not torch.equal(*kept)
+    with pytest.raises(ValueError, match="--data .*: fold: expected 0 to 2, found 4"):
+        train(write_sounds(tmp_path / "few", machines=3), tmp_path / "run", "--fold", "4")
+    with pytest.raises(SystemExit):
+        train(sounds, tmp_path / "run", "--fold", "5")
+    assert "from 0 to 4" in capsys.readouterr().err
 
 
 def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
@@ -153,7 +219,7 @@ def test_evaluate_prints_every_measure_and_writes_it(sounds, tmp_path, capsys):
     for word in ("log-spectral distance", "components", "units active", "Frechet", "AUC", "precision", "recall",
                  "coherence", "nearest training sound", "named right", "attack_ms", "not finite"):
         assert word in text
-    assert found["not_finite"] == {"1": 0, "3": 0} and found["sounds"] == {"train": 16, "unseen": 8, "made": 16}
+    assert found["not_finite"] == {"1": 0, "3": 0} and found["sounds"] == {"train": 16, "unseen": 8, "made": 128}
     assert "nan" not in text
     written = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert math.isclose(written["distance_db"], found["distance_db"])
@@ -167,7 +233,8 @@ def test_evaluate_gives_the_means_over_folds(sounds, tmp_path, capsys):
             name: content[name] for name in ("sound",)}, arguments=content["arguments"] | {"seed": fold, "fold": fold})
     both = [str(tmp_path / f"fold_{fold}") for fold in (0, 1)]
     found = evaluate.main([*both, "--limit", "16", "--json", str(tmp_path / "all.json")])
-    assert len(found["folds"]) == 2 and json.loads((tmp_path / "all.json").read_text()) == found
+    assert len(found["folds"]) == 2
+    assert json.loads((tmp_path / "all.json").read_text()) == json.loads(json.dumps(found))
     for path in (("distance_db",), ("frechet", "made"), ("descriptors", "real", "attack_ms", 3)):
         one, other, mean = (functools.reduce(lambda part, key: part[key], path, part)
                             for part in (*found["folds"], found["mean"]))
@@ -177,108 +244,22 @@ def test_evaluate_gives_the_means_over_folds(sounds, tmp_path, capsys):
         evaluate.main([both[0], both[0]])
 
 
-# Spectrograms.
-
-def test_decibels_are_relative_to_the_peak_and_stop_at_the_floor():
-    magnitude = torch.tensor([[[2.0, 0.2, 2e-5]], [[0.0, 0.0, 0.0]]])
-    level, peak = to_decibels(magnitude)
-    assert torch.allclose(level[0, 0], torch.tensor([0.0, -20.0, -60.0]), atol=1e-4)
-    assert (level[1] == -60).all() and peak.tolist() == [2.0, 0.0]
-
-
-def test_spectrograms_are_kept_and_made_again_when_a_sound_changes(sounds, tmp_path, monkeypatch):
-    first = load_spectrograms(sounds, SETTINGS)
-    made = []
-    monkeypatch.setattr(spectrograms, "spectrograms_of",
-                        lambda *given, make=spectrograms.spectrograms_of: made.append(1) or make(*given))
-    again = load_spectrograms(sounds, SETTINGS)
-    assert not made and np.array_equal(first["spectrograms"], again["spectrograms"])
-    save_audio(sounds / "Kick" / "m0_x_0.wav", np.hanning(300), 4000)
-    changed = load_spectrograms(sounds, SETTINGS)
-    assert made and not np.array_equal(first["spectrograms"], changed["spectrograms"])
-    assert len(load_spectrograms(sounds, {**SETTINGS, "bins": 5})["spectrograms"]) == 40 and len(made) == 2
-
-
-def test_what_was_kept_needs_no_sound_decoded(sounds, monkeypatch):
-    first = load_spectrograms(sounds, SETTINGS)
-    monkeypatch.setattr(dataset, "load_audio", lambda *given: pytest.fail("a sound was decoded"))
-    again = load_spectrograms(sounds, SETTINGS)
-    for key in ("spectrograms", "labels", "levels", "durations"):
-        np.testing.assert_array_equal(first[key], again[key])
-    assert (first["names"], first["paths"], first["left_out"]) == (again["names"], again["paths"], again["left_out"])
-    samples = soundfile.read(first["paths"][7], dtype="float32")[0]
-    assert first["levels"][7] == dataset.level_db(samples, 4000)
-    assert first["durations"][7] == dataset.duration_of(samples, 4000)
-
-
-def test_the_cache_keeps_a_few_entries_the_last_used_among_them(sounds, tmp_path, monkeypatch):
-    monkeypatch.setattr(spectrograms, "KEPT", 2)
-    other = write_sounds(tmp_path / "other", machines=3)
-    load_spectrograms(other, SETTINGS)
-    for bins in (6, 5, 6):
-        load_spectrograms(sounds, {**SETTINGS, "bins": bins})
-    (sounds / "Kick" / "m0_x_0.wav").unlink()
-    assert len(load_spectrograms(sounds, SETTINGS)["spectrograms"]) == 39
-    assert len(list((tmp_path / "cache").rglob("output.pkl"))) == 2
-    monkeypatch.setattr(dataset, "load_audio", lambda *given: pytest.fail("a sound was decoded"))
-    assert len(load_spectrograms(sounds, SETTINGS)["spectrograms"]) == 39
-
-
-def test_numbers_of_many_spectrograms_are_those_of_all_at_once():
-    x = np.random.default_rng(0).normal(-40, 15, (150, 7, 5)).astype(np.float16)
-    index = np.arange(0, 150, 2)
-    chosen = x[index].astype(np.float64)
-    assert mean_and_deviation(x, index) == (round(chosen.mean(), 3), round(chosen.std(ddof=1), 3))
-    sound = {"mean": -40.0, "deviation": 15.0}
-    data = {"spectrograms": x, "labels": np.arange(150, dtype=np.uint8) % 8}
-    made, labels = to_tensors(sound, (data, index), (data, range(3)))
-    expected = ((torch.as_tensor(x).float() + 40) / 15).half()
-    assert torch.equal(made, torch.cat((expected[::2], expected[:3])))
-    assert labels.dtype == torch.int64 and labels.tolist() == [*(index % 8), 0, 1, 2]
-
-
-def test_silence_and_strangers_are_named_not_dropped(sounds):
-    save_audio(sounds / "Snare" / "m9_x_0.wav", np.zeros(400), 4000)
-    (sounds / "loops").mkdir()
-    save_audio(sounds / "loops" / "a.wav", np.hanning(400), 4000)
-    data = load_spectrograms(sounds, SETTINGS)
-    assert len(data["spectrograms"]) == len(data["labels"]) == len(data["names"]) == len(data["paths"]) == 40
-    assert len(data["levels"]) == len(data["durations"]) == 40
-    assert len(data["left_out"]) == 2 and any("silence" in line for line in data["left_out"])
-
-
-def test_a_machine_is_on_one_side_only_and_every_sound_on_one():
-    names = [f"Kick/m{i % 11}_k_{i}" for i in range(70)]
-    for seed in range(5):
-        sides = split_by_machine(names, seed)
-        assert sorted(np.concatenate(list(sides.values()))) == list(range(70))
-        machines = [{names[i].split("_")[0] for i in index} for index in sides.values()]
-        assert [len(part) for part in machines] == [2, 1, 8] and not set.intersection(*map(set, machines[:2]))
-        assert sum(map(len, machines)) == len(set.union(*machines))
-    assert any(not np.array_equal(split_by_machine(names, 0)["test"], split_by_machine(names, seed)["test"])
-               for seed in range(1, 5))
-    with pytest.raises(ValueError, match="3 machines"):
-        split_by_machine(["a_1", "b_1"])
-
-
-def test_variation_keeps_the_peak_and_the_floor_and_repeats_by_its_generator():
-    x = torch.full((64, 48, 20), -3.0)
-    x[:, 20:24, :10] = 1.0
-    vary = make_augmentation(1.0, -3.0)
-    y = vary(x.half(), torch.Generator().manual_seed(0))
-    assert y.shape == x.shape and y.min() >= -3 and torch.allclose(y.amax((1, 2)), torch.ones(64), atol=1e-5)
-    assert torch.equal(y, vary(x.half(), torch.Generator().manual_seed(0)))
-    assert not torch.equal(y, vary(x.half(), torch.Generator().manual_seed(1)))
-    same = (y == x).flatten(1).all(1).float().mean()
-    assert 0.1 < same < 0.6
-    rows = (y > 0).any(2).float().argmax(1)
-    assert rows.min() < 20 < rows.max()  # pitch goes both ways
-    lengths = (y > 0).any(1).sum(1)
-    assert lengths.min() < 10 < lengths.max()
-    assert torch.equal(make_augmentation(0, -3.0)(x, torch.Generator()), x)
-
-
 # What a person can get wrong.
+
+def test_what_is_left_out_is_named(sounds, tmp_path, capsys):
+    save_audio(sounds / "Snare" / "m9_x_0.wav", np.zeros(400), 4000)
+    train(sounds, tmp_path / "run", "--epochs", "1")
+    assert "left out: " in (errors := capsys.readouterr().err) and "m9_x_0.wav: expected a sound, found silence" in errors
+
+
+def test_sounds_of_a_few_samples_are_trained_on(sounds, tmp_path):
+    for machine in range(5):
+        save_audio(sounds / "HHC" / f"m{machine}_x_1.wav", drum(machine, rate=4000, samples=1 + 3 * machine), 4000)
+    train(sounds, tmp_path / "run", "--epochs", "1")
+    model = load_sound_model(tmp_path / "run")
+    made = synthesise(model, random_codes(model, [4, 12, 20, 28])[0], 4)
+    assert all(np.isfinite(sound).all() for sound in made)
+
 
 def test_too_few_machines_are_said(tmp_path):
     with pytest.raises(ValueError, match="--data.*at least 3 machines"):
