@@ -1,4 +1,4 @@
-"""sounds/spectrograms.py: where frames and bands lie, short transforms, what is kept of a folder, training variations."""
+"""sounds/spectrograms.py: where frames and bands lie, short transforms, what is kept of a folder, variations."""
 
 import numpy as np
 import pytest

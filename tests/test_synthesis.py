@@ -1,4 +1,4 @@
-"""sounds/synthesis.py: at its own code a source comes back, gains come out as asked, no sound is its exemplar; finish."""
+"""sounds/synthesis.py: at its own code a source comes back, gains come out as asked, no sound is a copy; finish."""
 
 import numpy as np
 import pytest

@@ -249,7 +249,8 @@ def test_evaluate_gives_the_means_over_folds(sounds, tmp_path, capsys):
 def test_what_is_left_out_is_named(sounds, tmp_path, capsys):
     save_audio(sounds / "Snare" / "m9_x_0.wav", np.zeros(400), 4000)
     train(sounds, tmp_path / "run", "--epochs", "1")
-    assert "left out: " in (errors := capsys.readouterr().err) and "m9_x_0.wav: expected a sound, found silence" in errors
+    errors = capsys.readouterr().err
+    assert "left out: " in errors and "m9_x_0.wav: expected a sound, found silence" in errors
 
 
 def test_sounds_of_a_few_samples_are_trained_on(sounds, tmp_path):

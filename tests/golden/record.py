@@ -14,6 +14,7 @@ import importlib
 import inspect
 import io
 import json
+import operator
 import re
 import shutil
 import sys
@@ -37,7 +38,7 @@ SCRIPTS = {"play": "Activation_Matrix_To_Sound", "convert": "Midi_To_Activation_
 
 # The one way past `main`: defaults that no option sets, made smaller, or an evaluation of sounds would take a minute;
 # and the cache of pictures, which would hide what a new code gives: module, function, {argument: value}.
-SMALLER = [("sounds.metrics", "Judge", {"steps": 20}), ("sounds.calibration", "fit_prior", {"steps": 60})]
+SMALLER = [("sounds.metrics", "Judge.__init__", {"steps": 20})]
 CACHE = ("sounds.spectrograms", "load_spectrograms", "cache")
 
 # {"case/key as it is recorded": "case/key as it is called now"}
@@ -47,7 +48,7 @@ OLD_TO_NEW = {**{f"{case}/log.{epoch}.{side}_side": f"{case}/log.{epoch}.{side}_
 # Recorded, and no longer made: repeats among the bars converted, which nothing read.
 GONE = {"midi/report.same_files", "midi/report.same_bars", "midi/report.same_hits"}
 TOLERANCE = {"train_bernoulli": 1e-4, "train_gaussian": 1e-4, "train_audio": 1e-4, "evaluate_sounds": 1e-4}
-TOLERANCES = {"train_audio/best": 1e-3}  # its weights are kept in 16 bits
+TOLERANCES = {"train_audio/best": 1e-3, "train_audio/exemplars": 1e-3}  # they are kept in 16 bits
 USUAL_TOLERANCE = 1e-5  # of the case's scale
 
 MIDI, KIT = ROOT / "Dataset_Drum_Groove_Midi", ROOT / "dataset_audio" / "kit"
@@ -71,7 +72,7 @@ def call(script, *options):
 @contextlib.contextmanager
 def defaults(module, name, values):
     """Other default values for a function's arguments, for a while."""
-    function = getattr(importlib.import_module(module), name)
+    function = operator.attrgetter(name)(importlib.import_module(module))
     before = function.__defaults__
     arguments = [argument for argument in inspect.signature(function).parameters.values()
                  if argument.default is not argument.empty and argument.kind is argument.POSITIONAL_OR_KEYWORD]
@@ -249,17 +250,19 @@ def train_gaussian(folder):
 
 
 def train_audio(folder):
-    """Four steps on our sounds, in small; then where each class lies, and what reads the end of a sound."""
+    """Four steps on our sounds, in small; then what is kept of the sounds, and how alike machines are."""
     import torch
 
     with small(folder):
         call("audio", "--data", ROOT / "dataset_audio", "--rate", 4000, "--seconds", 0.1, "--bins", 6, "--min-freq",
-             100, "--latent", 3, "--widths", 8, 8, "--epochs", 2, "--batch-size", 4, "--device", "cpu",
+             100, "--frames", 16, "--latent", 3, "--widths", 8, 8, "--epochs", 2, "--batch-size", 4, "--device", "cpu",
              "--precision", "float32", "--run-folder", folder / "run")
     sound = torch.load(folder / "run" / "best.pt", weights_only=True)["sound"]
-    ends = rows_of(sound.pop("end").values())
-    return {**trained(folder / "run"), "best": weights(folder / "run" / "best.pt")["weights"], "ends": ends,
-            **{f"sound.{key}": value for key, value in flat(sound).items()}}
+    known = sound.pop("exemplars")
+    kept = [known[name] for name in ("codes", "deviations", "labels", "kept", "centres", "scales", "lasting")]
+    kept.append(known["kits"] @ known["kits"].T)  # themselves they are of either sign
+    return {**trained(folder / "run"), "best": weights(folder / "run" / "best.pt")["weights"],
+            "exemplars": rows_of(kept), **{f"sound.{key}": value for key, value in flat(sound).items()}}
 
 
 def evaluated(path, *options):
