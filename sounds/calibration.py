@@ -1,7 +1,8 @@
 """What is measured for a trained sound model: how loud its classes are, and what a softer strike does to its codes.
 
     sound |= measure_class_levels(data, sides["train"])
-    sound |= learn_softness(model, sound, data, sides["train"], x, labels)
+    softness = measure_softness(data, sides["train"])                   # None without sounds at two velocities
+    sound["soft"] = learn_softness(model, sound, softness, x, labels)
 
 A sound at two velocities is two files, whose names end in _v127 and, say, _v051: make_sounds.py writes such pairs.
 """

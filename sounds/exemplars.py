@@ -1,9 +1,10 @@
 """Training sounds that a model keeps: beside their codes new codes are drawn, and their samples lend fine structure.
 
-    known = find_exemplars(model, x, labels, machines, durations, paths)    # a dictionary for the checkpoint
-    model.exemplars = Exemplars(known, rate=44100)
-    codes, kits = model.exemplars.draw(numbers=range(8), seed=3)            # (8, latent), (8, KIT): a kit
-    samples, code = model.exemplars.nearest(codes[0], row=0, kit=kits[0], generator)[0]
+    known = find_exemplars(codes, log_variances, labels, machines, durations, paths, rate=44100, seconds=1.5)
+    exemplars = Exemplars({"exemplars": known, "settings": settings})           # as a checkpoint keeps them
+    kit = exemplars.draw_kit(generator)                                         # (KIT,)
+    code = exemplars.draw(0, kit, generator)                                    # (latent,): a kick of this kit
+    samples = exemplars.samples(exemplars.near(code, 0, kit, generator)[0])     # what it borrows from
 
 The prior is that of an exemplar VAE (Norouzi, Fleet and Norouzi 2020, "Exemplar VAE: linking generative models, nearest
 neighbor retrieval, and data augmentation", eq. 2): a mixture of distributions around training codes. It has two levels,
