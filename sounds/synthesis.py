@@ -77,8 +77,10 @@ def check_codes(model, codes):
 def render(model, code, weights, sources=None, kit=None, generator=None, velocity=1.0):
     """One sound at a code (latent,) of class weights (8,): float32 (n,). sources: a list of (Source, share)."""
     row = int(weights.argmax())
-    target = decode(model, code + softer(model, row, velocity), weights)              # (bands, frames)
+    target = decode(model, code, weights)                                             # (bands, frames)
     sources = sources or [(choose_exemplar(model, target, code, row, kit, generator), 1.0)]
+    if velocity != 1:  # of the same sources
+        target = decode(model, code + softer(model, row, velocity), weights)
     rate = model.sound["rate"]
     parts = [share * at_unit_level(moved_to(model, target, source), rate) for source, share in sources if share > 0]
     sound = np.zeros(max(map(len, parts)))
