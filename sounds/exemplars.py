@@ -28,6 +28,7 @@ OWN, SHARED = 0.75, 2.3  # what a new sound keeps of a training sound's own, and
 AROUND, KIT_AROUND, KIT_REACH = 0.2, 0.3, 0.3  # deviations: of codes in a class, of kit codes, of machines like a kit
 DIMENSIONS = dict(codes=2, deviations=2, labels=1, machines=1, centres=2, scales=2, kits=2, weights=3, kept=1,
                   durations=1, lasting=2, files=1, ends=1)  # of the tensors that a checkpoint keeps
+POPULAR = 1.0  # power of a machine's number of sounds in its chance of being a kit's
 NEAR, CLOSENESS = 6, 0.1  # how many exemplars are in question, and how soon a farther one is out of it
 KIT_WEIGHT, SHORT_WEIGHT = 2.0, 1.0  # in choosing them: of another kit code, of an octave of duration that lacks
 
@@ -154,8 +155,9 @@ class Exemplars:
         return self.centres[row] + self.scales[row] * standard
 
     def draw_kit(self, generator):
-        """A kit code beside that of a training machine: (KIT,)."""
-        chosen = torch.randint(len(self.kits), (), generator=generator)
+        """A kit code beside that of a training machine, the likelier the more sounds it has: (KIT,)."""
+        chances = torch.bincount(self.machines, minlength=len(self.kits)).float() ** POPULAR
+        chosen = torch.multinomial(chances, 1, generator=generator)[0]
         return self.kits[chosen] + KIT_AROUND * torch.randn(self.kits.shape[1], generator=generator)
 
     def duration_at(self, code, row):

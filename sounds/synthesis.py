@@ -29,11 +29,13 @@ from sounds.spectrograms import (LEAD, coefficients, denormalise, frame_edges, f
 LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint has no levels
 CEILING = 0.98  # the peak of a sound that would be louder at its level
 MOST_DB = 24.0  # by which a multiplier raises or lowers
+WEAK_DB = -70.0  # re the loudest point: below, the source is left as it is
 SMOOTH = (0.25, 8)  # deviation of its smoothing, in octaves and frames of the spectrogram
 HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
 NEW_DB = 9.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
 PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
 ATTACK = (0.03, 0.1)  # seconds over which the source's envelope is held: until its peak, within these bounds
+EVEN = 0.02  # seconds of a step in which the evenness of a decay is seen
 FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 
 
@@ -124,8 +126,8 @@ def moved_to(model, target, source):
         samples = shortened(soxr.resample(samples, rate * 2 ** (bands / settings["bins"]), rate), rate,
                             settings["seconds"])
         own, found = what_is_decoded(model, samples, weights)
-    made = multiplied(*found, smooth_gain(target - own, settings), settings)[:len(samples)]
-    return with_attack_of(made, samples, settings["rate"])
+    made = multiplied(*found, smooth_gain(target.clamp_min(WEAK_DB) - own.clamp_min(WEAK_DB), settings), settings)[:len(samples)]
+    return with_evenness_of(with_attack_of(made, samples, settings["rate"]), samples, settings["rate"])
 
 
 def what_is_decoded(model, samples, weights):
@@ -183,6 +185,28 @@ def with_attack_of(samples, source, rate):
     power = [part / max((part * share).sum(), 1e-30) for part in power]
     gain = np.clip(10 * np.log10((power[1] + 1e-12) / np.maximum(power[0], 1e-6 * power[0].max() + 1e-12)), -12, 12)
     return np.concatenate((samples[:size] * 10 ** (gain * share / 20), samples[size:]))
+
+
+def with_evenness_of(samples, source, rate):
+    """Samples (n,) that decay as evenly as a source (n,): what rises in their level, but not in the source's, goes.
+
+    The level is that of steps of EVEN seconds; a gain that follows a wave of a low tone would distort it.
+    """
+    size = max(1, round(EVEN * rate))
+    levels = [10 * np.log10(np.square(np.pad(sound, (0, -len(sound) % size))).reshape(-1, size).mean(1) + 1e-12)
+              for sound in (samples, source)]
+    if len(levels[0]) < 3:
+        return samples
+    uneven = [np.where(np.arange(len(level)) > level.argmax(), level - falling_fit(level, level.argmax()), 0)
+              for level in levels]
+    gain = np.clip(np.clip(uneven[1], 0, None) - np.clip(uneven[0], 0, None), -12, 0)
+    places = (np.arange(len(gain)) + 0.5) * size
+    return samples * 10 ** (np.interp(np.arange(len(samples)), places, gain) / 20)
+
+
+def falling_fit(level, peak):
+    """The highest sequence that from `peak` on never rises and nowhere lies above level (n,) there: (n,)."""
+    return np.concatenate((level[:peak], np.minimum.accumulate(level[peak:])))
 
 
 def softer(model, row, velocity):
