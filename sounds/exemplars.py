@@ -24,13 +24,13 @@ from sounds.dataset import shortened
 
 KIT = 6  # numbers of a kit code
 RIDGE, DURATION_RIDGE = 4.0, 8.0  # of the regressions of codes on kit codes, and of durations on codes
-OWN, SHARED = 0.75, 2.3  # what a new sound keeps of a training sound's own, and how strongly kits differ
-AROUND, KIT_AROUND, KIT_REACH = 0.2, 0.3, 0.3  # deviations: of codes in a class, of kit codes, of machines like a kit
+OWN, SHARED = 0.9, 1.8  # what a new sound keeps of a training sound's own, and how strongly kits differ
+AROUND, KIT_AROUND, KIT_REACH = 0.1, 0.2, 0.3  # deviations: of codes in a class, of kit codes, of machines like a kit
 DIMENSIONS = dict(codes=2, deviations=2, labels=1, machines=1, centres=2, scales=2, kits=2, weights=3, kept=1,
                   durations=1, lasting=2, files=1, ends=1)  # of the tensors that a checkpoint keeps
-POPULAR = 1.0  # power of a machine's number of sounds in its chance of being a kit's
-NEAR, CLOSENESS = 6, 0.1  # how many exemplars are in question, and how soon a farther one is out of it
-KIT_WEIGHT, SHORT_WEIGHT = 2.0, 1.0  # in choosing them: of another kit code, of an octave of duration that lacks
+POPULAR = 0.5  # power of a machine's number of sounds in its chance of being a kit's
+NEAR, CLOSENESS = 12, 0.3  # how many exemplars are in question, and how soon a farther one is out of it
+KIT_WEIGHT, SHORT_WEIGHT = 2.0, 0.15  # in choosing them: of another kit code, of an octave of duration that lacks
 
 
 def find_exemplars(codes, log_variances, labels, machines, durations, paths, rate, seconds, most=2000, seed=0):

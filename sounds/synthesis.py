@@ -29,8 +29,8 @@ from sounds.spectrograms import (LEAD, coefficients, denormalise, frame_edges, f
 LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint has no levels
 CEILING = 0.98  # the peak of a sound that would be louder at its level
 MOST_DB = 24.0  # by which a multiplier raises or lowers
-WEAK_DB = -70.0  # re the loudest point: below, the source is left as it is
-SMOOTH = (0.25, 8)  # deviation of its smoothing, in octaves and frames of the spectrogram
+WEAK_DB = -55.0  # re the loudest point: below, the source is left as it is
+SMOOTH = (0.4, 10)  # deviation of its smoothing, in octaves and frames of the spectrogram
 HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
 NEW_DB = 9.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
 PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
