@@ -180,7 +180,8 @@ def test_squares_are_nearly_free_of_aliases(sounds, circuits):
 def test_a_bank_of_modes_is_the_sum_of_its_sines(circuits):
     t = circuits.axis(0.1)
     hz, seconds, level, phase = np.array([[200.0, 5000.0], [0.05, 0.3], [1.0, 0.5], [0.3, 2.0]])
-    plain = sum(a * np.sin(2 * np.pi * f * t + p) * circuits.decay(t, s) for f, s, a, p in zip(hz, seconds, level, phase))
+    plain = sum(a * np.sin(2 * np.pi * f * t + p) * circuits.decay(t, s)
+                for f, s, a, p in zip(hz, seconds, level, phase))
     np.testing.assert_allclose(circuits.modes(t, hz, seconds, level, phase), plain, atol=1e-9)
 
 
