@@ -126,7 +126,8 @@ def moved_to(model, target, source):
         samples = shortened(soxr.resample(samples, rate * 2 ** (bands / settings["bins"]), rate), rate,
                             settings["seconds"])
         own, found = what_is_decoded(model, samples, weights)
-    made = multiplied(*found, smooth_gain(target.clamp_min(WEAK_DB) - own.clamp_min(WEAK_DB), settings), settings)[:len(samples)]
+    gain = smooth_gain(target.clamp_min(WEAK_DB) - own.clamp_min(WEAK_DB), settings)
+    made = multiplied(*found, gain, settings)[:len(samples)]
     return with_evenness_of(with_attack_of(made, samples, settings["rate"]), samples, settings["rate"])
 
 
