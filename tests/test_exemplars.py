@@ -148,6 +148,16 @@ def test_new_codes_lie_as_those_of_their_class_do(model):
         assert standard.mean(0).abs().max() < 0.8 and 0.4 < standard.std(0).mean() < 2.5
 
 
+def test_a_kit_is_the_likelier_of_a_machine_the_more_sounds_it_has(model, monkeypatch):
+    monkeypatch.setattr(exemplars, "POPULAR", 0.5)
+    monkeypatch.setattr(exemplars, "KIT_AROUND", 0.0)
+    known = Exemplars(model.sound)
+    known.machines = torch.tensor([0] * 4 + [1] * 36 + [2] * 4 + [3] * 4 + [4] * 4)
+    drawn = torch.stack([known.draw_kit(seeded_generator(0, i, 2)) for i in range(400)])
+    counts = [(drawn == kit).all(1).sum().item() / 400 for kit in known.kits]
+    assert sum(counts) == 1 and counts[1] == pytest.approx(6 / 14, abs=0.08) and min(counts) > 0.08
+
+
 @pytest.mark.parametrize("machines, each, classes", [(1, 3, 8), (2, 1, 8), (3, 2, 5)])
 def test_few_machines_few_sounds_and_classes_without_any_still_give_codes(machines, each, classes, tmp_path):
     codes, labels, machine = factor_machines(machines, each, latent=3, classes=classes)
@@ -181,6 +191,13 @@ def some_exemplars(model, codes, machines, durations):
         known[name][index] = torch.as_tensor(values).to(known[name].dtype)
     known["kept"] = index
     return Exemplars({**model.sound, "exemplars": known})
+
+
+@pytest.fixture(autouse=True)
+def constants(monkeypatch):
+    """Those of choosing, whatever they are tuned to."""
+    for name, value in dict(NEAR=6, CLOSENESS=0.1, KIT_WEIGHT=2.0, SHORT_WEIGHT=1.0).items():
+        monkeypatch.setattr(exemplars, name, value)
 
 
 def first_choices(known, code, kit=None, count=40):

@@ -11,7 +11,8 @@ from sounds import synthesis
 from sounds.codes import attach_sound, encode, random_codes, seeded_generator
 from sounds.dataset import level_db
 from sounds.spectrograms import coefficients, frame_edges, spectrogram_of
-from sounds.synthesis import NEW_DB, Source, bands_apart, finish, multiplied, synthesise, with_attack_of
+from sounds.synthesis import (NEW_DB, Source, bands_apart, finish, multiplied, synthesise, with_attack_of,
+                              with_evenness_of)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,7 +58,9 @@ def test_at_its_own_code_a_source_comes_back(model, row):
     assert snr_db(sound, moved) > 60, "what is not quite the same is the finish"
 
 
-def test_at_another_code_a_source_goes_towards_what_is_decoded_there(model):
+def test_at_another_code_a_source_goes_towards_what_is_decoded_there(model, monkeypatch):
+    for name, value in dict(SMOOTH=(0.1, 1), HELD=4, WEAK_DB=-70.0).items():  # whatever they are tuned to
+        monkeypatch.setattr(synthesis, name, value)
     closer = []
     for row in range(8):
         sound = drum(7, 0.02, 90 * 1.5 ** row, 0.3, samples=1600)
@@ -158,6 +161,20 @@ def test_a_sound_with_the_attack_of_itself_is_as_it_was_and_silence_divides_noth
         assert np.isfinite(with_attack_of(sound, np.zeros(SAMPLES), RATE)).all()
         for count in (1, 5, 9):
             assert np.isfinite(with_attack_of(sound[:count], sound[:count], RATE)).all()
+
+
+def test_a_decay_that_has_become_uneven_is_made_as_even_as_the_sources_and_others_stay():
+    time = np.arange(SAMPLES) / RATE
+    source = np.random.default_rng(0).standard_normal(SAMPLES) * np.exp(-time / 0.2)
+    np.testing.assert_allclose(with_evenness_of(source, source, RATE), source)
+    np.testing.assert_allclose(with_evenness_of(0.5 * source * np.exp(-time / 0.1), source, RATE),
+                               0.5 * source * np.exp(-time / 0.1), rtol=0.05)
+    bump = source * 10 ** (10 * np.exp(-((time - 0.12) / 0.015) ** 2) / 20)
+    made = with_evenness_of(bump, source, RATE)
+    rises = [energy_in(sound, 0.1, 0.14) / energy_in(sound, 0.06, 0.1) for sound in (source, bump, made)]
+    assert rises[1] > 3 * rises[0] and rises[2] < 0.6 * rises[1]
+    for count in (1, 9, 500):
+        assert np.isfinite(with_evenness_of(np.zeros(count), source[:count], RATE)).all()
 
 
 # The finish.
