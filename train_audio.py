@@ -168,7 +168,7 @@ def find_what_is_kept(model, sound, codes, x, labels, data, index, most):
     with Progress(what="keeping exemplars"):
         kept = find_exemplars(*(part[hard] for part in codes), labels[hard], [machine_of(names[i]) for i in hard],
                               data["durations"][index][hard], [data["paths"][index[i]] for i in hard],
-                              sound["settings"]["rate"], sound["settings"]["seconds"], most)
+                              sound["settings"], most)
     with Progress(what="learning what velocity does"):
         soft = learn_softness(model, sound, sound["soft"], x, labels) if "soft" in sound else None
     return {"exemplars": kept, **({"soft": soft} if soft else {})}

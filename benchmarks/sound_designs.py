@@ -9,12 +9,14 @@ test; none is trained further, each may take as long as a musician waits. The la
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# before anything that imports torch
+from command_line import Parser, number, run
+
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script in a folder of the project
-
-from command_line import Parser, number, run  # noqa: E402
 from formats.activation_matrix import INSTRUMENTS
 from formats.checkpoint import load_checkpoint
 from sounds import codes, metrics, synthesis

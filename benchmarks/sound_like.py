@@ -1,4 +1,4 @@
-"""How near a sound comes back that a model has not heard: by its code alone, with an exemplar's fine structure, its own.
+"""How near a sound comes back that a model has not heard: with the fine structure of an exemplar, or its own.
 
     python benchmarks/sound_like.py runs/audio_0            # 160 sounds of the machines kept for the test
 
@@ -10,13 +10,15 @@ gives. `spread 0.3`: its variations, which are to be near but not the same.
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# before anything that imports torch
+from command_line import Parser, Progress, number, run
+
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script in a folder of the project
-
-from audio2nsgt import make_transform  # noqa: E402
-from command_line import Parser, Progress, number, run
+from audio2nsgt import make_transform
 from formats.audio import fit_length
 from formats.checkpoint import load_checkpoint
 from sounds.codes import encode, load_sound_model, random_codes
@@ -57,7 +59,8 @@ def main(argv=None):
         code = encode(model, sound, row)[0][None]
         other = random_codes(model, [8 * i + row], 0)[0]
         made = {"code and an exemplar": synthesise(model, code, row, i),
-                "another of its class": synthesise(model, other, row, i), "own": synthesise(model, code, row, sources=own),
+                "another of its class": synthesise(model, other, row, i),
+                "own": synthesise(model, code, row, sources=own),
                 "spread 0.3": synthesise(model, 0.7 * code + 0.3 * other, row, sources=own)}
         truth = levels(transform, sound)
         for name, (one,) in made.items():

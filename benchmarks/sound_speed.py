@@ -11,12 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+# before anything that imports torch
+from command_line import ROOT, Parser, number, run
+
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a script in a folder of the project
-
-from command_line import ROOT, Parser, number, run  # noqa: E402
 from formats.activation_matrix import INSTRUMENTS
 from sounds.codes import class_weights, load_sound_model, random_codes
 from sounds.kits import generate_kit

@@ -2,13 +2,13 @@
 
 python pictures/make_pictures.py       # writes window.png, window_parts.png and made_sounds.png beside this script
 python pictures/make_pictures.py --out some_folder
-python pictures/make_pictures.py --only sounds --model runs/mine --data my_sounds  # one's own model, beside one's sounds
+python pictures/make_pictures.py --only sounds --model runs/mine --data my_sounds      # of one's own model
 """
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / folder) for folder in ("", "dataset_audio")]
 
 # before anything that imports torch
 from command_line import ROOT, Parser, run
@@ -20,7 +20,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from Activation_Matrix_To_Sound import MODEL, open_model
-from dataset_audio.make_sounds import make_sound
 from formats.activation_matrix import INSTRUMENTS
 from instrument.editor import PatternEditor
 from instrument.map_view import MAP
@@ -28,6 +27,7 @@ from instrument.view import GRID, SIZE
 from instrument.widgets import ACCENT, BACKGROUND, TEXT
 from instrument.window import Window
 from learning.figures import draw_spectrograms
+from make_sounds import make_sound
 from sounds.codes import load_sound_model, random_codes
 from sounds.dataset import load_one_shots, machine_of, split_by_machine
 from sounds.spectrograms import spectrogram_of

@@ -1,6 +1,6 @@
 """Training sounds that a model keeps: beside their codes new codes are drawn, and their samples lend fine structure.
 
-    known = find_exemplars(codes, log_variances, labels, machines, durations, paths, rate=44100, seconds=1.5)
+    known = find_exemplars(codes, log_variances, labels, machines, durations, paths, settings)
     exemplars = Exemplars({"exemplars": known, "settings": settings})           # as a checkpoint keeps them
     kit = exemplars.draw_kit(generator)                                         # (KIT,)
     code = exemplars.draw(0, kit, generator)                                    # (latent,): a kick of this kit
@@ -33,15 +33,16 @@ NEAR, CLOSENESS = 12, 0.3  # how many exemplars are in question, and how soon a 
 KIT_WEIGHT, SHORT_WEIGHT = 2.0, 0.15  # in choosing them: of another kit code, of an octave of duration that lacks
 
 
-def find_exemplars(codes, log_variances, labels, machines, durations, paths, rate, seconds, most=2000, seed=0):
+def find_exemplars(codes, log_variances, labels, machines, durations, paths, settings, most=2000):
     """What the checkpoint keeps of training sounds, a dictionary of tensors; see Exemplars.
 
     codes, log_variances (n, latent), labels (n,): of q(z | x). machines: the machine of each, by name. durations: in
     seconds (n,). paths: their files, of which at most `most` are kept as sound, from all machines and classes in turn.
+    settings: of the spectrograms.
     """
     names, machine = np.unique(machines, return_inverse=True)
-    kept = in_turn(machine, np.asarray(labels), most, seed)
-    files = [as_flac(shortened(load_audio(paths[i], rate)[0], rate, seconds), rate) for i in kept]
+    kept, rate = in_turn(machine, np.asarray(labels), most), settings["rate"]
+    files = [as_flac(shortened(load_audio(paths[i], rate)[0], rate, settings["seconds"]), rate) for i in kept]
     centres, scales = class_statistics(codes, labels)
     standard = (codes - centres[labels]) / scales[labels]                             # (n, latent)
     kits, weights = kit_codes(standard, labels, machine)
@@ -54,7 +55,7 @@ def find_exemplars(codes, log_variances, labels, machines, durations, paths, rat
             "ends": torch.as_tensor(np.cumsum([len(file) for file in files]))}
 
 
-def in_turn(machine, labels, most, seed):
+def in_turn(machine, labels, most, seed=0):
     """Indices of at most `most` sounds, in order: one of each machine and class, then a second, and so on."""
     order = np.random.default_rng(seed).permutation(len(labels))
     group, turn, seen = machine[order] * len(INSTRUMENTS) + labels[order], np.empty(len(order), int), {}

@@ -27,6 +27,7 @@ from sounds.spectrograms import (LEAD, coefficients, denormalise, frame_edges, f
                                  spectrogram_of)
 
 LEVEL = -12.0  # dB: of the loudest class at most, and of all where the checkpoint has no levels
+WORKERS = 2  # threads
 CEILING = 0.98  # the peak of a sound that would be louder at its level
 MOST_DB = 24.0  # by which a multiplier raises or lowers
 WEAK_DB = -55.0  # re the loudest point: below, the source is left as it is
@@ -47,12 +48,12 @@ class Source:
     label: object
 
 
-def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=None, velocity=1.0, workers=2):
+def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=None, velocity=1.0):
     """Finished one-shots at codes (B, latent) of the given classes: a list of float32 (n,) at model.sound["rate"].
 
     model: of load_sound_model. label: see class_weights. seed, numbers: they choose each sound's exemplar, as in
     random_codes. kits: kit codes (B, ...) that exemplars are to suit. sources: in place of exemplars, for each sound a
-    list of (Source, share of it). velocity: above 0, up to 1. workers: threads. A sound does not depend on the others.
+    list of (Source, share of it). velocity: above 0, up to 1. A sound does not depend on the others.
     Raises ValueError, naming it, for codes or a label that cannot be used.
     """
     codes, weights = check_codes(model, codes), class_weights(label, len(codes))
@@ -63,7 +64,7 @@ def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=Non
         kit = None if kits is None else kits[i]
         return render(model, codes[i], weights[i], source, kit, seeded_generator(seed, numbers[i], 1), velocity)
 
-    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
+    with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(make, range(len(codes))))
 
 

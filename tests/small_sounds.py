@@ -52,7 +52,7 @@ def make_sound_model(folder, cache, **sound):
     with torch.no_grad():
         codes = model.encode(x, labels)
     known = find_exemplars(*codes, labels, [machine_of(name) for name in data["names"]], data["durations"][index],
-                           data["paths"], RATE, SECONDS)
+                           data["paths"], SETTINGS)
     return model, dict(settings=data["settings"], floor_db=FLOOR_DB, exemplars=known, classes=list(INSTRUMENTS),
                        **scale, **measure_class_levels(data, index)) | sound
 

@@ -41,7 +41,7 @@ def made_of(codes, labels, machine, tmp_path, shuffled=False):
     save_audio(tmp_path / "a.wav", np.hanning(40), RATE)
     machines = np.random.default_rng(1).permutation(machine) if shuffled else machine
     found = find_exemplars(codes, torch.full_like(codes, -6), labels, [f"m{i:02d}" for i in machines],
-                           np.full(len(codes), 0.2), [tmp_path / "a.wav"] * len(codes), RATE, SECONDS, most=20)
+                           np.full(len(codes), 0.2), [tmp_path / "a.wav"] * len(codes), SETTINGS, most=20)
     return Exemplars({"exemplars": found, "settings": SETTINGS})
 
 

@@ -127,7 +127,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 # Sizes.
 
-MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 10700}
+MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 11600}
 MAY_TAKE_MORE_ARGUMENTS = {("models.py", "__init__")}  # a model is built from plain numbers
 
 
@@ -389,7 +389,7 @@ def test_the_search_for_machine_paths_finds_them():
 
 def test_no_file_is_large():
     sizes = {name_of(path): path.stat().st_size for path in FILES}
-    assert not {name: size for name, size in sizes.items() if size > 4e6}, "no file over 4 MB"
+    assert not {name: size for name, size in sizes.items() if size > 9e6}, "no file over 9 MB"
     assert sum(sizes.values()) < 40e6, "a clone stays under 40 MB"
 
 
