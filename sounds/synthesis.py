@@ -199,9 +199,8 @@ def with_evenness_of(samples, source, rate):
               for sound in (samples, source)]
     if len(levels[0]) < 3:
         return samples
-    uneven = [np.where(np.arange(len(level)) > level.argmax(), level - falling_fit(level, level.argmax()), 0)
-              for level in levels]
-    gain = np.clip(np.clip(uneven[1], 0, None) - np.clip(uneven[0], 0, None), -12, 0)
+    uneven = [level - falling_fit(level, levels[1].argmax()) for level in levels]
+    gain = np.clip(uneven[1] - uneven[0], -12, 0)
     places = (np.arange(len(gain)) + 0.5) * size
     return samples * 10 ** (np.interp(np.arange(len(samples)), places, gain) / 20)
 
