@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_sounds import RATE, SECONDS, SETTINGS, make_sound_model, save_sound_model, write_machines
+from small_sounds import RATE, SETTINGS, make_sound_model, save_sound_model, write_machines
 
 from formats.audio import save_audio
 from sounds import exemplars
