@@ -15,7 +15,7 @@ from command_line import replacing
 
 # Names in config and weights of checkpoints from before November 2026, as they are now.
 OLD_NAMES = {"touch": "velocity_latent", "begins": "offsets", "told_levels": "indicator_levels", "neck": "bottleneck",
-             "spread": "prior_scale", "touch_encoder": "velocity_encoder", "mean_picture": "mean_spectrogram",
+             "touch_encoder": "velocity_encoder", "mean_picture": "mean_spectrogram",
              "straight": "linear_skip", "place": "position", "past": "history", "beside": "block_condition",
              "deeper": "hidden", "direct": "skip"}
 

@@ -14,8 +14,8 @@ MODELS = {
     "bars": lambda: BernoulliVAE(hidden=(8,), decoder="causal", width=8, velocities=True, velocity_latent=3, offsets=3,
                                  styles=["FUNK"]),
     "raster": lambda: GaussianVAE(shape=(4, 4), hidden=(8,), decoder="raster", width=8, indicator_levels=2),
-    "sounds": lambda: ConvVAE(latent=3, shape=(20, 12), widths=(8, 8), bottleneck=4, embedding=4, prior_scale=0.7)}
-CONFIG = ("velocity_latent", "offsets", "indicator_levels", "bottleneck", "prior_scale")
+    "sounds": lambda: ConvVAE(latent=3, shape=(20, 12), widths=(8, 8), bottleneck=4, embedding=4)}
+CONFIG = ("velocity_latent", "offsets", "indicator_levels", "bottleneck")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -215,8 +215,9 @@ def test_no_folder_shadows_a_module_or_hides_one():
 IMPORT_ALL = """
 import importlib.util, sys
 from pathlib import Path
+sys.path[:0] = [""]
 for path in sys.argv[2:]:
-    sys.path[:1] = [sys.argv[1]]
+    sys.path[:2] = [sys.argv[1], str(Path(path).parent)]  # a script has its own folder there
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
