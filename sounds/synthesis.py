@@ -42,10 +42,14 @@ FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 
 @dataclass
 class Source:
-    """A sound (n,) at the model's rate that lends its fine structure; of a class, a row or weights (8,)."""
+    """A sound (n,) at the model's rate that lends its fine structure; of a class, a row or weights (8,).
+
+    code: (latent,), where it is there already.
+    """
 
     samples: np.ndarray
     label: object
+    code: torch.Tensor = None
 
 
 def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=None, velocity=1.0):
@@ -113,19 +117,21 @@ def choose_exemplar(model, target, code, row, kit, generator):
             best = apart, place, label
         if apart >= NEW_DB:
             break
-    return Source(known.samples(best[1]), best[2])
+    return Source(known.samples(best[1]), best[2], known.codes[known.kept[best[1]]])
 
 
 def moved_to(model, target, source):
     """A source's samples as they would be where `target` (bands, frames), in dB, is decoded: float64 (n,)."""
     settings, weights = model.sound["settings"], class_weights(source.label, 1)[0]
     samples = np.asarray(source.samples, np.float32)
-    own, found = what_is_decoded(model, samples, weights)
+    own, found = what_is_decoded(model, samples, weights) if source.code is None else \
+        (decode(model, source.code, weights), None)
     bands = bands_apart(target, own, settings["bins"])
     if bands:
         rate = settings["rate"]
         samples = shortened(soxr.resample(samples, rate * 2 ** (bands / settings["bins"]), rate), rate,
                             settings["seconds"])
+    if bands or found is None:
         own, found = what_is_decoded(model, samples, weights)
     gain = smooth_gain(target.clamp_min(WEAK_DB) - own.clamp_min(WEAK_DB), settings)
     made = multiplied(*found, gain, settings)[:len(samples)]
