@@ -175,7 +175,8 @@ def multiplied(c, transform, gain, settings):
     left = place.astype(int).clip(0, gain.shape[1] - 2)
     share = (place - left).astype(np.float32)
     dense = torch.from_numpy(gain[:, left] * (1 - share) + gain[:, left + 1] * share)  # (bands, frames of transform)
-    signal = transform.backward((c * 10 ** (dense / 20))[None])[0].numpy()
+    gains = torch.exp(dense * (np.log(10) / 20))  # several times as fast as powers of ten
+    signal = transform.backward((c * gains)[None])[0].numpy()
     return signal[round(LEAD * transform.fs):].astype(float)
 
 
