@@ -29,7 +29,7 @@ from instrument.window import Window
 from learning.figures import draw_spectrograms
 from make_sounds import make_sound
 from sounds.codes import load_sound_model, random_codes
-from sounds.dataset import load_one_shots, machine_of, split_by_machine
+from sounds.dataset import load_one_shots, split_by_machine
 from sounds.spectrograms import spectrogram_of
 from sounds.synthesis import synthesise
 
