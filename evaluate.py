@@ -93,9 +93,9 @@ def evaluate_folds(options, runs):
         raise ValueError(f"run: expected one, or models of sounds with a --fold each, found {', '.join(kinds)} of fold "
                          f"{', '.join(map(str, folds))}")
     found = []
-    for run in runs:
-        print(f"{run}:", flush=True)
-        found.append(evaluate_run(argparse.Namespace(**vars(options) | {"run": run}))[0])
+    for folder in runs:  # `run` is command_line's
+        print(f"{folder}:", flush=True)
+        found.append(evaluate_run(argparse.Namespace(**vars(options) | {"run": folder}))[0])
         print("\n".join(sound_metrics.report(found[-1])), flush=True)
     print("means:")
     return {"folds": found, "mean": sound_metrics.mean_of(found)}, lambda numbers: sound_metrics.report(numbers["mean"])

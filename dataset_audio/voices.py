@@ -8,7 +8,7 @@ _ratio; the others are levels or shares. The papers in brackets are those of cir
 """
 
 import numpy as np
-from circuits import (MEMBRANE, RATE, axis, click, decay, filtered, metal, modes, noise, saturated, shell, softened,
+from circuits import (MEMBRANE, axis, click, decay, filtered, metal, modes, noise, saturated, shell, softened,
                       square, stroke, swept, unit)
 
 

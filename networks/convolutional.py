@@ -14,7 +14,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from networks.independent import check_sizes, mlp
+from networks.independent import check_sizes
 
 
 class ResidualBlock(nn.Module):
