@@ -9,7 +9,7 @@ A decoded spectrogram is a mean: it has pitch, tone and envelope, but neither th
 These come from a source: an exemplar near the code, or one's own sound. The source is transposed to the pitch decoded,
 and a Gabor multiplier (Feichtinger and Nowak 2003, "A first survey of Gabor multipliers") gives it the envelope: its
 coefficients times the ratio of what is decoded at the code to what is decoded at its own code. So at its own code a
-source comes back as it is, and an exemplar is taken only where that ratio is large: no sound is a copy.
+source comes back as it is. An exemplar is taken where that ratio is large, so that a new sound is not a copy.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +56,7 @@ def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=Non
     """Finished one-shots at codes (B, latent) of the given classes: a list of float32 (n,) at model.sound["rate"].
 
     model: of load_sound_model. label: see class_weights. seed, numbers: they choose each sound's exemplar, as in
-    random_codes. kits: kit codes (B, ...) that exemplars are to suit. sources: in place of exemplars, for each sound a
+    random_codes. kits: kit codes (B, KIT) that exemplars are to suit. sources: in place of exemplars, for each sound a
     list of (Source, share of it). velocity: above 0, up to 1. A sound does not depend on the others.
     Raises ValueError, naming it, for codes or a label that cannot be used.
     """
@@ -108,7 +108,10 @@ def at_unit_level(samples, rate):
 
 
 def choose_exemplar(model, target, code, row, kit, generator):
-    """The first exemplar near a code from which the spectrogram decoded there (bands, frames) is NEW_DB away."""
+    """The first exemplar near a code (latent,) that is NEW_DB away from the spectrogram decoded there, or the farthest.
+
+    target: that spectrogram, in dB (bands, frames). kit: (KIT,), or None. A Source.
+    """
     known, best = model.exemplars, None
     for place in known.near(code, row, kit, generator):
         own, label = known.codes[known.kept[place]], int(known.labels[known.kept[place]])
