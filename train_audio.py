@@ -6,6 +6,8 @@
     python train_audio.py --data my_samples --also dataset_audio --start-from pretrained/sound_vae.pt
     python train_audio.py --run-folder runs/audio --resume
 
+A file's machine is what its name has before the first _; a machine is on one side only: training, validation or test.
+
 The run folder holds best.pt, log.jsonl, config.json, curves.png, latent.png, spectrograms.png and, in sounds/, unseen
 sounds beside what comes back from their codes. `evaluate.py RUN` prints its numbers, `generate_sounds.py OUT --model
 RUN` makes sounds. best.pt keeps training sounds, whose fine structure new sounds borrow: share it as you would them.
