@@ -58,7 +58,7 @@ PARTS = (  # the place in fractions of the figure that a number marks, or the ar
     ("Save", "Save: MIDI, WAV and PNG"),
     ("Keys", "Keys: the keyboard's commands"))
 SOUND_MODEL = ROOT / "pretrained" / "sound_vae.pt"
-EACH, UNHEARD = 10, 1  # sounds of a class in each row; seed of machines of ours that no model has heard
+EACH, UNHEARD = 6, 1  # sounds of a class in each row; seed of machines of ours that no model has heard
 COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
 
 
