@@ -29,18 +29,19 @@ import matplotlib
 import numpy as np
 import torch
 
+from editor.controls import FASTEST, SLOWEST
+from editor.files import MOST_BARS, read_pattern, read_points, write_all
+from editor.pattern_editor import PatternEditor
+from editor.transitions import CLOSEST
+from engine import sequencer
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
-from instrument import browser, sequencer
-from instrument.controls import FASTEST, SLOWEST
-from instrument.editor import PatternEditor
-from instrument.files import MOST_BARS, read_pattern, read_points, write_all
-from instrument.transitions import CLOSEST
-from instrument.window import Window, file_dialog
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE, Constraints
 from sounds.kits import KIT, open_kit
+from window import browser
+from window.window import Window, file_dialog
 
 MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
 AT_ONCE, MOST_PRINTED, PATH_BARS = 500, 16, 8  # bars at --points drawn together, printed; of a path or a morph

@@ -24,12 +24,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from Activation_Matrix_To_Sound import MODEL, open_model
+from editor.pattern_editor import PatternEditor
+from engine import sequencer
 from formats.audio import load_audio, save_audio
-from instrument import sequencer
-from instrument.editor import PatternEditor
-from instrument.window import Window
 from patterns import sampling
 from sounds import kits
+from window.window import Window
 
 
 class Engine(sequencer.Sequencer):

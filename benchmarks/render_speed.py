@@ -17,7 +17,7 @@ from command_line import Parser, number, run, step_by_step
 import numpy as np
 from scipy.signal import fftconvolve
 
-from instrument import sequencer
+from engine import sequencer
 from Midi_To_Activation_Matrix import load_patterns
 from sounds import kits
 

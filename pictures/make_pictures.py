@@ -20,18 +20,18 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from Activation_Matrix_To_Sound import MODEL, open_model
+from editor.pattern_editor import PatternEditor
 from formats.activation_matrix import INSTRUMENTS
-from instrument.editor import PatternEditor
-from instrument.map_view import MAP
-from instrument.view import GRID, SIZE
-from instrument.widgets import ACCENT, BACKGROUND, TEXT
-from instrument.window import Window
 from learning.figures import draw_spectrograms
 from make_sounds import make_sound
 from sounds.codes import load_sound_model, random_codes
 from sounds.dataset import load_one_shots, split_by_machine
 from sounds.spectrograms import spectrogram_of
 from sounds.synthesis import synthesise
+from window.map_view import MAP
+from window.view import GRID, SIZE
+from window.widgets import ACCENT, BACKGROUND, TEXT
+from window.window import Window
 
 POINT = (0.42, 1.9)  # of the map, whose bar is shown
 PARTS = (  # the place in fractions of the figure that a number marks, or the area's name; what it is and does

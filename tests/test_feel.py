@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from editor.files import save_pattern, write_all
+from engine.sequencer import Sequencer, render
 from formats import midi_file
-from instrument.files import save_pattern, write_all
-from instrument.sequencer import Sequencer, render
 from Midi_To_Activation_Matrix import INSTRUMENT_TO_PITCH, write_midi
 from patterns.feel import Feel, beat_grids, time_offsets
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_map import STYLES, a_bar, write_tiny_map
 
-from instrument import widgets
 from patterns import latent_map, sampling
 from patterns.dataset import unpack_hits
+from window import widgets
 
 
 @pytest.fixture(scope="module", params=[2, 5])

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 import sound_card
-from instrument.sequencer import render
+from engine.sequencer import render
 from sounds.kits import load_kit
 
 PROGRAM = """
     import json, sys, time
     import numpy as np
     sys.path.insert(0, {root!r})
-    from instrument.sequencer import Player
+    from engine.sequencer import Player
     from sounds.kits import load_kit
     generator = np.random.default_rng(3)
     shape = (12, 1, 8, 64)

@@ -12,8 +12,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.sequencer import AMPLITUDE, AudioUnavailable, Player, Sequencer, render, step_starts
 from formats.activation_matrix import INSTRUMENTS
-from instrument.sequencer import AMPLITUDE, AudioUnavailable, Player, Sequencer, render, step_starts
 from sounds import kits
 from sounds.kits import CEILING, load_kit
 

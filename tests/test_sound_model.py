@@ -9,10 +9,10 @@ from small_sounds import (LATENT, RATE, SECONDS, SETTINGS, drum, make_sound_mode
 
 import Activation_Matrix_To_Sound
 import generate_sounds
+from engine import sequencer
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import resample
-from instrument import sequencer
 from models import BernoulliVAE
 from sounds import kits
 from sounds.codes import attach_sound, class_weights, encode_file, load_sound_model, random_codes, slerp

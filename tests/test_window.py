@@ -22,17 +22,18 @@ from tiny_map import write_tiny_map
 
 import Activation_Matrix_To_Sound
 import models
+from editor.controls import FASTEST, SLOWEST
+from editor.files import next_name
+from editor.pattern_editor import PatternEditor
+from engine import sequencer
 from formats import checkpoint
-from instrument import sequencer, widgets
-from instrument.controls import FASTEST, SLOWEST
-from instrument.editor import PatternEditor
-from instrument.files import next_name
-from instrument.widgets import shorten
-from instrument.window import Window
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
 from patterns.feel import Feel, time_offsets
 from sounds import kits
+from window import widgets
+from window.widgets import shorten
+from window.window import Window
 import command_line
 from patterns.sampling import CLICK, Constraints
 
@@ -773,7 +774,7 @@ def test_a_path_that_is_refused_keeps_its_start(window):
 
 
 def test_the_editor_knows_neither_view_nor_window():
-    source = (ROOT / "instrument" / "editor.py").read_text(encoding="utf-8")
+    source = (ROOT / "editor" / "pattern_editor.py").read_text(encoding="utf-8")
     assert not re.search("import.*(view|widgets|window|matplotlib)|[Cc]olour[^s]|figure|axes", source)
 
 

@@ -25,14 +25,14 @@ from matplotlib.figure import Figure
 from sound_card import SAMPLE_RATE, missing, null_sink
 from tiny_map import write_tiny_map
 
-from instrument import sequencer
-from instrument.editor import PatternEditor
-from instrument.map_view import MAP
-from instrument.view import GRID
-from instrument.window import Window
+from editor.pattern_editor import PatternEditor
+from engine import sequencer
 from Midi_To_Activation_Matrix import write_midi
 from patterns import latent_map, sampling
 from sounds import kits
+from window.map_view import MAP
+from window.view import GRID
+from window.window import Window
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, HEIGHT = 1300, 700  # of the window, in pixels

@@ -16,13 +16,13 @@ import Activation_Matrix_To_Sound
 import command_line
 from formats import checkpoint
 from formats.activation_matrix import INSTRUMENTS
-from instrument.map_view import NEAREST_ZOOM
 from models import BernoulliVAE
 from patterns import sampling
 from patterns.dataset import pack_hits
 from patterns.feel import Feel
 from patterns.noise import Surface
 from patterns.sampling import CLICK
+from window.map_view import NEAREST_ZOOM
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 main = Activation_Matrix_To_Sound.main
@@ -434,7 +434,7 @@ def test_feel_is_dialled_while_it_plays_and_is_saved(window, monkeypatch):
     feel = Feel(60, 62, "eighth", {INSTRUMENTS.index("Snare"): 15, INSTRUMENTS.index("HHC"): -6})
     assert editor.feel == editor.player.feel == feel
     saved = []
-    monkeypatch.setattr("instrument.editor.save_pattern", lambda *given: saved.append(given[-1]) or given[0])
+    monkeypatch.setattr("editor.pattern_editor.save_pattern", lambda *given: saved.append(given[-1]) or given[0])
     window.on_key("s")
     assert saved == [feel]
     press_area(window, "Snare ms", 0.5)

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from instrument import widgets
-from instrument.widgets import ACCENT, BACKGROUND, BEAT, QUIET, TEXT
 from patterns.latent_map import training_codes
+from window import widgets
+from window.widgets import ACCENT, BACKGROUND, BEAT, QUIET, TEXT
 
 MAP = (0.03, 0.165, 0.395, 0.735)  # left, bottom, width, height, in fractions of the figure
 NEAREST_ZOOM = 8

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from editor.controls import DENSEST, FASTEST, HOTTEST, SLOWEST
+from editor.pattern_editor import MOST_BARS
 from formats.activation_matrix import INSTRUMENTS
-from instrument import widgets
-from instrument.controls import DENSEST, FASTEST, HOTTEST, SLOWEST
-from instrument.editor import MOST_BARS
-from instrument.map_view import MapView
-from instrument.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT, WARNING, Panel, shorten
 from patterns.sampling import STEADY
+from window import widgets
+from window.map_view import MapView
+from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT, WARNING, Panel, shorten
 
 # Boxes: left, bottom, width, height, in fractions of the figure.
 GRID, STRIP = (0.508, 0.475, 0.362, 0.375), (0.755, 0.892, 0.222, 0.031)

@@ -8,7 +8,7 @@
 import numpy as np
 
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
-from instrument.view import View
+from window.view import View
 
 EDITOR_KEYS = {  # key: the editor's command, its arguments
     " ": ("play_or_stop",), "r": ("random",), "t": ("next_variation",), "T": ("play_anew",),

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from command_line import one_line
+from editor.controls import Controls
+from editor.files import read_pattern, save_pattern
+from editor.transitions import Transitions
 from formats.activation_matrix import INSTRUMENTS
-from instrument.controls import Controls
-from instrument.files import read_pattern, save_pattern
-from instrument.transitions import Transitions
 from patterns import latent_map, paths, sampling
 from patterns.feel import Feel
 from patterns.noise import Surface

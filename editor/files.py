@@ -10,9 +10,9 @@ import itertools
 import numpy as np
 
 from command_line import one_line, replacing
+from engine import sequencer
 from formats.audio import save_audio
 from formats.bar_picture import write_picture
-from instrument import sequencer
 from Midi_To_Activation_Matrix import load_patterns, write_midi
 from patterns.feel import Feel, time_offsets
 from sounds import kits

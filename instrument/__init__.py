@@ -1,1 +1,0 @@
-"""The window: sequencer, pattern editor, view, files."""

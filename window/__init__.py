@@ -1,0 +1,1 @@
+"""What a person sees and clicks: it reads the editor and calls its commands."""
