@@ -33,7 +33,7 @@ from editor.controls import FASTEST, SLOWEST
 from editor.files import MOST_BARS, read_pattern, read_points, write_all
 from editor.pattern_editor import PatternEditor
 from editor.transitions import CLOSEST
-from engine import sequencer
+from engine.player import Player
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
@@ -167,7 +167,7 @@ def open_window(options):
         print("No GUI toolkit, or no display: the window opens in a browser instead.")
         pyplot.switch_backend("webagg")
     web = matplotlib.get_backend().lower() == "webagg"
-    player = sequencer.Player(kit, bpm=options.bpm)
+    player = Player(kit, bpm=options.bpm)
     with open(options.log or os.devnull, "a", encoding="utf-8") as log, contextlib.closing(player):
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...

@@ -63,7 +63,7 @@ COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
 
 
 class NoSound:
-    """The methods of sequencer.Player, in silence; the playhead stands."""
+    """The methods of Player, in silence; the playhead stands."""
 
     underruns = 0
 

@@ -21,7 +21,7 @@ PROGRAM = """
     import json, sys, time
     import numpy as np
     sys.path.insert(0, {root!r})
-    from engine.sequencer import Player
+    from engine.player import Player
     from sounds.kits import load_kit
     generator = np.random.default_rng(3)
     shape = (12, 1, 8, 64)

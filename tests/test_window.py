@@ -26,6 +26,7 @@ from editor.controls import FASTEST, SLOWEST
 from editor.files import next_name
 from editor.pattern_editor import PatternEditor
 from engine import sequencer
+from engine.player import AudioUnavailable
 from formats import checkpoint
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
@@ -86,14 +87,14 @@ def a_bar():
 
 
 class SilentPlayer:
-    """The methods of sequencer.Player; remembers what was asked of it."""
+    """The methods of Player; remembers what was asked of it."""
 
     def __init__(self, reason=None):
         self.reason, self.bars, self.bpm, self.bar, self.step, self.underruns = reason, None, None, 0, 0, 0
 
     def open(self):
         if self.reason:
-            raise sequencer.AudioUnavailable(self.reason)
+            raise AudioUnavailable(self.reason)
 
     def play(self, bars, feel):
         self.open()
