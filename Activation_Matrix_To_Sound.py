@@ -35,11 +35,12 @@ from editor.pattern_editor import PatternEditor
 from editor.transitions import CLOSEST
 from engine.player import Player
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
+from formats.kit import KIT
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE, Constraints
-from sounds.kits import KIT, open_kit
+from sounds.kits import open_kit
 from window import browser
 from window.window import Window, file_dialog
 

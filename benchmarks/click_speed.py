@@ -27,8 +27,8 @@ from Activation_Matrix_To_Sound import MODEL, open_model
 from editor.pattern_editor import PatternEditor
 from engine import sequencer
 from formats.audio import load_audio, save_audio
+from formats.kit import KIT, SAMPLE_RATE, load_kit
 from patterns import sampling
-from sounds import kits
 from window.window import Window
 
 
@@ -70,10 +70,10 @@ def main(argv=None):
     """Return {what: (median, 95th percentile)} in milliseconds."""
     parser = Parser(__doc__)
     parser.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
-    parser.add_argument("--kit", type=Path, default=kits.KIT, help="folder of eight one-shots")
+    parser.add_argument("--kit", type=Path, default=KIT, help="folder of eight one-shots")
     parser.add_argument("--clicks", type=number(int, 10, 100_000), default=100, help="how many clicks (default: 100)")
     options = parser.parse_args(argv)
-    model, kit = open_model(options.model), kits.load_kit(options.kit)
+    model, kit = open_model(options.model), load_kit(options.kit)
     figure = Figure(figsize=(13, 7), dpi=100)
     FigureCanvasAgg(figure)
     editor = PatternEditor(model, kit, Engine(kit), None, seed=sampling.DEFAULT_SEED)
@@ -85,7 +85,7 @@ def main(argv=None):
         def by_file(x, y):
             """Decode, render a file, and read it back for the player: how the 2019 program played."""
             bar = sampling.draw(model, editor.plane.to_code(x, y)[None])[0]
-            save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), kits.SAMPLE_RATE)
+            save_audio(Path(folder) / "bar.wav", sequencer.render(bar, kit), SAMPLE_RATE)
             load_audio(Path(folder) / "bar.wav")
 
         def press(x, y):

@@ -18,8 +18,8 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from engine import sequencer
+from formats.kit import KIT, SAMPLE_RATE, load_kit
 from Midi_To_Activation_Matrix import load_patterns
-from sounds import kits
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,7 +36,7 @@ def plain_python(bars, kit, bpm):
     hits, length = starts_and_hits(bars, bpm)
     out = [0.0] * length
     for start, row, amplitude in hits:
-        for i, sample in enumerate(kit[row]):
+        for i, sample in enumerate(kit[row].samples()):
             out[(start + i) % length] += amplitude * sample
     return np.array(out)
 
@@ -46,8 +46,9 @@ def overlay(bars, kit, bpm):
     hits, length = starts_and_hits(bars, bpm)
     out = np.zeros(length)
     for start, row, amplitude in hits:
-        padded = np.zeros(length * (1 + (start + len(kit[row])) // length))
-        padded[start:start + len(kit[row])] = amplitude * kit[row]
+        sound = kit[row].samples()
+        padded = np.zeros(length * (1 + (start + len(sound)) // length))
+        padded[start:start + len(sound)] = amplitude * sound
         out = out + padded.reshape(-1, length).sum(axis=0)
     return out
 
@@ -61,7 +62,7 @@ def convolution(bars, kit, bpm):
         for start, hit_row, amplitude in hits:
             if hit_row == row:
                 train[start] += amplitude
-        wet = fftconvolve(train, sound)
+        wet = fftconvolve(train, sound.samples())
         wet = np.pad(wet, (0, -len(wet) % length))
         out += wet.reshape(-1, length).sum(axis=0)
     return out
@@ -89,12 +90,12 @@ def main(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("--data", type=Path, default=ROOT / "Dataset_Drum_Groove_Midi",
                         help="folder of MIDI files or matrices")
-    parser.add_argument("--kit", type=Path, default=kits.KIT, help="folder of eight one-shots")
+    parser.add_argument("--kit", type=Path, default=KIT, help="folder of eight one-shots")
     parser.add_argument("--bpm", type=number(float, 40, 240), default=120.0)
     parser.add_argument("--bars", type=number(int, 1), default=200, help="how many, drawn by chance (default: 200)")
     parser.add_argument("--rounds", type=number(int, 1), default=5, help="of which the median counts (default: 5)")
     options = parser.parse_args(argv)
-    kit, (bars, _) = kits.load_kit(options.kit), load_patterns(options.data)
+    kit, (bars, _) = load_kit(options.kit), load_patterns(options.data)
     chosen = np.random.default_rng(0).permutation(len(bars))[:options.bars]
     bars, bpm = bars[np.sort(chosen)], options.bpm
     few = bars[:10]
@@ -111,7 +112,7 @@ def main(argv=None):
         if not np.allclose(ours, scale * other, atol=1e-5):
             raise AssertionError(f"{way.__name__} differs from render by {np.abs(ours - scale * other).max()}")
     print(f"{len(bars)} bars of {np.count_nonzero(bars) / len(bars):.1f} hits from {options.data}, {bpm:g} bpm, "
-          f"sounds of {sum(map(len, kit)) / 8 / kits.SAMPLE_RATE:.2f} s on average")
+          f"sounds of {sum(len(sound.samples()) for sound in kit) / 8 / SAMPLE_RATE:.2f} s on average")
     print(f"{'':34}{'ms a bar':>10}{'times real time':>17}{'times render':>14}")
     for name, duration in milliseconds.items():
         print(f"{name:34}{duration:10.3f}{240000 / bpm / duration:17.0f}{duration / milliseconds['render']:14.1f}")

@@ -13,9 +13,9 @@ from command_line import one_line, replacing
 from engine import sequencer
 from formats.audio import save_audio
 from formats.bar_picture import write_picture
+from formats.kit import SAMPLE_RATE
 from Midi_To_Activation_Matrix import load_patterns, write_midi
 from patterns.feel import Feel, time_offsets
-from sounds import kits
 
 MOST_BARS = 1000  # at once: half an hour at 120 bpm
 MOST_POINTS, FARTHEST = 100_000, 100  # at once; from the middle of the map
@@ -49,14 +49,14 @@ def read_points(path):
 def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None, feel=Feel()):
     """Write bars (bars, 8, 64) to every path that is given, all or none; return those paths.
 
-    The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `sounds.kits.load_kit`.
+    The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `formats.kit.load_kit`.
     MIDI and sound have the feel; matrix and picture are of the steps. ValueError where they would be too long.
     """
     if (midi or wav or png) and len(bars) > MOST_BARS:
         raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes all")
     writers = ((npy, lambda path: np.save(path, bars)),
                (midi, lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm))),
-               (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm, feel=feel), kits.SAMPLE_RATE)),
+               (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm, feel=feel), SAMPLE_RATE)),
                (png, lambda path: write_picture(bars, f"{bpm:g} bpm", path)))
     with contextlib.ExitStack() as stack:  # every file under a temporary name first: an error leaves all as it was
         for path, write in writers:

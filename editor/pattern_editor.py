@@ -39,7 +39,7 @@ class PatternEditor(Controls, Transitions):
     """A pattern of one bar or several, the codes it was drawn at, and the constraints on what is drawn next.
 
     Args:
-        model: a BernoulliVAE of bars. kit: eight sounds. player: a `player.Player`. folder: where `save` writes.
+        model: a BernoulliVAE of bars. kit: eight Sounds. player: a `player.Player`. folder: where `save` writes.
         constraints: `Constraints` without a locked bar, None for steady bars. seed: of the noise and of random points.
         log: an open text file, or None.
 

@@ -10,8 +10,8 @@ import functools
 
 from command_line import one_line
 from engine.sequencer import Sequencer
+from formats.kit import SAMPLE_RATE
 from patterns.feel import Feel
-from sounds.kits import SAMPLE_RATE
 
 
 class AudioUnavailable(OSError):

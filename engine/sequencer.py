@@ -18,14 +18,23 @@ from collections import namedtuple
 import numpy as np
 
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, check_bars
+from formats.kit import SAMPLE_RATE, Sound, check_rate
 from patterns.feel import Feel, time_offsets
-from sounds.kits import CEILING, SAMPLE_RATE, check_rate, gain_for, peak_of
 
+CEILING = 0.95  # the peak of a loop that would be louder: -0.4 dB
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
 
 # By velocity, (128,): the square law (Dannenberg, The Interpretation of MIDI Velocity, ICMC 2006). 127 is the sound as
 # it is, 64 is -10 dB, 30 (a ghost note) -21 dB, 1 is -40 dB; 0 is no hit.
 AMPLITUDE = np.r_[0, np.linspace(0.1, 1, 127) ** 2].astype(np.float32)
+
+
+def peak_of(samples):
+    return max(float(samples.max()), -float(samples.min())) if len(samples) else 0.0
+
+
+def gain_for(peak):
+    return 1.0 if peak <= CEILING else CEILING / float(peak)
 
 
 def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
@@ -68,8 +77,6 @@ def _mix(hits, kit, length, loop=True):
         tail = samples[start:start + length]
         head[:len(tail)] += tail
         peak = max(peak, peak_of(head))
-    if not np.isfinite(peak):
-        raise ValueError("kit: expected finite samples, found nan or infinity")
     if loop:
         samples = samples[:length]
         samples[:len(head)] = head
@@ -93,14 +100,11 @@ def _check_bars(bars):
 
 
 def _check_kit(kit):
-    """The kit as a list of eight float32 arrays (samples,); an array (8, samples) is a kit too."""
-    kit = [np.ascontiguousarray(sound, np.float32) for sound in kit]
-    if len(kit) != len(INSTRUMENTS):
-        raise ValueError(f"kit: expected {len(INSTRUMENTS)} sounds, found {len(kit)}")
-    for name, sound in zip(INSTRUMENTS, kit):
-        if sound.ndim != 1 or not len(sound):
-            raise ValueError(f"kit: expected mono samples for {name}, found shape {sound.shape}")
-    return kit
+    """What each row of a kit plays, struck hardest: eight float32 arrays (samples,)."""
+    if len(kit) != len(INSTRUMENTS) or not all(isinstance(sound, Sound) for sound in kit):
+        raise ValueError(f"kit: expected {len(INSTRUMENTS)} Sounds, found {len(kit)} of "
+                         f"{', '.join(sorted({type(sound).__name__ for sound in kit}))}")
+    return [sound.samples() for sound in kit]
 
 
 # What sounds now: the hits (samples after the step, row, amplitude) of each step, the sample at which each step starts,

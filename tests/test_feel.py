@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from editor.files import save_pattern, write_all
 from engine.sequencer import Sequencer, render
 from formats import midi_file
+from formats.kit import plain_sound
 from Midi_To_Activation_Matrix import INSTRUMENT_TO_PITCH, write_midi
 from patterns.feel import Feel, beat_grids, time_offsets
 
 TIGHT = Feel(tight=100)
-CLICK = [np.full(1, 0.01, np.float32)] * 8  # one sample a hit: the output shows the hits themselves
+CLICK = (plain_sound("a", np.full(1, 0.01)),) * 8  # one sample a hit: the output shows the hits themselves
 
 
 def bars_of(*rows, count=1):
@@ -242,7 +243,7 @@ def play_through(engine, count, seed):
 
 def some_kit(seed):
     generator = np.random.default_rng(seed)
-    return [(0.05 * generator.uniform(-1, 1, n)).astype(np.float32) for n in generator.integers(1, 3000, 8)]
+    return tuple(plain_sound("a", 0.05 * generator.uniform(-1, 1, n)) for n in generator.integers(1, 3000, 8))
 
 
 @given(some_bars(), feels, st.sampled_from([97.3, 300]), st.integers(0, 99))
@@ -275,7 +276,7 @@ near_feels = st.builds(Feel, st.sampled_from([0, 100.0]), st.sampled_from([50, 6
 @settings(max_examples=60, deadline=None)
 def test_a_change_of_feel_or_tempo_neither_loses_nor_doubles_a_hit(changes):
     """The hits of a loop, a row each and further apart than a feel moves them, sound in turn whatever changes."""
-    kit = [np.full(1, 2.0 ** (row - 20), np.float32) for row in range(8)]
+    kit = [plain_sound("a", np.full(1, 2.0 ** (row - 20))) for row in range(8)]
     bars = bars_of(*[{8 * row + 3: 127} for row in range(8)])
     engine, samples = Sequencer(kit, 4000, 120), []
     engine.play(bars, Feel())

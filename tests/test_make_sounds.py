@@ -9,7 +9,7 @@ import soundfile
 from scipy import signal
 
 from formats.activation_matrix import INSTRUMENTS
-from sounds.kits import KIT, load_kit
+from formats.kit import KIT, load_kit
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def circuits(sounds):
 
 @pytest.fixture(scope="module")
 def kit():
-    return dict(zip(INSTRUMENTS, load_kit()))
+    return {sound.name: sound.samples() for sound in load_kit()}
 
 
 def power(samples, size=1 << 17):

@@ -8,6 +8,7 @@ import pytest
 
 from engine.player import AudioUnavailable, Player
 from engine.sequencer import render
+from formats.kit import plain_sound
 
 CLOSE = dict(rtol=0, atol=2e-6)  # float32 sums in another order
 
@@ -16,7 +17,7 @@ def small_kit(seed=0, longest=3000, peak=0.05):
     """Eight decaying noises of different lengths, soft enough that no pattern here needs a gain."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, longest, 8)
-    return [(peak * generator.uniform(-1, 1, n) * np.linspace(1, 0, n)).astype(np.float32) for n in lengths]
+    return tuple(plain_sound("a", peak * generator.uniform(-1, 1, n) * np.linspace(1, 0, n)) for n in lengths)
 
 
 def some_bars(seed=0, bars=1, share=0.08):

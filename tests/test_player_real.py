@@ -15,14 +15,14 @@ import pytest
 
 import sound_card
 from engine.sequencer import render
-from sounds.kits import load_kit
+from formats.kit import load_kit
 
 PROGRAM = """
     import json, sys, time
     import numpy as np
     sys.path.insert(0, {root!r})
     from engine.player import Player
-    from sounds.kits import load_kit
+    from formats.kit import load_kit
     generator = np.random.default_rng(3)
     shape = (12, 1, 8, 64)
     patterns = ((generator.random(shape) < 0.06) * generator.integers(40, 128, shape)).astype(np.uint8)
@@ -126,7 +126,7 @@ def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
         player.close()
     """)
     samples = recording.samples()[:, 0]
-    hat = load_kit()[4]
+    hat = load_kit()[4].samples()
     template = hat[:600] / np.sqrt(np.square(hat[:600]).sum())
     high = np.diff(samples, 2)  # the kick goes, the hat stays
     match = np.convolve(high, np.diff(template, 2)[::-1], "valid")

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "learning": {"models", "formats", "download"},
     "patterns": {"models", "formats", "Midi_To_Activation_Matrix", "download"},
     "sounds": {"models", "formats", "transforms", "audio2nsgt", "griffin_lim"},
-    "engine": {"formats", "patterns", "sounds"},
+    "engine": {"formats", "patterns"},
     "editor": {"engine", "patterns", "sounds", "formats", "Midi_To_Activation_Matrix"},
     "window": {"editor", "engine", "patterns", "sounds", "formats"},
 }

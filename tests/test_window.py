@@ -28,10 +28,10 @@ from editor.pattern_editor import PatternEditor
 from engine import sequencer
 from engine.player import AudioUnavailable
 from formats import checkpoint
+from formats.kit import load_kit, plain_sound
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
 from patterns.feel import Feel, time_offsets
-from sounds import kits
 from window import widgets
 from window.widgets import shorten
 from window.window import Window
@@ -113,7 +113,7 @@ class SilentPlayer:
 def make_window(model, folder, player=None, size=(1300, 700), **options):
     figure = Figure(figsize=np.divide(size, 100), dpi=100)
     FigureCanvasAgg(figure)
-    kit = [np.full(100, 0.1, np.float32)] * 8
+    kit = (plain_sound("a", np.full(100, 0.1)),) * 8
     hands = {name: options.pop(name) for name in ("leave", "choose_file") if name in options}
     window = Window(figure, PatternEditor(model, kit, player or SilentPlayer(), folder, **options), **hands)
     figure.canvas.draw()
@@ -194,7 +194,7 @@ def test_every_output_holds_the_bars_that_are_returned(model_path, kit_folder, t
     assert np.array_equal(np.load(npy), bars)
     assert np.array_equal(read_bars(midi), bars)
     samples, rate = soundfile.read(wav)
-    expected = sequencer.render(bars, kits.load_kit(kit_folder), 97)
+    expected = sequencer.render(bars, load_kit(kit_folder), 97)
     assert rate == 44100 and len(samples) == round(3 * 240 / 97 * 44100)
     assert np.abs(samples - expected).max() < 2 ** -22
     assert png.read_bytes()[1:4] == b"PNG"
@@ -327,7 +327,7 @@ def test_the_feel_is_in_sound_and_midi_and_the_matrix_stays(command, kit_folder,
                                 "--push", "snare=12", "HHC=-5.5")
     assert (status, errors) == (0, "") and np.array_equal(np.load(paths[0])[0], a_bar())
     feel = Feel(80, 62.5, "eighth", {1: 12, 4: -5.5})
-    samples = sequencer.render(a_bar(), kits.load_kit(kit_folder), 90, feel=feel)
+    samples = sequencer.render(a_bar(), load_kit(kit_folder), 90, feel=feel)
     assert np.abs(soundfile.read(paths[2])[0] - samples).max() < 2 ** -22
     write_midi(a_bar(), tmp_path / "expected.mid", 90, time_offsets(a_bar(), feel, 90))
     assert paths[1].read_bytes() == (tmp_path / "expected.mid").read_bytes()
@@ -1014,7 +1014,7 @@ def test_a_save_that_fails_is_shown_in_the_window_and_leaves_nothing(window, tmp
     window.on_key("s")
     assert editor.message.startswith("Not saved") and "file" in editor.message
     window.tick()
-    editor.folder, editor.kit = tmp_path / "saved", [np.full(10, np.nan, np.float32)] * 8
+    editor.folder, editor.kit = tmp_path / "saved", ()
     editor.bar[0, 0] = 100
     window.on_key("s")
     assert editor.message.startswith("Not saved") and not list(editor.folder.glob("*"))

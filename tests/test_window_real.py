@@ -27,9 +27,9 @@ from tiny_map import write_tiny_map
 
 from editor.pattern_editor import PatternEditor
 from engine import sequencer
+from formats.kit import load_kit
 from Midi_To_Activation_Matrix import write_midi
 from patterns import latent_map, sampling
-from sounds import kits
 from window.map_view import MAP
 from window.view import GRID
 from window.window import Window
@@ -220,7 +220,7 @@ def hand(screen, model, window):
 
 def test_a_click_is_heard_within_100_ms_as_the_pattern_of_its_point(window, hand, card, model, material):
     recording, delays, likeness = card[1], [], []
-    kit = kits.load_kit(material / "kit")
+    kit = load_kit(material / "kit")
     for i, (x, y) in enumerate([(0.6, 0.4), (-0.7, 0.2), (0.1, -0.8), (1.0, 0.9), (-0.3, 1.1)], start=1):
         hand.do("mousemove", *hand.on_map(x, y))
         time.sleep(0.1)
