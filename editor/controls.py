@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from editor.state import command
 from formats.activation_matrix import INSTRUMENTS
 from patterns import sampling
 from patterns.feel import LATEST
@@ -19,9 +20,9 @@ DENSEST, HOTTEST = 100, 2.0  # hits a bar and temperature that the window offers
 class Controls:
     """The commands of a PatternEditor on constraints, tempo and feel."""
 
+    @command
     def lock(self, row):
         """Lock a row, so that it stays when the others are redrawn, or unlock it."""
-        self.save_undo()
         self.locks ^= {row}
         row_hits = {key: hits for key, hits in self.constraints.row_hits.items() if key not in self.locks}
         self.constraints = replace(self.constraints, row_hits=row_hits)
@@ -32,53 +33,57 @@ class Controls:
     def constrain(self, **changes):
         """Change some of the constraints; the next frame shows the bars that meet them."""
         self.anchor_edits()
-        self.constraints, self.needs_draw = replace(self.constraints, **changes), True
+        self.state = replace(self.state, constraints=replace(self.constraints, **changes), drawn=False)
 
+    @command
     def set_style(self, name):
         """Ask for a style by its name, None for any."""
         if name and name not in self.model.styles:
             return self.show_message("This model was trained without styles.", "warning")
-        self.save_undo()
         self.constrain(style=sampling.style_index(self.model, name))
         self.report("style", f"Bars in the style {name}." if name else "Bars in any style.", name=name)
 
+    @command
     def step_style(self, step, names=None):
         """Go on to the next style of the model, or of some names; after the last comes any, and then the first."""
         names = [None, *(self.model.styles if names is None else names)]
         place = names.index(self.style_name()) if self.style_name() in names else 0
         self.set_style(names[(place + step) % len(names)])
 
+    @command
     def set_tempo(self, bpm):
-        self.bpm, self.needs_paint = float(bpm), True
-        self.player.set_bpm(self.bpm)
+        self.bpm = float(bpm)
         self.log("tempo", bpm=self.bpm)
 
+    @command
     def change_tempo(self, difference):
         self.set_tempo(np.clip(self.bpm + difference, SLOWEST, FASTEST))
 
+    @command
     def set_density(self, hits):
         """Ask for a number of hits; None for as many as the model draws."""
         self.constrain(hits=None if hits is None else int(hits))
         self.log("density", hits=self.constraints.hits)
 
+    @command
     def change_density(self, difference):
         """Ask for so many hits more; None for as many as the model draws."""
-        self.save_undo()
         self.set_density(None if difference is None else np.clip(self.wanted_hits() + difference, 0, DENSEST))
 
+    @command
     def set_temperature(self, temperature):
         self.constrain(temperature=round(float(temperature), 2))
         self.log("temperature", temperature=self.constraints.temperature)
 
+    @command
     def change_temperature(self, difference):
-        self.save_undo()
         self.set_temperature(np.clip(self.constraints.temperature + difference, 0, HOTTEST))
 
+    @command
     def change_row(self, row, difference):
         """Ask for one hit more in a row, or one fewer; None leaves its number to the model again."""
         if row in self.locks:
             return self.show_message(f"{INSTRUMENTS[row]} is locked; click its name to unlock it.")
-        self.save_undo()
         hits = dict(self.constraints.row_hits)
         now = hits.pop(row, np.count_nonzero(self.bar[row]))
         if difference is not None:
@@ -86,8 +91,20 @@ class Controls:
         self.constrain(row_hits=hits)
         self.report("row", f"{INSTRUMENTS[row]}, hits: {hits.get(row, 'as many as the model draws')}.", row=row)
 
+    def why_none(self):
+        """Why no bar meets the constraints."""
+        kept = [INSTRUMENTS[row] for row in sorted(self.locks)]
+        held = int(np.count_nonzero(self.bar[sorted(self.locks)]))
+        asked = sum(hits for row, hits in self.constraints.row_hits.items() if row not in self.locks)
+        if kept and held + asked > self.wanted_hits():
+            return f"The kept rows ({', '.join(kept)}) already hold {held} hits: ask for more, or unlock one."
+        if asked > self.wanted_hits():
+            return f"The rows ask for {asked} hits, the bar for {self.wanted_hits()}: ask for more."
+        return f"No bar has {self.wanted_hits()} hits with these rows."
+
     # Steadiness and timing, of models that have them
 
+    @command
     def set_steady(self, steady):
         """Ask for bars from 0, fills, to 1, as a loop goes on; None for either."""
         if not self.has_levels():
@@ -95,24 +112,24 @@ class Controls:
         self.constrain(steady=None if steady is None else round(float(steady), 2))
         self.log("steady", steady=self.constraints.steady)
 
+    @command
     def change_steady(self, difference):
         """Ask for bars so much steadier."""
-        self.save_undo()
         now = sampling.STEADY if self.constraints.steady is None else self.constraints.steady
         self.set_steady(np.clip(now + difference, 0, 1))
 
+    @command
     def any_steady(self):
         """Ask for neither steady bars nor fills; or, if so already, for steady ones again."""
-        self.save_undo()
         self.set_steady(sampling.STEADY if self.constraints.steady is None else None)
 
+    @command
     def step_drummer(self, step=1):
         """Ask for the timing of the map's next drummer; after the last comes any, and then the first."""
         names = [None, *self.timings()]
         if len(names) == 1 or not self.has_levels():
             return self.show_message("This map names no drummers.", "warning")
         name = names[(names.index(self.drummer()) + step) % len(names)]
-        self.save_undo()
         self.constrain(timing=name and tuple(self.timings()[name]))
         self.report("drummer", f"Hits as {name} times them." if name else "Hits as any drummer times them.", name=name)
 
@@ -130,16 +147,19 @@ class Controls:
 
     # Feel
 
+    @command
     def set_feel(self, **changes):
-        """Change how hits are moved in time, see `Feel`; what plays changes with the next frame."""
-        self.feel, self.needs_paint, self.needs_play = replace(self.feel, **changes), True, True
+        """Change how hits are moved in time, see `Feel`."""
+        self.feel = replace(self.feel, **changes)
         self.log("feel", **changes)
 
+    @command
     def change_swing_of(self):
         """Swing eighths in place of sixteenths, or these again."""
         self.set_feel(swing_of="eighth" if self.feel.swing_of == "sixteenth" else "sixteenth")
         self.show_message(f"Swing of {self.feel.swing_of}s.")
 
+    @command
     def change_push(self, row, milliseconds):
         """Play a row so much later, in milliseconds, or earlier; None for as it is drawn."""
         push = {key: late for key, late in self.feel.push.items() if key != row}

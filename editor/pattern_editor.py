@@ -2,15 +2,14 @@
 
     editor = PatternEditor(model, kit, Player(kit), folder=Path("saved_patterns"))
     editor.go_to(editor.plane.to_code(0.5, -1), "This point")
-    editor.lock(0); editor.random(); editor.save()
+    editor.lock(0); editor.random(); editor.undo(); editor.save()
 
-It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set. Its commands on
-constraints and feel are in controls.py, those that go from one bar to another in transitions.py.
+It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set. The state and undo are
+in state.py; commands on constraints and feel in controls.py, those that go from one bar to another in transitions.py.
 """
 
 import json
 import time
-from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +18,19 @@ import numpy as np
 from command_line import one_line
 from editor.controls import Controls
 from editor.files import read_pattern, save_pattern
+from editor.state import State, Stateful, command
 from editor.transitions import Transitions
 from formats.activation_matrix import INSTRUMENTS
 from patterns import latent_map, paths, sampling
-from patterns.feel import Feel
 from patterns.noise import Surface
 
 MOST_BARS, MOST_ANCHORS = 16, 24  # of a pattern in the window; on the map
 APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
 NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
 LOW_COVERAGE = 0.1  # below it, a point is far from all training bars
-UNDO_STEPS = 100
-
-# What `undo` brings back.
-State = namedtuple("State", "codes bars index constraints surface anchors edited locks on_path own morph share")
 
 
-class PatternEditor(Controls, Transitions):
+class PatternEditor(Stateful, Controls, Transitions):
     """A pattern of one bar or several, the codes it was drawn at, and the constraints on what is drawn next.
 
     Args:
@@ -43,33 +38,22 @@ class PatternEditor(Controls, Transitions):
         constraints: `Constraints` without a locked bar, None for steady bars. seed: of the noise and of random points.
         log: an open text file, or None.
 
-    Attributes:
-        codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. own: they are from a file.
-        surface: the noise by which bars are drawn. anchors: bars of one's own, opened or edited, that lie on it; the
-        surface has variations of them after `next_variation`. edited: the bars are not what it gives at the codes.
-        locks: the rows that stay when the others are redrawn. on_path: the bars are a path with fills.
-        morph, share: while a slider goes from one bar to another, see transitions.py.
-        needs_draw: a code or constraint has changed, the bars have not yet. needs_play: the feel has.
-        feel: the `Feel` with which bars are played and saved.
-        audition_source: "nearest" or "model" while other bars, `audition_bars`, are heard in place of the pattern.
+    Attributes: those of `State`, and
+        playing: is the pattern to be heard? needs_paint: has something changed that a view shows?
     """
 
     def __init__(self, model, kit, player, folder, bpm=120, constraints=None, seed=None, log=None):
-        self.model, self.kit, self.player, self.folder, self.bpm, self.log_file = model, kit, player, folder, bpm, log
-        self.constraints, self.feel = constraints or sampling.CLICK, Feel()
-        self.surface, self.anchors = Surface(sampling.DEFAULT_SEED if seed is None else seed), ()
-        self.first_seed = self.surface.seed
-        self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
-        self.random_count = 0
+        self.model, self.player, self.folder, self.log_file = model, player, folder, log
         self.plane, self.training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
         self.hit_density = latent_map.HitDensity(self.plane)
-        self.locks, self.history = frozenset(), []
-        self.codes, self.index = self.plane.to_code(0, 0)[None], 0
-        self.bars = sampling.draw(model, self.codes, self.surface, self.constraints)
-        self.on_path = self.own = self.edited = self.playing = self.needs_draw = self.needs_play = False
-        self.audition_source, self.audition_bars, self.rank = None, None, 0
-        self.path_start = None  # the code at which a path begins
-        self.morph_start, self.morph, self.share = None, None, 1.0
+        surface = Surface(sampling.DEFAULT_SEED if seed is None else seed)
+        codes, constraints = self.plane.to_code(0, 0)[None], constraints or sampling.CLICK
+        bars = sampling.draw(model, codes, surface, constraints)
+        super().__init__(State(codes, bars, constraints, surface, tuple(kit or ()), bpm=float(bpm)))
+        self.first_seed, self.random_count = surface.seed, 0
+        self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
+        self.playing, self.playing_bars = False, None  # what the player was last asked for
+        self.heard = self.state  # the state that the sound follows
         self.sound_error = None  # why there is no sound
         self.nearest_found = (None, None)  # the bar that was last asked about, its neighbours
         self.show_message("Click anywhere on the map.")
@@ -89,23 +73,28 @@ class PatternEditor(Controls, Transitions):
         """The bar that is shown: uint8, (8, 64)."""
         return self.shown_bars[self.index]
 
+    @property
+    def kit(self):
+        """The eight sounds."""
+        return self.sounds
+
     # Drawing and playing
 
+    @command
     def go_to(self, code, name, seed=None):
         """Play the bar at a code, drawn with a noise seed or with that of the points before; name: for the message."""
-        self.save_undo()
         self.move_to(code)
         surface = self.surface if seed is None else Surface(seed)
         self.surface = surface.with_anchor(*self.anchors)
-        if self.redraw(start=True):
-            self.show_message(f"{name}: {self.describe()}.")
+        self.redraw(start=True)
+        self.show_message(f"{name}: {self.describe()}.")
         self.log("point", point=self.point(), hits=np.count_nonzero(self.bar))
 
     def move_to(self, code):
         """Be at one code; its bar is drawn with the next frame. Until then the bar that is shown stays."""
         self.anchor_edits()
-        self.codes, self.bars, self.index = np.asarray(code)[None], self.bar[None], 0
-        self.on_path, self.own, self.morph, self.audition_source, self.needs_draw = False, False, None, None, True
+        self.state = replace(self.state, codes=np.asarray(code)[None], bars=self.bar[None], index=0, drawn=False,
+                             on_path=False, own=False, morph=None, audition_source=None)
 
     def anchor_edits(self):
         """Let bars that were edited lie on the surface at their codes: drawn there, they come out as they are."""
@@ -113,11 +102,11 @@ class PatternEditor(Controls, Transitions):
             here = self.codes.tolist()
             kept = [anchor for anchor in self.anchors if anchor.code.tolist() not in here]
             made = [sampling.anchor(self.model, *pair, self.constraints) for pair in zip(self.bars, self.codes)]
-            self.anchors, self.edited = (*kept, *made)[-MOST_ANCHORS:], False
-            self.surface = self.surface.with_anchor(*self.anchors)
+            anchors = (*kept, *made)[-MOST_ANCHORS:]
+            self.state = replace(self.state, anchors=anchors, edited=False, surface=self.surface.with_anchor(*anchors))
 
     def draw(self, codes, on_path):
-        """The bars at codes, uint8 (n, 8, 64); None, and a warning, where no bar meets the constraints."""
+        """The bars at codes, uint8 (n, 8, 64). Raises ValueError, in a musician's words, where there are none."""
         each = self.locked_constraints()
         try:
             if on_path:
@@ -126,8 +115,8 @@ class PatternEditor(Controls, Transitions):
             if self.morph:
                 return self.draw_morph(each[0])
             return self.draw_each(codes, each, self.surface)
-        except ValueError as error:  # fewer hits than the locked rows have, and the like
-            self.show_message(f"No such bar: {one_line(error)}", "warning")
+        except ValueError as error:
+            raise ValueError(self.why_none()) from error
 
     def locked_constraints(self):
         """The constraints for each bar that is shown, whose locked rows stay."""
@@ -140,27 +129,36 @@ class PatternEditor(Controls, Transitions):
                                for code, one in zip(codes, constraints)])
 
     def redraw(self, start=False):
-        """Draw the bars at the codes anew and let them take over, or start; return whether there are such bars."""
-        self.needs_draw, self.needs_paint = False, True
-        bars = self.draw(self.codes, self.on_path)
-        if bars is not None:
-            self.edited = False
-            self.message_kind = "info"
-            self.set_bars(bars, start)
-        return bars is not None
+        """Draw the bars at the codes anew and let them take over, or start. Raises what `draw` raises."""
+        self.set_bars(self.draw(self.codes, self.on_path), start, edited=False)
 
-    def set_bars(self, bars, start=False):
+    def frame(self):
+        """Once a frame: draw the bars that the state asks for; where there are none, return to the last that were."""
+        if self.drawn:
+            return
+        try:
+            self.redraw()
+            if self.message_kind == "warning":
+                self.show_message(f"{self.describe()}.")
+        except ValueError as error:
+            self.refuse(error, self.good)
+        self.update()
+
+    def set_bars(self, bars, start=False, **changes):
         """Show bars, as many as there are codes; they play if others do, or if they are to start."""
-        self.bars, self.audition_source, self.needs_paint = bars, None, True
-        if self.playing or start:
-            self.play()
+        self.state = replace(self.state, bars=bars, drawn=True, audition_source=None, **changes)
+        self.playing = self.playing or start and self.open_sound()
 
-    def play(self):
-        """Play what is shown, or let it take over without a gap."""
-        if self.open_sound():
+    def update(self):
+        """Let the sound follow the state."""
+        self.needs_paint, heard, self.heard = True, self.heard, self.state
+        if self.bpm != heard.bpm:
+            self.player.set_bpm(self.bpm)
+        if self.mixer != heard.mixer:
+            self.player.set_mixer(self.mixer)
+        if self.playing and (self.shown_bars is not self.playing_bars or self.feel != heard.feel):
+            self.playing_bars = self.shown_bars
             self.player.play(self.shown_bars, self.feel)
-            self.playing = self.needs_paint = True
-            self.needs_play = False
 
     def open_sound(self):
         """Open the sound card if it is not open; return whether there is one."""
@@ -172,58 +170,62 @@ class PatternEditor(Controls, Transitions):
                 self.log("no sound", reason=self.sound_error)
         return not self.sound_error
 
+    @command
     def play_or_stop(self):
+        """Play what is shown, or stop."""
         if self.playing:
             return self.stop()
         self.sound_error = None  # a sound card may have come since
-        self.play()
+        self.playing = self.open_sound()
         self.report("play", f"Playing: {self.describe()}." if self.playing else "There is no sound card to play on.")
 
     def stop(self):
         self.player.stop()
-        self.playing = False
+        self.playing, self.playing_bars = False, None
         self.report("stop", "Stopped.", underruns=self.player.underruns)
 
+    @command
     def random(self):
         """Go to a random point, with a noise seed of its own."""
         code = latent_map.random_code(self.model, self.random_seed, self.random_count, self.constraints.style)
         self.go_to(code, "A random point", self.first_seed + self.random_count)
         self.random_count += 1
 
+    @command
     def next_variation(self):
         """Draw the bars again at the same codes, by another surface; of a bar of one's own, a variation of it."""
-        self.save_undo()
         self.anchor_edits()
-        self.surface = Surface(self.surface.seed + 1, anchors=self.anchors).varied()
-        self.own, self.morph = False, None
-        if self.redraw():
-            self.report("variation", f"Another variation: {self.describe()}.", seed=self.surface.seed)
+        surface = Surface(self.surface.seed + 1, anchors=self.anchors).varied()
+        self.state = replace(self.state, surface=surface, own=False, morph=None)
+        self.redraw()
+        self.report("variation", f"Another variation: {self.describe()}.", seed=surface.seed)
 
     def played_anew(self, change):
         """The bars that are shown after change(model, bar, code, surface, constraints), each with timing and velocities
         of the next seed: uint8 (bars, 8, 64)."""
         last = self.surface.seed if self.surface.play_seed is None else self.surface.play_seed
-        self.save_undo()
         self.surface = replace(self.surface, play_seed=last + 1)
         plain = self.surface.with_anchor()
         return np.concatenate([change(self.model, bar[None], code[None], plain, one)
                                for bar, code, one in zip(self.shown_bars, self.codes, self.locked_constraints())])
 
+    @command
     def play_anew(self):
         """Keep the score, and play it with timing and velocities of the next seed."""
         bars = self.played_anew(sampling.play_anew)
-        self.edited = self.edited or not np.array_equal(bars, self.draw(self.codes, self.on_path))
-        self.set_bars(bars)
+        edited = self.edited or not np.array_equal(bars, self.draw(self.codes, self.on_path))
+        self.set_bars(bars, edited=edited)
         self.report("played anew", f"The same score played anew: {self.describe()}.", seed=self.surface.play_seed)
 
+    @command
     def humanise(self):
         """Keep the hits and draw their velocities from the model, by the next seed."""
-        bars, self.edited = self.played_anew(sampling.humanise), True
-        self.set_bars(bars)
+        self.set_bars(self.played_anew(sampling.humanise), edited=True)
         self.report("humanise", "The same hits with a drummer's velocities. Again for others.")
 
     # The bars of a pattern
 
+    @command
     def choose_bar(self, index):
         """Show one bar of several; keep it alone if it is shown already, or while they play."""
         if len(self.bars) == 1:
@@ -231,18 +233,15 @@ class PatternEditor(Controls, Transitions):
         if not self.playing and index != self.index:
             self.index = index
             return self.show_message(f"Bar {index + 1}. Click again to keep that bar alone.")
-        self.save_undo()
-        bars = self.shown_bars[[index]]
-        self.codes, self.index, self.on_path = self.codes[[index]], 0, False
-        self.set_bars(bars)
-        self.report("bar", f"Bar {index + 1} alone: {self.describe()}. b brings the others back.", index=index)
+        self.set_bars(self.shown_bars[[index]], codes=self.codes[[index]], index=0, on_path=False)
+        self.report("bar", f"Bar {index + 1} alone: {self.describe()}. Undo brings the others back.", index=index)
 
     # Auditions: other bars in place of the pattern
 
     def audition(self, source, bars):
         """Hear other bars in place of the pattern."""
-        self.audition_source, self.audition_bars, self.needs_paint = source, bars, True
-        self.play()
+        self.state = replace(self.state, audition_source=source, audition_bars=bars)
+        self.playing = self.open_sound()
 
     def end_audition(self):
         self.set_bars(self.bars, start=True)
@@ -255,6 +254,7 @@ class PatternEditor(Controls, Transitions):
             self.nearest_found = (bar.tobytes(), self.training_bars.nearest(bar, latent_map.NEAREST))
         return self.nearest_found[1]
 
+    @command
     def audition_nearest(self, step=0):
         """Hear the training bars nearest to the pattern's, with a step the next nearest; without, the pattern again."""
         heard = self.audition_source == "nearest"
@@ -267,6 +267,7 @@ class PatternEditor(Controls, Transitions):
         self.audition("nearest", np.stack([self.training_bars.bar(indices[self.rank]) for indices in found]))
         self.report("nearest", "The nearest bar that a drummer played. n: your bar again, N: the next nearest.")
 
+    @command
     def audition_model(self):
         """Hear what the model draws at the codes of the pattern's bars, with as many hits; then the pattern again."""
         if self.audition_source == "model":
@@ -279,19 +280,20 @@ class PatternEditor(Controls, Transitions):
 
     # Files and velocities
 
+    @command
     def open_file(self, path):
         """Make the bars of a file the pattern, anchored at the codes that the encoder gives them."""
         try:
             bars = read_pattern(Path(path).expanduser(), MOST_BARS)
         except (OSError, ValueError) as error:
-            return self.show_message(f"Not opened: {one_line(error)}", "warning")
-        self.save_undo()
+            raise ValueError(f"Not opened: {one_line(error)}") from error
+        unsaved = self.unsaved
         self.anchor_edits()
         codes = sampling.encode(self.model, bars, self.constraints.style)
-        self.codes, self.index = codes + np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None], 0
-        self.on_path, self.own, self.morph, self.edited = False, True, None, True
-        self.set_bars(bars, start=True)
+        codes += np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None]
+        self.set_bars(bars, start=True, codes=codes, index=0, on_path=False, own=True, morph=None, edited=True)
         self.anchor_edits()
+        self.saved = self.saved if unsaved else self.state
         self.report("open", f"{Path(path).name}. m: what the model makes of it, n: the nearest training bar.",
                     bars=len(bars))
 
@@ -299,41 +301,33 @@ class PatternEditor(Controls, Transitions):
         """Write the bars as MIDI, WAV and PNG under the next free name; an error becomes a warning."""
         try:
             path = save_pattern(self.folder, self.shown_bars, self.bpm, self.kit, self.feel)
+            self.saved = self.state
             self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
         except (OSError, ValueError) as error:
             self.report("not saved", f"Not saved: {one_line(error)}", "warning")
 
-    # Undo
-
-    @property
-    def state(self):
-        return State(*(getattr(self, name) for name in State._fields))
-
-    def save_undo(self):
-        self.history = self.history[1 - UNDO_STEPS:] + [self.state]
-
     def undo(self):
         """Return to the state before the last command that changed it."""
-        def essence(state):
-            return state.codes.tobytes(), state.bars.tobytes(), state.constraints, state.locks, state.morph is None
+        self.report_step("undo", super().undo(), "Undone")
 
-        while self.history:
-            state = self.history.pop()
-            if essence(state) != essence(self.state):
-                vars(self).update(state._asdict(), needs_draw=False)
-                self.set_bars(state.bars)
-                return self.report("undo", f"Undone: {self.describe()}.")
-        self.show_message("There is nothing to undo.")
+    def redo(self):
+        """Return to the state before the last undo."""
+        self.report_step("redo", super().redo(), "Done again")
+
+    def report_step(self, name, done, word):
+        self.update()
+        if done:
+            return self.report(name, f"{word}: {self.describe()}.")
+        self.show_message(f"There is nothing to {name}.")
 
     # The bar
 
+    @command
     def toggle(self, row, step):
         """Put a hit in a cell of the bar, or take it out."""
-        self.save_undo()
         bars = self.shown_bars.copy()
         bars[self.index, row, step] = 0 if bars[self.index, row, step] else NEW_HIT
-        self.set_bars(bars)
-        self.edited = True
+        self.set_bars(bars, edited=True)
         velocity, place = int(self.bar[row, step]), f"beat {1 + step // 16}, step {1 + step % 16} of 16"
         self.report("toggle", f"{INSTRUMENTS[row]}, {place}: hit {'added' if velocity else 'removed'}.",
                     row=row, step=step, velocity=velocity)

@@ -5,9 +5,11 @@
 """
 
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 
+from editor.state import command
 from patterns import noise, sampling
 
 CLOSEST = 1e-3  # codes between which a morph goes: by the code it knows how far it is
@@ -21,6 +23,7 @@ class Transitions:
 
     # A path
 
+    @command
     def path(self):
         """Begin a path at this point; the second time, end it here."""
         if self.path_start is not None:
@@ -29,11 +32,13 @@ class Transitions:
         self.path_start = self.code
         self.show_message("A path from here: click or drag to its end, then p again.")
 
+    @command
     def leave(self):
         """Begin neither path nor morph, and stay at the bar that is shown."""
         self.path_start = self.morph_start = self.morph = None
         self.show_message("No path, no morph.")
 
+    @command
     def end_path(self, count=8):
         """Play a path of `count` bars from where it began to this point, with fills; nothing changes if it fails."""
         if self.path_start is None:
@@ -41,17 +46,14 @@ class Transitions:
         self.anchor_edits()
         codes = np.linspace(self.path_start, self.code, count).astype(np.float32)     # (count, latent)
         bars = self.draw(codes, on_path=True)
-        if bars is None:
-            return
-        self.save_undo()
-        self.codes, self.index, self.path_start = codes, 0, None
-        self.on_path, self.own, self.morph, self.needs_draw = True, False, None, False
-        self.set_bars(bars, start=True)
+        self.set_bars(bars, start=True, codes=codes, index=0, path_start=None, on_path=True, own=False, morph=None,
+                      edited=False)
         self.report("path", f"A path of {count} bars; the last ends in a fill. Click a number to keep that bar.",
                     bars=count)
 
     # A morph
 
+    @command
     def begin_or_end_morph(self):
         """Begin a morph at the bar that is shown; the second time, end it at the one shown then."""
         if self.morph_start is None:
@@ -60,20 +62,20 @@ class Transitions:
         (first, start), (last, end) = self.morph_start, (self.bar, self.code)
         if np.abs(end - start).max() < CLOSEST:
             end = start + np.float32(CLOSEST)
-        self.save_undo()
         ends = (sampling.anchor(self.model, *pair, self.constraints) for pair in ((first, start), (last, end)))
-        self.morph = MorphEnds(noise.Morph(*ends), np.stack([first, last]), self.constraints)
-        self.codes, self.index, self.share, self.morph_start = end[None], 0, 1.0, None
-        self.on_path = self.own = self.edited = False
-        self.set_bars(last[None], start=True)
+        morph = MorphEnds(noise.Morph(*ends), np.stack([first, last]), self.constraints)
+        self.set_bars(last[None], start=True, codes=end[None], index=0, morph=morph, share=1.0, morph_start=None,
+                      on_path=False, own=False, edited=False)
         self.report("morph", "A morph of two bars: move its slider, below the bar. Esc leaves it.")
 
+    @command
     def morph_to(self, share):
         """Be a share, 0 to 1, of the way from the first bar of the morph to the second."""
         if self.morph and share != self.share:
             start, end = (np.asarray(anchor.code) for anchor in (self.morph.noise.start, self.morph.noise.end))
-            self.codes, self.share = (start + np.float32(share) * (end - start))[None], float(share)
-            self.audition_source, self.edited, self.needs_draw = None, False, True
+            codes = (start + np.float32(share) * (end - start))[None]
+            self.state = replace(self.state, codes=codes, share=float(share), audition_source=None, edited=False,
+                                 drawn=False)
             self.log("morph to", share=self.share)
 
     def draw_morph(self, constraints):

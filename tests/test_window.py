@@ -556,7 +556,7 @@ def test_a_click_on_the_bar_changes_that_cell_only(used_window, row, step):
 @settings(max_examples=15, deadline=None)
 def test_undo_reverts_every_command_that_changed_the_bar(used_window, actions):
     window, editor = used_window, used_window.editor
-    editor.history.clear()
+    editor.past.clear()
     states = [state(window)]
     for i, action in enumerate(actions):
         if action == "point":
@@ -680,7 +680,7 @@ def test_what_no_bar_can_meet_is_shown_and_the_bar_stays(window):
     before = editor.bar.copy()
     editor.set_density(5)
     window.tick()
-    assert np.array_equal(editor.bar, before) and "expected 9 to" in editor.message
+    assert np.array_equal(editor.bar, before) and "The rows ask for 9 hits, the bar for 5" in editor.message and editor.constraints.hits is None
     window.on_key("a")
     window.tick()
     assert np.count_nonzero(editor.bar[0]) == 9 and editor.constraints.hits is None
@@ -763,12 +763,11 @@ def test_a_path_that_is_refused_keeps_its_start(window):
     click(window, window.view.map, 0.8, -0.5)
     window.on_key("p")
     click(window, window.view.map, -0.6, 0.7)
-    editor.constrain(row_hits={0: 9}, hits=5)
-    window.tick()
-    before, undo_steps = state(window), len(editor.history)
+    editor.constraints = replace(editor.constraints, row_hits={0: 9}, hits=5)
+    before, undo_steps = state(window), len(editor.past)
     window.on_key("4")
-    assert state(window) == before and len(editor.history) == undo_steps
-    assert "No such bar" in editor.message and editor.message_kind == "warning"
+    assert state(window) == before and len(editor.past) == undo_steps
+    assert "The rows ask" in editor.message and editor.message_kind == "warning"
     editor.constrain(hits=None)
     window.on_key("4")
     assert len(editor.bars) == 4 and np.allclose(window.view.map_view.path_points()[0], (0.8, -0.5), atol=0.02)
@@ -1014,7 +1013,7 @@ def test_a_save_that_fails_is_shown_in_the_window_and_leaves_nothing(window, tmp
     window.on_key("s")
     assert editor.message.startswith("Not saved") and "file" in editor.message
     window.tick()
-    editor.folder, editor.kit = tmp_path / "saved", ()
+    editor.folder, editor.sounds = tmp_path / "saved", ()
     editor.bar[0, 0] = 100
     window.on_key("s")
     assert editor.message.startswith("Not saved") and not list(editor.folder.glob("*"))
@@ -1059,7 +1058,7 @@ def test_other_keys_and_buttons_do_nothing(window):
         window.on_key(key)
     mouse(window, "button_press", window.view.map, 1, 1, button=3)
     MouseEvent("button_press_event", window.canvas, 5, 5, button=1)._process()  # outside all axes
-    assert state(window) == before and not editor.playing and not editor.history
+    assert state(window) == before and not editor.playing and not editor.past
 
 
 def test_q_leaves_with_the_next_frame(model, tmp_path):
@@ -1081,3 +1080,37 @@ def test_the_log_is_one_json_line_an_action(model, tmp_path):
     assert [line["action"] for line in lines] == ["ready", "point", "release", "stop"]
     assert lines[1]["hits"] == np.count_nonzero(window.editor.bar)
     assert all(a["time"] <= b["time"] for a, b in zip(lines, lines[1:]))
+
+
+def test_redo_brings_back_what_undo_took_until_something_else_is_done(window):
+    editor = window.editor
+    states = [state(window)]
+    for key in ("r", "t", "v"):
+        window.on_key(key)
+        states.append(state(window))
+    for expected in reversed(states[:-1]):
+        window.on_key("ctrl+z")
+        assert state(window) == expected
+    for expected in states[1:]:
+        window.on_key("ctrl+y")
+        assert state(window) == expected
+    window.on_key("ctrl+y")
+    assert "nothing to redo" in editor.message
+    window.on_key("ctrl+z")
+    window.on_key("r")
+    assert not editor.future
+
+
+def test_what_cannot_be_drawn_leaves_state_sound_and_sliders_as_they_were(window):
+    """Issue: a path of 8, a kept row, density 0, a click: one bar was shown, eight played on."""
+    editor = window.editor
+    show_bar_6_of_a_path(window)
+    press_area(window, "HHC", 0.5)
+    before, heard = editor.state, editor.player.bars
+    editor.set_density(0)
+    window.tick()
+    assert editor.state.same_as(before) and editor.constraints.hits is None and len(editor.bars) == 8
+    assert np.array_equal(editor.player.bars, heard) and editor.message_kind == "warning"
+    assert "already hold" in editor.message
+    press_area(window, "HHC", 0.5)
+    assert editor.message_kind == "info", "a warning goes with the next thing that succeeds"

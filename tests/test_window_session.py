@@ -179,7 +179,7 @@ def test_an_own_bar_opened_is_drawn_as_it_was_and_its_variations_are_around_it(w
     assert not np.array_equal(editor.bar > 0, bars[1] > 0)
     both = scores(editor.model, np.stack([editor.bar, bars[1]]))
     assert (both[0] & both[1]).sum() > 0.2 * (both[0] | both[1]).sum(), "a variation of it"
-    while editor.history:
+    while editor.past:
         window.on_key("b")
     assert not editor.anchors and window.view.map_view.own_points() == ()
 
@@ -205,7 +205,7 @@ def test_a_bar_edited_by_hand_is_on_the_surface_with_the_next_command(window):
     editor.set_temperature(1)
     window.tick()
     assert np.array_equal(editor.bar > 0, edited > 0)
-    for _ in range(2):
+    for _ in range(4):
         window.on_key("b")
     assert np.array_equal(editor.bar, edited) and not editor.anchors
 

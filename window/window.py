@@ -12,7 +12,8 @@ from window.view import View
 
 EDITOR_KEYS = {  # key: the editor's command, its arguments
     " ": ("play_or_stop",), "r": ("random",), "t": ("next_variation",), "T": ("play_anew",),
-    "b": ("undo",), "backspace": ("undo",),
+    **dict.fromkeys(("b", "backspace", "ctrl+z", "cmd+z"), ("undo",)),
+    **dict.fromkeys(("ctrl+Z", "ctrl+shift+z", "ctrl+y", "cmd+Z"), ("redo",)),
     "s": ("save",), "p": ("path",), "g": ("begin_or_end_morph",), "escape": ("leave",), "v": ("humanise",),
     "d": ("step_drummer",), "n": ("audition_nearest",),
     "N": ("audition_nearest", 1), "m": ("audition_model",), "y": ("step_style", 1), "Y": ("step_style", -1),
@@ -65,13 +66,14 @@ class Window:
         elif event.button != 1:
             return
         elif event.inaxes is view.map:
+            editor.begin_gesture()
             editor.go_to(view.map_view.code_at(event), "This point")
             self.dragged = editor.codes
         elif event.inaxes is view.grid:
             editor.toggle(*(int(np.clip(round(place), 0, count - 1)) for place, count in
                             ((event.ydata, len(INSTRUMENTS)), (event.xdata, STEPS_PER_BAR))))
         elif event.inaxes in view.drawing_sliders:
-            editor.save_undo()
+            editor.begin_gesture()
         else:
             area, place = view.panel.area_at(event.x, event.y)
             if area is view.panel.areas["Variation"] and "shift" in {event.key, *event.modifiers}:
@@ -113,9 +115,9 @@ class Window:
 
     def on_release(self, event):
         editor, dragging, self.dragged, self.panned = self.editor, self.dragging, None, None
+        editor.frame()
+        editor.end_gesture()
         if dragging:
-            if editor.needs_draw:
-                editor.redraw()
             if editor.message_kind != "warning":
                 editor.show_message(f"This point: {editor.describe()}.")
             editor.log("release", point=editor.point(), hits=np.count_nonzero(editor.bar))
@@ -167,10 +169,7 @@ class Window:
         editor = self.editor
         if self.leaving:
             return self.leave()
-        if editor.needs_draw:
-            editor.redraw()
-        if editor.needs_play and editor.playing:
-            editor.play()
+        editor.frame()
         if not self.view.captured:
             return
         if editor.playing:

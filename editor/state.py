@@ -1,0 +1,176 @@
+"""The editor's state, and undo: one immutable State, and a history of those before and after it.
+
+    class Editor:
+        @command                                        # undone as a whole; one that fails leaves all as it was
+        def lock(self, row):
+            self.state = replace(self.state, locks=self.state.locks ^ {row})
+"""
+
+import functools
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from command_line import one_line
+from engine.mixer import Mixer
+from patterns.feel import Feel
+from patterns.noise import Surface
+from patterns.sampling import Constraints
+
+UNDO_STEPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that a musician has made.
+
+    codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. drawn: the bars are what codes and
+    constraints ask for; else they are drawn with the next frame. constraints: on what is drawn next. surface: the noise
+    by which bars are drawn. anchors: bars of one's own, opened or edited, that lie on it; the surface has variations of
+    them after `next_variation`. own: the bars are from a file. edited: they are not what the surface gives at the
+    codes. on_path: they are a path with fills. locks: the rows that stay when the others are redrawn.
+    path_start: the code at which a path begins. morph_start, morph, share: see transitions.py.
+    audition_source: "nearest" or "model" while audition_bars are heard in place of the pattern; rank: the how-manieth
+    nearest. sounds: of each row its `Sound`, or the `MadeSound` that describes it, see sounds.py. mixer: their strips.
+    sound_locks: the rows whose sounds stay in a new kit.
+    """
+
+    codes: np.ndarray
+    bars: np.ndarray
+    constraints: Constraints
+    surface: Surface
+    sounds: tuple = ()
+    mixer: Mixer = Mixer()
+    sound_locks: frozenset = frozenset()
+    feel: Feel = Feel()
+    bpm: float = 120.0
+    index: int = 0
+    drawn: bool = True
+    anchors: tuple = ()
+    edited: bool = False
+    own: bool = False
+    on_path: bool = False
+    locks: frozenset = frozenset()
+    path_start: np.ndarray | None = None
+    morph_start: tuple | None = None
+    morph: tuple | None = None
+    share: float = 1.0
+    audition_source: str | None = None
+    audition_bars: np.ndarray | None = None
+    rank: int = 0
+
+    def same_as(self, other):
+        """Would nobody see or hear a difference, but for the bar that is shown and what is only auditioned?"""
+        return (self.codes.tobytes(), self.bars.tobytes(), self.morph is None) == (
+            other.codes.tobytes(), other.bars.tobytes(), other.morph is None) and all(
+            getattr(self, name) == getattr(other, name) for name in COMPARED)
+
+    def work(self):
+        """What would be lost without saving: bars by hand, sounds, the mixer."""
+        return self.bars.tobytes() if self.edited else None, self.anchors, self.sounds, self.mixer
+
+
+COMPARED = ("constraints", "sounds", "mixer", "sound_locks", "feel", "bpm", "drawn", "locks", "share")
+
+
+class Stateful:
+    """An editor with a State, each part of it an attribute as well, and with undo and redo.
+
+    show_message(message, kind) and update() (what follows of a new state) are the subclass's.
+    """
+
+    def __init__(self, state):
+        self.good = self.saved = self._state = state
+        self.past, self.future = [], []
+        self.acting, self.gesture = False, None  # within a command; the state at which a gesture began
+
+    @property
+    def state(self):
+        return self._state
+
+    @state.setter
+    def state(self, state):
+        self._state = state
+        if state.drawn:
+            self.good = state  # the last whose bars are there
+
+    def begin_gesture(self):
+        """From now to `end_gesture`, as between pressing and releasing the mouse, all changes are one step of undo."""
+        self.gesture = self.state
+
+    def end_gesture(self):
+        before, self.gesture = self.gesture, None
+        if before is not None:
+            self.remember(before)
+
+    def remember(self, before):
+        """Let undo return to a state, if the present one is another."""
+        if self.gesture is None and not self.state.same_as(before):
+            self.past.append(before)
+            self.future.clear()
+            del self.past[:-UNDO_STEPS]
+
+    def refuse(self, error, before):
+        """Return to a state, since what was asked for cannot be done, and say why."""
+        self.state = before
+        if self.past and self.past[-1].same_as(before):
+            self.past.pop()
+        self.show_message(str(one_line(error)), "warning")
+
+    def step(self, origin, destination):
+        """Go to the last state of one list, and keep the present one in the other; return whether there was one."""
+        self.end_gesture()
+        while origin:
+            state, now = origin.pop(), self.state
+            if not state.same_as(now):
+                destination.append(now)
+                self.state = replace(state, audition_source=None, audition_bars=None)
+                return True
+        return False
+
+    def undo(self):
+        """Return to the state before the last command that changed it."""
+        return self.step(self.past, self.future)
+
+    def redo(self):
+        """Return to the state before the last undo."""
+        return self.step(self.future, self.past)
+
+    @property
+    def unsaved(self):
+        """Is there work that would be lost?"""
+        return self.state.work() != self.saved.work()
+
+
+def part(name):
+    """An attribute that is a part of the state; to set it is to replace the state."""
+    return property(lambda self: getattr(self.state, name),
+                    lambda self, value: setattr(self, "state", replace(self.state, **{name: value})))
+
+
+for field in fields(State):
+    setattr(Stateful, field.name, part(field.name))
+
+
+def command(method):
+    """A method of a Stateful as one act of a person: one step of undo, and done whole or not at all.
+
+    A ValueError or OSError within it is shown as a warning. A command within a command is a part of it.
+    """
+    @functools.wraps(method)
+    def act(self, *arguments, **options):
+        if self.acting:
+            return method(self, *arguments, **options)
+        before, message, self.acting = self.state, self.message, True
+        try:
+            result = method(self, *arguments, **options)
+            self.remember(before)
+            if self.message is message and self.message_kind == "warning":
+                self.show_message("")  # what went wrong before is over
+            return result
+        except (ValueError, OSError) as error:
+            self.refuse(error, before)
+        finally:
+            self.acting = False
+            self.update()
+    return act
