@@ -23,7 +23,7 @@ from sounds.spectrograms import DEFAULTS, normalise, spectrogram_of, transform_f
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    It gains `exemplars`, `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by class,
+    It gains `path`, as given; `exemplars`; `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by class,
     the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or ValueError, naming the
     file, where it is no such model.
     """
@@ -39,7 +39,7 @@ def load_sound_model(path):
 
 
 def attach_sound(model, sound, path="checkpoint"):
-    """The model with `sound` and `exemplars`, as load_sound_model gives it. Raises ValueError, naming `path`."""
+    """The model with `path`, `sound` and `exemplars`, as load_sound_model gives it. Raises ValueError, naming `path`."""
     if "exemplars" not in sound:
         raise ValueError(f"{path}: expected exemplars beside the model, found none, as its training has not ended: "
                          "go on with it by --resume")
@@ -48,7 +48,7 @@ def attach_sound(model, sound, path="checkpoint"):
         model.sound = {**sound, "settings": settings, "rate": settings["rate"]}
         shape = len(transform_for(1, settings).frequencies), settings["frames"]
         float(sound["floor_db"]), float(sound["mean"]), float(sound["deviation"])
-        model.exemplars = Exemplars(sound)
+        model.exemplars, model.path = Exemplars(sound), str(path)
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: what its sounds were made with cannot be used: {error!r}") from error
     if tuple(model.shape) != shape:

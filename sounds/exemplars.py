@@ -171,7 +171,8 @@ class Exemplars:
         """Places in `kept` of exemplars to borrow from, the first choice first; of class `row` where it has any.
 
         They are near the code (latent,), of machines like the kit, and not too short for the code; of those in
-        question, chance puts one first.
+        question, chance puts one first. Without a kit, chance favours the same ones at each code, so that codes beside
+        each other mostly have the same first (Gumbel-top-k: Kool et al. 2019, "Stochastic beams", section 2.3).
         """
         labels = self.labels[self.kept]
         members = torch.nonzero(labels == row)[:, 0] if (labels == row).any() else torch.arange(len(labels))
@@ -183,6 +184,10 @@ class Exemplars:
             apart = apart + KIT_WEIGHT * (self.kits[self.machines[index]] - kit).square().mean(1).sqrt()
         apart = apart.nan_to_num(1e9, 1e9)  # of codes so far out that their squares are not finite
         order = apart.argsort()[:4 * NEAR]
-        chances = torch.exp((apart[order[0]] - apart[order[:NEAR]]) / CLOSENESS)
-        first = torch.multinomial(chances, len(chances), generator=generator)
+        closeness = (apart[order[0]] - apart[order[:NEAR]]) / CLOSENESS
+        if kit is None:
+            noise = torch.empty(len(labels)).exponential_(generator=generator)[members].log()
+            first = (closeness - noise[order[:NEAR]]).argsort(descending=True)
+        else:
+            first = torch.multinomial(closeness.exp(), len(closeness), generator=generator)
         return members[torch.cat((order[first], order[NEAR:]))].tolist()

@@ -2,7 +2,7 @@
 
     made = synthesise(model, codes, label, seed=3)      # (B, latent) -> B sounds, float32 (n,) at model.sound["rate"]
 
-Read `synthesise` and `render` from top to bottom, then sounds/exemplars.py (codes and exemplars), models.ConvVAE (which
+Read `synthesise` and `Drum` from top to bottom, then sounds/exemplars.py (codes and exemplars), models.ConvVAE (which
 decodes the mean spectrogram) and transforms/nsgt.py (samples to coefficients and back).
 
 A decoded spectrogram is a mean: it has pitch, tone and envelope, but neither the partials of a cymbal nor a phase.
@@ -10,6 +10,7 @@ These come from a source: an exemplar near the code, or one's own sound. The sou
 and a Gabor multiplier (Feichtinger and Nowak 2003, "A first survey of Gabor multipliers") gives it the envelope: its
 coefficients times the ratio of what is decoded at the code to what is decoded at its own code. So at its own code a
 source comes back as it is. An exemplar is taken where that ratio is large, so that a new sound is not a copy.
+A softer strike moves the code, which darkens the sound, and lasts longer, which slows its attack.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import numpy as np
 import soxr
 import torch
 from scipy.ndimage import gaussian_filter
+from scipy.signal import fftconvolve
 
 from formats.activation_matrix import INSTRUMENTS
 from sounds.codes import class_weights, encode_spectrogram, seeded_generator
@@ -36,6 +38,7 @@ HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
 NEW_DB = 9.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
 PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
 ATTACK = (0.03, 0.1)  # seconds over which the source's envelope is held: until its peak, within these bounds
+SOFTEST_RISE = (0.012, 0.008, 0.006, 0.003, 0.003, 0.012, 0.005, 0.005)  # seconds by row, of a strike of velocity 0
 EVEN = 0.02  # seconds of a step in which the evenness of a decay is seen
 FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 
@@ -44,12 +47,21 @@ FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 class Source:
     """A sound (n,) at the model's rate that lends its fine structure; of a class, a row or weights (8,).
 
-    code: (latent,), where it is there already.
+    decoded: the spectrogram (bands, frames) that the model decodes for it, in dB, where it is there already.
     """
 
     samples: np.ndarray
     label: object
-    code: torch.Tensor = None
+    decoded: torch.Tensor = None
+
+
+@dataclass
+class Prepared:
+    """A source at the pitch where it is wanted: samples (n,), coefficients and their transform, what is decoded."""
+
+    samples: np.ndarray
+    found: tuple
+    own: torch.Tensor
 
 
 def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=None, velocity=1.0):
@@ -66,7 +78,7 @@ def synthesise(model, codes, label, seed=0, numbers=None, kits=None, sources=Non
     def make(i):
         source = sources[i] if sources else None
         kit = None if kits is None else kits[i]
-        return render(model, codes[i], weights[i], source, kit, seeded_generator(seed, numbers[i], 1), velocity)
+        return Drum(model, codes[i], weights[i], source, kit, seeded_generator(seed, numbers[i], 1)).strike(velocity)
 
     with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(make, range(len(codes))))
@@ -80,21 +92,33 @@ def check_codes(model, codes):
     return codes
 
 
-@torch.inference_mode()
-def render(model, code, weights, sources=None, kit=None, generator=None, velocity=1.0):
-    """One sound at a code (latent,) of class weights (8,): float32 (n,). sources: a list of (Source, share)."""
-    row = int(weights.argmax())
-    target = decode(model, code, weights)                                             # (bands, frames)
-    sources = sources or [(choose_exemplar(model, target, code, row, kit, generator), 1.0)]
-    if velocity != 1:  # of the same sources
-        target = decode(model, code + softer(model, row, velocity), weights)
-    rate = model.sound["rate"]
-    parts = [share * at_unit_level(moved_to(model, target, source), rate) for source, share in sources if share > 0]
-    sound = np.zeros(max(map(len, parts)))
-    for part in parts:
-        sound[:len(part)] += part
-    loudness = (weights * torch.tensor(target_levels(model))).sum() / weights.sum()
-    return finish(sound, rate, float(loudness) + softness_db(model, row, velocity))
+class Drum:
+    """One sound at a code (latent,) of class weights (8,), to be struck at any velocity, in as many ways as asked.
+
+    sources: a list of (Source, share); an exemplar without one. They are transposed and transformed once for all.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model, code, weights, sources=None, kit=None, generator=None):
+        self.model, self.code, self.weights, self.row = model, code, weights, int(weights.argmax())
+        self.target = decode(model, code, weights)                                    # (bands, frames)
+        sources = sources or [(choose_exemplar(model, self.target, code, self.row, kit, generator), 1.0)]
+        self.parts = [(share, prepare(model, self.target, source)) for source, share in sources if share > 0]
+
+    @torch.inference_mode()
+    def strike(self, velocity=1.0, variation=0.0, quieter=True):
+        """What it sounds like: float32 (n,). velocity: above 0, up to 1. variation: dB (bands, frames) of another take.
+        quieter: does a soft one have its own level? Else that of the hardest."""
+        model, target, rate = self.model, self.target, self.model.sound["rate"]
+        if velocity != 1:
+            target = decode(model, self.code + softer(model, self.row, velocity), self.weights)
+        parts = [share * at_unit_level(laid_on(model, target, part, variation), rate) for share, part in self.parts]
+        sound = np.zeros(max(map(len, parts)))
+        for part in parts:
+            sound[:len(part)] += part
+        sound = with_slower_attack(sound, rate, (1 - velocity) * SOFTEST_RISE[self.row])
+        loudness = (self.weights * torch.tensor(target_levels(model))).sum() / self.weights.sum()
+        return finish(sound, rate, float(loudness) + quieter * softness_db(model, self.row, velocity))
 
 
 def decode(model, code, weights):
@@ -114,21 +138,26 @@ def choose_exemplar(model, target, code, row, kit, generator):
     """
     known, best = model.exemplars, None
     for place in known.near(code, row, kit, generator):
-        own, label = known.codes[known.kept[place]], int(known.labels[known.kept[place]])
-        apart = float((target - decode(model, own, class_weights(label, 1)[0])).square().mean().sqrt())
+        label = int(known.labels[known.kept[place]])
+        own = decode(model, known.codes[known.kept[place]], class_weights(label, 1)[0])
+        apart = float((target - own).square().mean().sqrt())
         if best is None or apart > best[0]:
-            best = apart, place, label
+            best = apart, place, label, own
         if apart >= NEW_DB:
             break
-    return Source(known.samples(best[1]), best[2], known.codes[known.kept[best[1]]])
+    return Source(known.samples(best[1]), *best[2:])
 
 
 def moved_to(model, target, source):
     """A source's samples as they would be where `target` (bands, frames), in dB, is decoded: float64 (n,)."""
+    return laid_on(model, target, prepare(model, target, source))
+
+
+def prepare(model, target, source):
+    """A source transposed to the pitch of `target` (bands, frames), in dB, and transformed: a Prepared."""
     settings, weights = model.sound["settings"], class_weights(source.label, 1)[0]
     samples = np.asarray(source.samples, np.float32)
-    own, found = what_is_decoded(model, samples, weights) if source.code is None else \
-        (decode(model, source.code, weights), None)
+    own, found = what_is_decoded(model, samples, weights) if source.decoded is None else (source.decoded, None)
     bands = bands_apart(target, own, settings["bins"])
     if bands:
         rate = settings["rate"]
@@ -136,8 +165,14 @@ def moved_to(model, target, source):
                             settings["seconds"])
     if bands or found is None:
         own, found = what_is_decoded(model, samples, weights)
-    gain = smooth_gain(target.clamp_min(WEAK_DB) - own.clamp_min(WEAK_DB), settings)
-    made = multiplied(*found, gain, settings)[:len(samples)]
+    return Prepared(samples, found, own)
+
+
+def laid_on(model, target, source, variation=0.0):
+    """The samples of a Prepared source as they would be where `target` (bands, frames) is decoded: float64 (n,)."""
+    settings, samples = model.sound["settings"], source.samples
+    gain = smooth_gain(target.clamp_min(WEAK_DB) - source.own.clamp_min(WEAK_DB), settings) + variation
+    made = multiplied(*source.found, gain, settings)[:len(samples)]
     return with_evenness_of(with_attack_of(made, samples, settings["rate"]), samples, settings["rate"])
 
 
@@ -176,9 +211,10 @@ def multiplied(c, transform, gain, settings):
     edges, times = frame_edges(settings), frame_times(transform)
     place = np.interp(times, (edges[1:] + edges[:-1]) / 2, np.arange(gain.shape[1]))
     left = place.astype(int).clip(0, gain.shape[1] - 2)
-    share = (place - left).astype(np.float32)
-    dense = torch.from_numpy(gain[:, left] * (1 - share) + gain[:, left + 1] * share)  # (bands, frames of transform)
-    gains = torch.exp(dense * (np.log(10) / 20))  # several times as fast as powers of ten
+    share, left = torch.from_numpy((place - left).astype(np.float32)), torch.from_numpy(left)
+    gain = torch.from_numpy(np.asarray(gain, np.float32))
+    dense = gain.index_select(1, left).lerp_(gain.index_select(1, left + 1), share)  # (bands, frames of transform)
+    gains = dense.mul_(np.log(10) / 20).exp_()  # several times as fast as powers of ten
     signal = transform.backward((c * gains)[None])[0].numpy()
     return signal[round(LEAD * transform.fs):].astype(float)
 
@@ -213,6 +249,13 @@ def with_evenness_of(samples, source, rate):
     gain = np.clip(uneven[1] - uneven[0], -12, 0)
     places = (np.arange(len(gain)) + 0.5) * size
     return samples * 10 ** (np.interp(np.arange(len(samples)), places, gain) / 20)
+
+
+def with_slower_attack(samples, rate, seconds):
+    """Samples (n,) that rise from nothing over so many seconds, as a soft mallet stays on a skin for longer."""
+    size = min(len(samples), round(seconds * rate))
+    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / max(size, 1))
+    return np.concatenate((samples[:size] * rise, samples[size:]))
 
 
 def falling_fit(level, peak):
@@ -255,7 +298,7 @@ def finish(samples, rate, level):
     sound[:begin] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(1, begin + 1) / (begin + 1))
     sound[-end:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, end + 1) / end)
     window = np.hanning(round(0.02 * rate) | 1)
-    envelope = np.convolve(np.abs(sound), window)[len(window) // 2:][:len(sound)] * (sound != 0)
+    envelope = fftconvolve(np.abs(sound), window)[len(window) // 2:][:len(sound)] * (sound != 0)
     sound -= envelope * (sound.sum() / max(envelope.sum(), 1e-30))  # what DC there is, in the sound's own envelope
     peak = max(np.abs(sound).max(), 1e-12)  # of what was DC alone, nothing is left
     return (min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / peak) * sound).astype(np.float32)
