@@ -23,9 +23,9 @@ from sounds.spectrograms import DEFAULTS, normalise, spectrogram_of, transform_f
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    It gains `path`, as given; `exemplars`; `sound`: settings of the spectrograms, their mean, deviation and floor in dB, levels by class,
-    the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or ValueError, naming the
-    file, where it is no such model.
+    It gains `path`, as given; `exemplars`; `sound`: settings of the spectrograms, their mean, deviation and floor in dB,
+    levels by class, the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or
+    ValueError, naming the file, where it is no such model.
     """
     content = checkpoint.load_checkpoint(path)
     if not isinstance(content.get("sound"), dict):
@@ -39,7 +39,8 @@ def load_sound_model(path):
 
 
 def attach_sound(model, sound, path="checkpoint"):
-    """The model with `path`, `sound` and `exemplars`, as load_sound_model gives it. Raises ValueError, naming `path`."""
+    """The model with `path`, `sound` and `exemplars`, as load_sound_model gives it. Raises ValueError, naming path.
+    """
     if "exemplars" not in sound:
         raise ValueError(f"{path}: expected exemplars beside the model, found none, as its training has not ended: "
                          "go on with it by --resume")

@@ -22,9 +22,8 @@ from formats.audio import fit_length, load_audio, resample
 from models import build_model
 from sounds.codes import attach_sound, random_codes
 from sounds.dataset import machine_of, split_by_machine
-from sounds.descriptors import NAMES, describe_all
-from sounds.embedding import (CLASSES, LONGEST, RATE, copies, frechet_distance, log_mel, share_within,
-                              train_classifier)
+from sounds.descriptors import (CLASSES, LONGEST, NAMES, RATE, copies, describe_all, frechet_distance, log_mel,
+                                share_within, train_classifier)
 from sounds.spectrograms import denormalise, load_spectrograms, normalise
 from sounds.synthesis import synthesise
 

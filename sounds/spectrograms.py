@@ -84,7 +84,8 @@ def spectrogram_of(samples, settings, floor_db=FLOOR_DB, found=None):
     found: its coefficients and transform, where they are there already.
     """
     c, transform = found or coefficients(samples, settings)
-    power = (c.real.square() + c.imag.square()) @ _pooling(tuple(sorted(settings.items())), transform.Ls)   # (bands, frames)
+    power = c.real.square() + c.imag.square()
+    power = power @ _pooling(tuple(sorted(settings.items())), transform.Ls)           # (bands, frames)
     # behind the end lies what the transform, which is circular, has of low bands before the attack
     power[:, torch.from_numpy(frame_edges(settings)[:-1] * settings["rate"] >= len(samples))] = 0
     relative = power / power.max().clamp_min(1e-30)

@@ -38,8 +38,10 @@ HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
 NEW_DB = 9.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
 PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
 ATTACK = (0.03, 0.1)  # seconds over which the source's envelope is held: until its peak, within these bounds
-SOFTEST_RISE = (0.012, 0.008, 0.006, 0.003, 0.003, 0.012, 0.005, 0.005)  # seconds by row, of a strike of velocity 0
+RISE, RISE_SECONDS = 1.75, (0.005, 0.04)  # of a softer strike: times the seconds until the peak, and its bounds
+TILT_DB = 1.5  # an octave, of such a strike where the checkpoint has no softer ones to learn from
 EVEN = 0.02  # seconds of a step in which the evenness of a decay is seen
+TAKE_DB = 1.5  # rms by which another take differs
 FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 
 
@@ -112,11 +114,12 @@ class Drum:
         model, target, rate = self.model, self.target, self.model.sound["rate"]
         if velocity != 1:
             target = decode(model, self.code + softer(model, self.row, velocity), self.weights)
+            target = target - darker(model, velocity)
         parts = [share * at_unit_level(laid_on(model, target, part, variation), rate) for share, part in self.parts]
         sound = np.zeros(max(map(len, parts)))
         for part in parts:
             sound[:len(part)] += part
-        sound = with_slower_attack(sound, rate, (1 - velocity) * SOFTEST_RISE[self.row])
+        sound = with_slower_attack(sound, rate, velocity)
         loudness = (self.weights * torch.tensor(target_levels(model))).sum() / self.weights.sum()
         return finish(sound, rate, float(loudness) + quieter * softness_db(model, self.row, velocity))
 
@@ -206,6 +209,17 @@ def smooth_gain(decibels, settings):
     return gaussian_filter(gain, (SMOOTH[0] * settings["bins"], SMOOTH[1]), mode="nearest")
 
 
+def other_take(model, generator):
+    """What another take of the same drum has more or less, of an rms of TAKE_DB: dB, numpy (bands, frames).
+
+    It changes over octaves and over quarters of the frames: neither pitch nor attack.
+    """
+    bands, frames = model.shape
+    coarse = torch.randn(1, 1, max(2, round(bands / model.sound["settings"]["bins"])), 4, generator=generator)
+    take = torch.nn.functional.interpolate(coarse, (bands, frames), mode="bilinear")[0, 0]
+    return (TAKE_DB * take / take.square().mean().sqrt()).numpy()
+
+
 def multiplied(c, transform, gain, settings):
     """The signal of coefficients c (bands, frames) times a gain in dB on the spectrogram's frames: float64 (n,)."""
     edges, times = frame_edges(settings), frame_times(transform)
@@ -224,15 +238,19 @@ def with_attack_of(samples, source, rate):
 
     After it the envelope goes over into the samples' own, in as long again.
     """
-    size, width = min(len(samples), round(2 * ATTACK[1] * rate)), max(1, round(0.0015 * rate))
-    window = np.hanning(2 * width + 1)
-    power = [np.convolve(np.square(sound[:size + width], dtype=float), window)[width:width + size]
-             for sound in (samples, source)]
+    size = min(len(samples), round(2 * ATTACK[1] * rate))
+    power = [smooth_power(sound, rate, size) for sound in (samples, source)]
     held = np.clip(1.2 * power[1].argmax() / rate, *ATTACK)
     share = np.clip(2 - np.arange(size) / rate / held, 0, 1)
     power = [part / max((part * share).sum(), 1e-30) for part in power]
     gain = np.clip(10 * np.log10((power[1] + 1e-12) / np.maximum(power[0], 1e-6 * power[0].max() + 1e-12)), -12, 12)
     return np.concatenate((samples[:size] * 10 ** (gain * share / 20), samples[size:]))
+
+
+def smooth_power(samples, rate, size):
+    """The power of the first samples, smoothed over 1.5 ms: (n,) -> (size,)."""
+    width = max(1, round(0.0015 * rate))
+    return np.convolve(np.square(samples[:size + width], dtype=float), np.hanning(2 * width + 1))[width:width + size]
 
 
 def with_evenness_of(samples, source, rate):
@@ -251,11 +269,16 @@ def with_evenness_of(samples, source, rate):
     return samples * 10 ** (np.interp(np.arange(len(samples)), places, gain) / 20)
 
 
-def with_slower_attack(samples, rate, seconds):
-    """Samples (n,) that rise from nothing over so many seconds, as a soft mallet stays on a skin for longer."""
-    size = min(len(samples), round(seconds * rate))
-    rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / max(size, 1))
-    return np.concatenate((samples[:size] * rise, samples[size:]))
+def with_slower_attack(samples, rate, velocity):
+    """Samples (n,) that begin quieter, by the root of the velocity, and rise until behind their peak: a soft mallet
+    stays on a skin for longer. At velocity 1 they stay as they are."""
+    if velocity == 1:
+        return samples
+    early = samples[:round(ATTACK[1] * rate)]
+    peak = smooth_power(early, rate, len(early)).argmax() / rate
+    size = min(len(samples), round(np.clip(RISE * peak, *RISE_SECONDS) * rate))
+    rise = 0.5 + 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / max(size, 1))
+    return np.concatenate((samples[:size] * (1 - (1 - velocity ** 0.5) * rise), samples[size:]))
 
 
 def falling_fit(level, peak):
@@ -267,6 +290,12 @@ def softer(model, row, velocity):
     """By how much a code of a class moves where it is struck softer: (latent,); 0 at velocity 1."""
     soft = model.sound.get("soft")
     return 0.0 if soft is None or velocity == 1 else (1 - velocity) / (1 - soft["velocity"]) * soft["codes"][row]
+
+
+def darker(model, velocity):
+    """What bands have less where the checkpoint has no pairs of velocities to know it from: dB (bands, 1)."""
+    return (1 - velocity) * TILT_DB * torch.arange(model.shape[0])[:, None] / model.sound["settings"]["bins"] \
+        if model.sound.get("soft") is None else 0.0
 
 
 def softness_db(model, row, velocity):

@@ -1,5 +1,5 @@
-"""sounds/metrics.py and sounds/embedding.py against oracles: distances by hand, Gaussians of known Frechet distance,
-tones and noises that a classifier can tell, kits that agree."""
+"""sounds/metrics.py and the embedding of sounds/descriptors.py against oracles: distances by hand, Gaussians of known
+Frechet distance, tones and noises that a classifier can tell, kits that agree."""
 
 import functools
 import math
@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from learning import bounds
 from sounds import metrics
-from sounds.descriptors import NAMES
-from sounds.embedding import (BANDS, COLUMNS, RATE, copies, distances, frechet_distance, log_mel, share_within,
-                              train_classifier)
+from sounds.descriptors import (BANDS, COLUMNS, NAMES, RATE, copies, distances, frechet_distance, log_mel,
+                                share_within, train_classifier)
 from sounds.metrics import (Judge, Seen, alike, coherence, describe_classes, log_spectral_distance, mean_of,
                             not_finite, principal_components, report_classes, right, two_sample_auc, variety)
 

@@ -1,5 +1,7 @@
 """A sound model as a musician has it: its checkpoint, its codes, generate_sounds.py, and kits for the sequencer."""
 
+import json
+
 import numpy as np
 import pytest
 import soundfile
@@ -16,8 +18,9 @@ from formats.audio import resample
 from formats.kit import load_kit
 from models import BernoulliVAE
 from sounds import kits
-from sounds.codes import attach_sound, class_weights, encode_file, load_sound_model, random_codes, slerp
+from sounds.codes import attach_sound, class_weights, encode_file, load_sound, load_sound_model, random_codes, slerp
 from sounds.dataset import level_db
+from sounds.spectrograms import spectrogram_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -196,28 +199,76 @@ def test_a_missing_or_silent_sound_is_named(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-# Kits.
+# Sounds and kits.
 
-def kit_of(model, seed, **options):
-    """What the sounds of a kit sound like, struck hardest: eight float32 arrays (n,)."""
-    return [sound.samples() for sound in kits.generate_kit(model, seed, **options)]
+def same_sound(one, other):
+    """Are two Sounds the same to the last sample?"""
+    return one.velocities == other.velocities and all(
+        np.array_equal(*pair) for layers in zip(one.layers, other.layers) for pair in zip(*layers, strict=True))
 
 
-def test_a_kit_is_eight_sounds_at_the_sequencers_rate(model):
-    kit, again, made = kit_of(model, 2), kit_of(model, 2), kit_of(model, 2, sample_rate=RATE)
-    assert len(kit) == 8 and all(map(np.array_equal, kit, again))
-    assert [len(sound) for sound in kit] == pytest.approx([len(sound) * 44100 / RATE for sound in made], abs=2)
+@pytest.fixture(scope="module")
+def snare(model):
+    """The code and the kit of a snare, and what make_sound gives for them."""
+    codes, of_kits = random_codes(model, [1], seed=5)
+    return codes[0], of_kits[0], list(kits.make_sound(model, codes[0], 1, 5, of_kits[0]))
+
+
+def test_a_sound_is_there_at_once_and_then_with_its_layers_and_alternates(snare):
+    first, whole = snare[2]
+    assert [len(layer) for layer in first.layers] == [1]
+    assert whole.velocities == (32, 64, 96, 127) and [len(layer) for layer in whole.layers] == [2] * 4
+    assert np.array_equal(first.samples(), whole.samples(velocity=100, hit=2)) and first.name == "Snare"
+    levels = [level_db(samples, 44100) for layer in whole.layers for samples in layer]
+    assert max(levels) - min(levels) < 0.2, "a soft one is made quieter by the sequencer"
+
+
+def test_an_alternate_is_another_take_of_the_same_drum(snare):
+    for one, other in snare[2][1].layers:
+        seen = [spectrogram_of(resample(samples, 44100, RATE), SETTINGS) for samples in (one, other)]
+        loud = torch.maximum(*seen) > -40
+        assert 0.3 < (seen[0] - seen[1])[loud].square().mean().sqrt() < 3
+        assert len(one) == len(other) and likeness(one, other) > 0.8
+
+
+def test_a_sound_is_made_again_of_its_origin(snare, model):
+    code, kit, (first, whole) = snare
+    assert json.loads(json.dumps(whole.origin)) == whole.origin == first.origin
+    assert same_sound(kits.sound_from_origin(model, whole.origin), whole)
+    other = list(kits.make_sound(model, code, 1, 6, kit))[1]
+    assert not same_sound(other, whole), "the seed chooses"
+    for change, words in ((dict(kit="x"), "origin"), ({"class": "Kazoo"}, "class: expected one of Kick"),
+                          (dict(code=[1.0]), "codes: expected"), (dict(source="samples"), "source: expected")):
+        with pytest.raises(ValueError, match=words):
+            kits.sound_from_origin(model, {**whole.origin, **change})
+    with pytest.raises(ValueError, match="origin: expected"):
+        kits.sound_from_origin(model, {"class": "Snare"})
+
+
+def test_ones_own_sound_comes_back_at_its_own_code_and_has_layers(model, files):
+    code, row = encode_file(model, files[0], 0)
+    whole = list(kits.make_sound(model, code, row, source=files[0]))[1]
+    own = resample(load_sound(model, files[0]), RATE, 44100)
+    assert likeness(own, whole.samples()) > 0.98 and len(whole.layers) == 4
+    assert same_sound(kits.sound_from_origin(model, whole.origin), whole)
+    samples = load_sound(model, files[0])
+    again = list(kits.make_sound(model, code, row, source=samples))[1]
+    assert same_sound(again, whole) and same_sound(kits.sound_from_origin(model, again.origin, samples), whole)
+
+
+
+def test_a_kit_is_eight_whole_sounds_at_the_sequencers_rate(model):
+    kit, again = (kits.generate_kit(model, seed=2) for _ in range(2))
+    assert [sound.name for sound in kit] == list(INSTRUMENTS) and all(map(same_sound, kit, again))
     bars = np.zeros((1, 8, 64), np.uint8)
     bars[:, :, ::8] = 100
-    assert np.abs(sequencer.render(bars, kits.generate_kit(model, seed=2))).max() > 0.05
+    assert np.abs(sequencer.render(bars, kit)).max() > 0.05
 
 
 def test_a_kit_is_the_first_of_each_class(model, run, tmp_path):
     made = generate(run, tmp_path / "kit", "--seed", 2)
-    kit = kit_of(model, 2, sample_rate=RATE)
-    ratios = [np.abs(one).max() / np.abs(made[name]).max() for one, name in zip(kit, INSTRUMENTS)]
-    assert ratios == pytest.approx([ratios[0]] * 8, rel=1e-3)
-    assert all(likeness(one, made[name]) > 0.9999 for one, name in zip(kit, INSTRUMENTS))
+    for sound, name in zip(kits.generate_kit(model, seed=2), INSTRUMENTS):
+        np.testing.assert_allclose(sound.samples(), resample(made[name], RATE, 44100), atol=1e-5)
     codes, of_kits = random_codes(model, range(8), seed=2)
     assert len(torch.unique(of_kits, dim=0)) == 1 and len(torch.unique(codes, dim=0)) == 8
 
