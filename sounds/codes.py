@@ -23,7 +23,7 @@ from sounds.spectrograms import DEFAULTS, normalise, spectrogram_of, transform_f
 def load_sound_model(path):
     """The model of a checkpoint or run folder that train_audio.py wrote, ready to make sounds.
 
-    It gains `path`, as given; `exemplars`; `sound`: settings of the spectrograms, their mean, deviation and floor in dB,
+    It gains `path`, as given; `exemplars`; `sound`: settings of the spectrograms, their mean, deviation and floor,
     levels by class, the rate in Hz; and `fold`, the part of the machines that it has not heard. Raises OSError or
     ValueError, naming the file, where it is no such model.
     """
