@@ -3,7 +3,7 @@
 python dataset_audio/make_sounds.py                       # 2,000 sounds of 50 machines, in dataset_audio/<class>/
 python dataset_audio/make_sounds.py -n 400 -o data/sounds --seed 7
 python dataset_audio/make_sounds.py --velocities 1 0.4    # each sound struck hard and softly: NAME_v127, NAME_v051
-python dataset_audio/make_sounds.py --kit                 # the eight of the default kit, in dataset_audio/kit/
+python dataset_audio/make_sounds.py --kit                 # the default kit, in dataset_audio/kit/: see formats/kit.py
 
 Every sound is mono at 44.1 kHz, strikes at its first sample and ends in silence. A sound's seed is made of --seed, its
 machine, class and number, so the same command gives the same bytes, and a longer list begins with the shorter one; a
@@ -30,6 +30,7 @@ from command_line import Parser, Progress, number, run
 from families import FAMILIES, RECORDED
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import save_audio
+from formats.kit import at_level, loudest
 from voices import clap, cowbell, cymbal, hat, kick, snare, tom
 
 LOUDNESS_DB = {"Kick": -15, "Snare": -17.5, "Clap": -19.5, "HHO": -25, "HHC": -27.5, "Tom": -17, "Cymb": -25,
@@ -190,14 +191,14 @@ def gated(samples, share):
     return samples
 
 
-def finished(samples, loudness_db, level=1.0):
+def finished(samples, loudness_db, level=1.0, end_db=-70):
     """The one-shot of a voice: no DC, no long silence behind it, a smooth end, its level by class: float32 (n,).
 
     Loudness is the RMS of the loudest 50 ms, in dB of full scale; a peak beyond PEAK takes the sound down with it.
-    `level` is that of the stroke: 1, or less for a softer one.
+    `level` is that of the stroke: 1, or less for a softer one. end_db: re the peak, what is softer to the last goes.
     """
     samples = filtered(samples, ("high", 20.0, 0.7))
-    audible = np.flatnonzero(np.abs(samples) > 10 ** (-70 / 20) * np.abs(samples).max())
+    audible = np.flatnonzero(np.abs(samples) > 10 ** (end_db / 20) * np.abs(samples).max())
     samples = samples[:audible[-1] + 1]
     fade = min(len(samples) // 4, round(0.03 * RATE))
     samples[-fade:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / fade)
@@ -216,6 +217,9 @@ def loudness(samples):
     return np.sqrt((energy[window:] - energy[:-window]).max() / window)
 
 
+KIT_VELOCITIES, KIT_TAKES = (127, 96, 64, 32), 2
+PLACE = {"tune_hz": 0.001, "tune_ratio": 0.001, "interval_ratio": 0.0, "mode_ratio": 0.0, "shell_level": 0.0,
+         "tick": 0.5, "beater": 0.5, "sweep_seconds": 0.2}  # in which a take differs, as logarithms; else 0.06
 KIT = {  # the voice of each row and its parameters: an analogue drum machine of about 1980
     "Kick": (kick, dict(tune_hz=50, decay_seconds=0.75, sweep_ratio=4.0, sweep_seconds=0.011, bend=0.15, skin=0.0,
                         tick=0.35, tick_hz=3000, beater=0.04, drive=0.7)),
@@ -236,9 +240,41 @@ KIT = {  # the voice of each row and its parameters: an analogue drum machine of
 
 
 def make_kit():
-    """The eight sounds of the default kit, in the order of the rows: a list of (name, float32 (n,))."""
-    return [(name, finished(voice(np.random.default_rng(row), **parameters), LOUDNESS_DB[name]))
-            for row, (name, (voice, parameters)) in enumerate((name, KIT[name]) for name in INSTRUMENTS)]
+    """The sounds of the default kit, row by row: a list of (name of the file, float32 (n,), the first of its row?)."""
+    return [(name + (f"_v{velocity:03}" if velocity < 127 else "") + (f"_{take}" if take > 1 else ""),
+             kit_sound(name, velocity / 127, take), velocity == 127 and take == 1)
+            for name in INSTRUMENTS for velocity in KIT_VELOCITIES for take in range(1, KIT_TAKES + 1)]
+
+
+def kit_sound(name, velocity=1.0, take=1):
+    """A sound of the default kit, float32 (n,), struck at a velocity in (0, 1], as the first time or another.
+
+    Each take has its own noise; a later one is struck at a slightly other place, at the same level. A softer one is
+    darker, rises slower and ends where a sequencer that plays it by its velocity is below -70 dB.
+    """
+    voice, parameters = KIT[name]
+    row, strength = INSTRUMENTS.index(name), velocity ** 0.5
+    rng = np.random.default_rng(row if take == 1 else [row, take])
+    place = dict.fromkeys(parameters, 1.0) if take == 1 else {
+        key: 1 if key == "clock_hz" else math.exp(rng.uniform(-1, 1) * PLACE.get(key, 0.06)) for key in parameters}
+    parameters = {key: value if isinstance(value, int) else value * place[key] for key, value in parameters.items()}
+    for key in STRENGTH & set(parameters):
+        parameters[key] *= strength
+    tone = [("shelf", hz, math.exp(rng.uniform(-0.12, 0.12))) for hz in (90, 650, 3000)] if take > 1 else []
+    samples = filtered(voice(rng, **parameters), *tone) if tone else voice(rng, **parameters)
+    if velocity < 1:
+        samples = slower(filtered(samples, ("shelf", 1500, strength)), strength)
+    made = finished(samples, LOUDNESS_DB[name], velocity, -70 - 40 * math.log10(velocity))
+    return made if take == 1 else at_level(made, loudest(kit_sound(name, velocity)))
+
+
+def slower(samples, strength):
+    """Samples that begin at `strength` of their level and rise to all of it until behind their peak."""
+    peak = np.convolve(samples[:round(0.1 * RATE)] ** 2, np.hanning(133), "same").argmax()
+    count = int(np.clip(1.75 * peak, 0.005 * RATE, 0.04 * RATE))
+    samples = samples.copy()
+    samples[:count] *= 1 - (1 - strength) * (0.5 + 0.5 * np.cos(np.pi * np.arange(count) / count))
+    return samples
 
 
 def make_collection(folder, count, seed, processes, velocities=()):
@@ -274,13 +310,14 @@ def main(argv=None):
     parser.add_argument("--velocities", type=number(float, 0.01, 1), nargs="+", default=(), metavar="VELOCITY",
                         help="strengths of the stroke, from 0.01 to 1, one file for each (default: 1, in one file)")
     parser.add_argument("--jobs", type=number(int, -1), default=-1, help="processes (default: -1, one a core)")
-    parser.add_argument("--kit", action="store_true", help="write the eight sounds of the default kit instead")
+    parser.add_argument("--kit", action="store_true", help="write the default kit instead, at four velocities")
     options = parser.parse_args(argv)
     if options.kit:
         folder = options.output or HERE / "kit"
-        for name, samples in make_kit():
-            save_audio(folder / f"{name}.wav", samples, RATE)
-        made = {name: 1 for name in INSTRUMENTS}
+        for name, samples, first in make_kit():
+            save_audio(folder / (f"{name}.wav" if first else f"{name}.flac"), samples, RATE,
+                       "PCM_24" if first else "PCM_16")
+        made = {name: len(KIT_VELOCITIES) * KIT_TAKES for name in INSTRUMENTS}
     else:
         folder = options.output or HERE
         made = make_collection(folder, options.count, options.seed, options.jobs, options.velocities)

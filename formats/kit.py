@@ -110,8 +110,8 @@ def load_sound_of(name, files, sample_rate=SAMPLE_RATE):
 def loudest(samples, sample_rate=SAMPLE_RATE):
     """The rms of the loudest 20 ms of samples (n,)."""
     size = max(1, min(len(samples), round(0.02 * sample_rate)))
-    power = np.convolve(np.square(samples, dtype=float), np.full(size, 1 / size), "valid")
-    return float(np.sqrt(max(power.max(), 0)))
+    energy = np.cumsum(np.pad(np.square(samples, dtype=float), (1, 0)))
+    return float(np.sqrt(max((energy[size:] - energy[:-size]).max() / size, 0)))
 
 
 def at_level(samples, level, sample_rate=SAMPLE_RATE):

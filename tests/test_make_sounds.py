@@ -9,7 +9,8 @@ import soundfile
 from scipy import signal
 
 from formats.activation_matrix import INSTRUMENTS
-from formats.kit import KIT, load_kit
+from formats.kit import KIT, load_kit, loudest
+from sounds.descriptors import attack_ms
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +71,46 @@ def check_one_shot(name, samples, peak, late=0.002):
 
 
 def test_the_committed_kit_is_what_the_script_makes(sounds):
-    for name, samples in sounds.make_kit():
-        stored, rate = soundfile.read(KIT / f"{name}.wav", dtype="float32")
-        assert rate == 44100 and stored.ndim == 1 and soundfile.info(KIT / f"{name}.wav").subtype == "PCM_24"
-        np.testing.assert_allclose(stored, samples, atol=2.5 / 2 ** 23)
-    assert sum(path.stat().st_size for path in KIT.iterdir()) < 1e6
+    made = sounds.make_kit()
+    for name, samples, first in made:
+        path = KIT / (f"{name}.wav" if first else f"{name}.flac")
+        stored, rate = soundfile.read(path, dtype="float32")
+        assert rate == 44100 and stored.ndim == 1 and soundfile.info(path).subtype == ("PCM_24" if first else "PCM_16")
+        np.testing.assert_allclose(stored, samples, atol=2.5 / 2 ** (23 if first else 15))
+    assert len(list(KIT.iterdir())) == len(made) == 64
+    assert sum(path.stat().st_size for path in KIT.iterdir()) < 2.5e6
 
 
 def test_the_kit_is_written_with_the_same_bytes_each_time(tmp_path, root):
     for folder in ("one", "two"):
         subprocess.run([sys.executable, root / "dataset_audio" / "make_sounds.py", "--kit", "-o", folder], cwd=tmp_path,
                        check=True, capture_output=True)
-    for name in INSTRUMENTS:
-        assert (tmp_path / "one" / f"{name}.wav").read_bytes() == (tmp_path / "two" / f"{name}.wav").read_bytes()
+    names = [path.name for path in sorted((tmp_path / "one").iterdir())]
+    assert len(names) == 64
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+@pytest.mark.parametrize("row", range(8))
+def test_each_row_of_the_kit_has_four_velocities_darker_and_slower_as_it_is_struck_softer(row):
+    sound = load_kit()[row]
+    assert sound.velocities == (32, 64, 96, 127)
+    first = [layer[0].astype(float) for layer in sound.layers]
+    brightness, rises = [centroid(samples) for samples in first], [attack_ms(samples, 44100) for samples in first]
+    assert brightness == sorted(brightness) and rises[0] > rises[2] and rises[0] > rises[3] + 1
+    assert len(first[0]) < len(first[3])
+
+
+@pytest.mark.parametrize("row", range(8))
+def test_each_layer_of_the_kit_has_two_takes_of_one_drum(row):
+    for one, other in load_kit()[row].layers:
+        assert loudest(other) == pytest.approx(loudest(one), rel=0.02)
+        assert fallen(other, 20) == pytest.approx(fallen(one, 20), rel=0.5)
+        assert 1200 * abs(np.log2(centroid(other) / centroid(one))) < 500
+        count = min(len(one), len(other))
+        assert np.abs(one[:count] - other[:count]).max() > 0.02 * np.abs(one).max(), "another sample"
+    if row in (0, 5, 7):
+        assert 1200 * abs(np.log2(pitch(other) / pitch(one))) < 20
 
 
 @pytest.mark.parametrize("name", INSTRUMENTS)
