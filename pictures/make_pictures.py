@@ -28,35 +28,29 @@ from sounds.codes import load_sound_model, random_codes
 from sounds.dataset import load_one_shots, split_by_machine
 from sounds.spectrograms import spectrogram_of
 from sounds.synthesis import synthesise
-from window.map_view import MAP
-from window.view import GRID, SIZE
+from window.view import SIZE
 from window.widgets import ACCENT, BACKGROUND, TEXT
 from window.window import Window
 
 POINT = (0.42, 1.9)  # of the map, whose bar is shown
-PARTS = (  # the place in fractions of the figure that a number marks, or the area's name; what it is and does
-    ((MAP[0], MAP[1] + MAP[3]), "Map: click a point, drag to morph, scroll to zoom"),
-    ("any style", "Styles: bars in the style that is clicked"),
-    ((GRID[0] + 0.3 * GRID[2], GRID[1] + GRID[3]), "Bar: click a cell to put a hit in or take it out"),
-    ("Kick", "Rows: click a name to lock its row"),
-    ("Kick hits", "Hits of a row: one fewer, one more"),
-    ("Kick ms", "Push: milliseconds that a row is late"),
-    ((0.443, 0.416), "What is drawn: hits, steady or fill, temperature"),
-    ((0.735, 0.416), "How it is played: tempo, tight, swing"),
-    ("Auto", "Auto, Any: as the model draws"),
-    ("Play", "Play and stop"),
-    ("Random", "Random: another point of the map"),
-    ("Variation", "Variation; with Shift the same score played anew"),
-    ("Path", "Path: bars from one point to another"),
-    ("Morph", "Morph: a slider from one bar to another"),
-    ("Nearest", "Nearest: the nearest bar that a drummer played"),
-    ("Model", "Model: what the model makes of your bar"),
-    ("Open", "Open: a MIDI file of yours"),
-    ("Humanise", "Humanise: a drummer's velocities"),
-    ("Drummer", "Drummer: the timing of one of the ten"),
-    ("Undo", "Undo: the state before the last command"),
-    ("Save", "Save: MIDI, WAV and PNG"),
-    ("Keys", "Keys: the keyboard's commands"))
+PARTS = (  # the area that a number marks, and where in its box; what it is and does
+    ("map", 0, 1, "Map: click a point, drag to morph, scroll to zoom"),
+    ("any style", 0, 1, "Styles: bars in the style that is clicked"),
+    ("bar", 0.3, 1, "Bar: click a cell to put a hit in or take it out"),
+    ("Kick", 0, 1, "Rows: click a name to lock its row"),
+    ("Kick hits", 0, 1, "Hits of a row: one fewer, one more"),
+    ("Density", 0, 1, "What is drawn: hits, steady or fill, temperature"),
+    ("Tight", 0, 1, "How it is played: tight, swing"),
+    ("Random", 0, 1, "Random: another point of the map"),
+    ("Variation", 0, 1, "Variation; with Shift the same score played anew"),
+    ("Path", 0, 1, "Path: bars from one point to another"),
+    ("Morph", 0, 1, "Morph: a slider from one bar to another"),
+    ("Open", 0, 1, "Open: a MIDI file of yours"),
+    ("Play", 0, 1, "Play and stop"),
+    ("Tempo", 0, 1, "Tempo, while it plays"),
+    ("Undo", 0, 1, "Undo: the state before the last command"),
+    ("Save", 0, 1, "Save: MIDI, WAV and PNG"),
+    ("?", 0, 1, "All keys"))
 SOUND_MODEL = ROOT / "pretrained" / "sound_vae.pt"
 EACH, UNHEARD = 6, 1  # sounds of a class in each row; seed of machines of ours that no model has heard
 COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
@@ -100,14 +94,12 @@ def draw_parts(view, pixels):
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(total, 0))
     axes.set_axis_off()
     axes.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest")
-    for index, (place, words) in enumerate(PARTS):
-        if isinstance(place, str):
-            left, bottom, _, high = view.panel.areas[place].box
-            place = left, bottom + high
+    for index, (name, across, up, words) in enumerate(PARTS):
+        place = view.pixel_of(name, across, up)
         column, row = divmod(index, rows)
         x = MARGIN + 16 + column * (width - MARGIN) / COLUMNS
         y = height + MARGIN + LINE * (row + 0.5)
-        for centre in ((place[0] * width, (1 - place[1]) * height), (x, y)):
+        for centre in ((place[0], height - place[1]), (x, y)):
             axes.plot(*centre, "o", markersize=15, color=ACCENT, markeredgecolor=BACKGROUND, markeredgewidth=1.5)
             axes.text(*centre, str(index + 1), color=BACKGROUND, fontsize=8.5, fontweight="bold", ha="center",
                       va="center_baseline")

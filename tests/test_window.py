@@ -22,7 +22,7 @@ from tiny_map import write_tiny_map
 
 import Activation_Matrix_To_Sound
 import models
-from editor.controls import FASTEST, SLOWEST
+from editor.controls import FASTEST, HOTTEST, SLOWEST
 from editor.files import next_name
 from editor.pattern_editor import PatternEditor
 from engine import sequencer
@@ -33,8 +33,9 @@ from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
 from patterns.feel import Feel, time_offsets
 from window import widgets
-from window.widgets import shorten
-from window.window import Window
+from window.panel import shorten
+from window.view import HELP
+from window.window import EDITOR_KEYS, WINDOW_KEYS, Window
 import command_line
 from patterns.sampling import CLICK, Constraints
 
@@ -143,12 +144,16 @@ def click(window, axes, x, y):
     mouse(window, "button_release", axes, x, y)
 
 
-def area_event(window, kind, name, x=0.5, y=0.5):
+def area_event(window, kind, name, x=0.5, y=0.5, **details):
     """A mouse event at a place of the picture that has a name, at fractions of its box."""
-    left, bottom, width, height = window.view.panel.areas[name].box
-    MouseEvent(f"{kind}_event", window.canvas, window.figure.bbox.width * (left + x * width),
-               window.figure.bbox.height * (bottom + y * height),
-               button=None if kind == "motion_notify" else 1)._process()
+    if kind == "button_press":
+        details = {"button": 1, **details}
+    MouseEvent(f"{kind}_event", window.canvas, *window.view.pixel_of(name, x, y), **details)._process()
+
+
+def press_slider(window, name, value):
+    """Click where a value is on a slider's track."""
+    press_area(window, name, window.view.sliders[name].across(value))
 
 
 def press_area(window, name, x=0.5, y=0.5):
@@ -532,11 +537,11 @@ def test_a_model_without_styles_or_played_bars_shows_it_and_plays(tmp_path):
     editor = window.editor
     click(window, window.view.map, 0.5, 0.5)
     before = state(window)
-    for name, word in (("rock", "styles"), ("Nearest", "training bars")):
-        press_area(window, name)
+    for name, word in (("rock", "styles"), ("n", "training bars")):
+        window.on_key(name) if len(name) == 1 else press_area(window, name)
         assert word in editor.message and state(window) == before
     window.tick()
-    assert editor.playing and window.view.novelty_text() == "" and window.view.map_view.neighbour_points() == ()
+    assert editor.playing and window.view.pages["Bar"].novelty_text() == "" and window.view.map_view.neighbour_points() == ()
 
 
 @given(row=st.integers(0, 7), step=st.integers(0, 63))
@@ -585,8 +590,7 @@ def test_density_is_the_models_own_until_the_slider_moves(window):
     editor = window.editor
     click(window, window.view.map, 0.5, 0.5)
     own = np.count_nonzero(editor.bar)
-    slider = window.view.density_slider.ax
-    click(window, slider, 40, 0.5)
+    press_slider(window, "Density", 40)
     window.tick()
     assert np.count_nonzero(editor.bar) == 40 and np.array_equal(editor.player.bars[0], editor.bar)
     click(window, window.view.map, -0.5, 0.2)
@@ -602,7 +606,7 @@ def test_density_is_the_models_own_until_the_slider_moves(window):
 
 def test_temperature_is_asked_for_by_slider_and_by_key(window):
     editor = window.editor
-    click(window, window.view.temperature_slider.ax, 0.5, 0.5)
+    press_slider(window, "Temperature", 0.5)
     window.tick()
     assert editor.constraints.temperature == 0.5
     asked = Constraints(temperature=0.5)
@@ -783,7 +787,7 @@ def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
     click(window, window.view.map, 0.5, 0.5)
     own = editor.bar.copy()
     indices, cells = editor.training_bars.nearest(own, 3)
-    assert f"novelty {cells[0]}" in window.view.novelty_text() or cells[0] == 0
+    assert window.view.pages["Bar"].novelty_text().startswith(f"{cells[0]} cell") or cells[0] == 0
     for key, rank in (("n", 0), ("N", 1), ("N", 2), ("N", 0)):
         window.on_key(key)
         assert np.array_equal(editor.player.bars[0], editor.training_bars.bar(indices[rank]))
@@ -801,7 +805,7 @@ def test_the_nearest_played_bar_is_heard_and_the_own_one_again(window):
 def test_a_played_bar_has_novelty_0(window):
     editor = window.editor
     editor.set_bars(editor.training_bars.bar(4)[None])
-    assert window.view.novelty_text().startswith("novelty 0")
+    assert window.view.pages["Bar"].novelty_text() == "as a drummer played it"
 
 
 def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, tmp_path):
@@ -815,14 +819,14 @@ def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, 
     assert np.array_equal(editor.bar, a_bar()) and np.array_equal(editor.player.bars[0], a_bar())
     assert np.allclose(editor.codes, sampling.encode(editor.model, a_bar()[None]))
     assert len(window.view.map_view.neighbour_points()) == 3
-    press_area(window, "Model")
+    window.on_key("m")
     assert np.count_nonzero(editor.bar) == 13 and not np.array_equal(editor.bar, a_bar())
-    press_area(window, "Model")
+    window.on_key("m")
     assert np.array_equal(editor.player.bars[0], a_bar())
-    press_area(window, "Humanise")
+    window.on_key("v")
     assert np.array_equal(editor.bar > 0, a_bar() > 0) and len(np.unique(editor.bar)) > 5
     once = editor.bar
-    press_area(window, "Humanise")
+    window.on_key("v")
     assert not np.array_equal(editor.bar, once)
     window.on_key("b")
     window.on_key("b")
@@ -833,7 +837,7 @@ def test_a_bar_of_ones_own_lands_where_the_encoder_says_and_is_compared(window, 
 def test_a_file_that_cannot_be_opened_is_shown_and_changes_nothing(model, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path("broken.mid").write_bytes(b"MThd")
-    window = make_window(model, tmp_path, choose_file=lambda: name)
+    window = make_window(model, tmp_path, choose_file=lambda kind: name)
     before = state(window)
     window.on_key("o")
     assert state(window) == before and (window.editor.message.startswith("Not opened") or not name)
@@ -852,8 +856,8 @@ def test_while_a_name_is_typed_keys_are_letters_and_escape_leaves(model, tmp_pat
 
 def test_tempo_reaches_the_player_and_stays_in_range(window):
     editor = window.editor
-    click(window, window.view.tempo_slider.ax, 200, 0.5)
-    assert editor.player.bpm == editor.bpm == 200
+    press_slider(window, "Tempo", 200)
+    assert editor.player.bpm == editor.bpm == pytest.approx(200, abs=1)
     for _ in range(30):
         window.on_key("up")
     assert editor.player.bpm == FASTEST
@@ -877,36 +881,37 @@ def test_buttons_do_what_their_keys_do(window):
     assert state(window) == before
     press_area(window, "Save")
     assert (editor.folder / "pattern_001.wav").exists()
-    press_area(window, "Keys")
-    assert window.view.help.get_visible()
+    press_area(window, "?")
+    assert window.view.help.shown
 
 
 @given(actions=st.lists(st.sampled_from([" ", "r", "b", "right", "a", "up", "h", "y", "n", "v", "p", "o", "escape",
-                                            "point", "cell", "hover", "time", "Snare", "HHC hits", "rock"]),
+                                            "tab", "point", "cell", "hover", "time", "Snare", "HHC hits", "rock"]),
                      max_size=10))
 @settings(max_examples=12, deadline=None)
 def test_painting_what_changed_equals_painting_everything(used_window, actions):
     window = used_window
+    areas = [name for panel in window.view.panels for name in panel.areas]
     for i, action in enumerate(actions):
         if action == "point":
             click(window, window.view.map, 0.3 * i - 1, 0.2 * i)
         elif action == "cell":
             click(window, window.view.grid, 7 * i, i % 8)
         elif action == "hover":
-            area_event(window, "motion_notify", list(window.view.panel.areas)[5 * i % len(window.view.panel.areas)])
+            area_event(window, "motion_notify", areas[5 * i % len(areas)])
         elif action == "time":
             window.editor.player.step = (5 * i) % 64
-        elif action in window.view.panel.areas:
+        elif action in ("Snare", "HHC hits", "rock"):
             press_area(window, action, 0.9)
         else:
             window.on_key(action)
         window.tick()
     if window.typed is not None:
         window.on_key("escape")
-    if window.view.help.get_visible():  # the playhead waits behind it
+    if window.view.overlay:  # the playhead waits behind it
         window.on_key("h")
     window.tick()
-    if window.view.panel.stale:  # the last frame has brought the hit density to its end
+    if window.view.stale:  # the last frame has brought the hit density to its end
         window.tick()
     painted = pixels(window)
     window.canvas.draw()
@@ -916,23 +921,43 @@ def test_painting_what_changed_equals_painting_everything(used_window, actions):
 def test_what_changes_behind_the_help_leaves_it_as_it_is(window):
     window.on_key("h")
     window.canvas.draw()
-    for key in ("up", "r"):
-        window.on_key(key)
+    for act in (lambda: window.editor.change_tempo(5), window.editor.random):
+        act()
         window.tick()
     painted = pixels(window)
     window.canvas.draw()
-    assert window.view.help.get_visible() and np.array_equal(painted, pixels(window))
+    assert window.view.help.shown and np.array_equal(painted, pixels(window))
 
 
 def visible_texts(window):
-    """{text: its box in pixels} of all that the window shows."""
-    found = window.figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip())
-    hidden = [text for axes in window.figure.axes if not axes.get_visible() for text in axes.findobj(Text)]
-    return {text: text.get_window_extent() for text in found
-            if text.get_visible() and text not in hidden and text is not window.view.help}
+    """{text: (its box in pixels, its panel)} of all that the window shows."""
+    return {text: (text.get_window_extent(), panel) for panel in window.view.panels if panel.shown
+            for text in panel.part.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().strip())
+            if text.get_visible()}
 
 
-@pytest.mark.parametrize("size", [(1300, 700), (900, 500), (1920, 1080)], ids=str)
+SIZES = [(1024, 640), (1300, 700), (1920, 1080), (3840, 2160), (1024, 2160), (3840, 640), (700, 480), (900, 500),
+         (1000, 1000)]
+
+
+def check_texts(window):
+    """No text overlaps another, or leaves the window, its panel or its place."""
+    texts = visible_texts(window)
+    for (one, (box, _)), (other, (other_box, _)) in itertools.combinations(texts.items(), 2):
+        assert not box.padded(-1).overlaps(other_box.padded(-1)), (one, other)
+    for text, (box, panel) in texts.items():
+        whole = panel.part.bbox
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 - 1 <= box.y0 and box.y1 <= whole.y1 + 1, text
+        assert text.get_fontsize() * window.figure.dpi / 72 > 8.9, text
+    for panel in window.view.panels:
+        for region in panel.regions:
+            outer = panel.pixel_box(region.box)
+            for text in set(region.artists) & set(texts):
+                assert outer.x0 - 1 <= texts[text][0].x0 and texts[text][0].x1 <= outer.x1 + 1, text
+    return texts
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
 def test_no_text_overlaps_another_or_leaves_its_place(model, tmp_path, size):
     np.save(tmp_path / "own.npy", np.full((16, 8, 64), 127, np.uint8))
     window = make_window(model, tmp_path / ("folder" * 20), size=size)
@@ -943,30 +968,62 @@ def test_no_text_overlaps_another_or_leaves_its_place(model, tmp_path, size):
         editor.player.reason = "no sound: " + "reason " * 20
         window.on_key(" ")
 
+    def morph():
+        for _ in range(2):
+            editor.begin_or_end_morph()
+
     while len(editor.hit_density.left):
         window.tick()
     for change in (lambda: click(window, window.view.map, *[-0.9 * editor.plane.reach] * 2), editor.audition_nearest,
-                   lambda: editor.audition_nearest(1), lambda: editor.audition_nearest(1),
+                   lambda: editor.audition_nearest(1), lambda: editor.audition_nearest(1), morph,
                    lambda: editor.open_file(tmp_path / "own.npy"), editor.save, lose_sound):
         change()
+        for page in window.view.pages:
+            window.view.show_page(page)
+            window.tick()
+            assert len(check_texts(window)) > 25
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_help_is_whole_at_every_size(window, size):
+    resize(window, size)
+    window.on_key("?")
+    window.tick()
+    box = window.view.help_text.get_window_extent()
+    assert 0 < box.x0 and box.x1 < size[0] and 0 < box.y0 and box.y1 < size[1]
+
+
+def test_the_help_names_every_key():
+    named = {"space": " ", "esc": "escape"}
+    words = {named.get(word.lower(), word if len(word) == 1 else word.lower()) for word in re.split("[ ,;]+|\n", HELP)}
+    others = {"backspace", "b", "=", ",", ".", "ctrl+w", "ctrl+Z", "ctrl+shift+z", *"345678"}  # second keys of what is named
+    assert {key.removeprefix("shift+") for key in (*EDITOR_KEYS, *WINDOW_KEYS)} - others <= words
+
+
+@pytest.mark.parametrize("size", [(1024, 640), (700, 480)], ids=str)
+def test_each_control_says_what_it_does_in_the_line_below(model, tmp_path, size):
+    window = make_window(model, tmp_path, size=size)
+    line = window.view.frame.regions[-1].artists[0]
+    for page in window.view.pages:
+        window.view.show_page(page)
         window.tick()
-        texts = visible_texts(window)
-        assert len(texts) > 60
-        for (one, box), (other, other_box) in itertools.combinations(texts.items(), 2):
-            assert not box.padded(-1).overlaps(other_box.padded(-1)), (one, other)
-        for region in window.view.panel.regions:
-            for text in set(region.artists) & set(texts):
-                inner, outer = texts[text], region.pixel_box(window.figure)
-                assert outer.x0 <= inner.x0 and inner.x1 <= outer.x1, text
-        assert all(box.x0 >= 0 and box.x1 <= size[0] for box in texts.values())
+        for panel in filter(lambda panel: panel.shown, window.view.panels):
+            for name, area in panel.areas.items():
+                area_event(window, "motion_notify", name)
+                window.tick()
+                assert area.tip.endswith(".") and line.get_text() == area.tip, name
+
+
+def resize(window, size):
+    window.figure.set_size_inches(np.divide(size, window.figure.dpi))
+    ResizeEvent("resize_event", window.canvas)._process()
+    window.canvas.draw()
 
 
 def test_a_window_that_is_resized_looks_like_one_of_that_size(model, tmp_path):
     windows = [make_window(model, tmp_path, size=size) for size in ((900, 500), (1300, 700))]
-    windows[1].figure.set_size_inches(np.divide((900, 500), windows[1].figure.dpi))
-    ResizeEvent("resize_event", windows[1].canvas)._process()
-    for window in windows:
-        window.canvas.draw()
+    resize(windows[1], (900, 500))
+    windows[0].canvas.draw()
     assert np.array_equal(*map(pixels, windows))
 
 
@@ -989,11 +1046,11 @@ def test_save_writes_what_the_command_line_writes_and_never_over_a_file(window, 
     editor = window.editor
     click(window, window.view.map, 0.3, 0.3)
     editor.set_tempo(111)
-    editor.folder.mkdir()
+    editor.folder.mkdir(exist_ok=True)
     (editor.folder / "pattern_001.mid").write_bytes(b"precious")
     window.on_key("s")
     window.on_key("s")
-    names = sorted(path.name for path in editor.folder.iterdir())
+    names = sorted(path.name for path in editor.folder.glob("p*"))
     assert names == ["pattern_001.mid"] + [f"pattern_00{i}{kind}" for i in (2, 3) for kind in (".mid", ".png", ".wav")]
     assert (editor.folder / "pattern_001.mid").read_bytes() == b"precious"
     assert "pattern_003" in editor.message and str(editor.folder) in editor.message
@@ -1016,7 +1073,7 @@ def test_a_save_that_fails_is_shown_in_the_window_and_leaves_nothing(window, tmp
     editor.folder, editor.sounds = tmp_path / "saved", ()
     editor.bar[0, 0] = 100
     window.on_key("s")
-    assert editor.message.startswith("Not saved") and not list(editor.folder.glob("*"))
+    assert editor.message.startswith("Not saved") and not list(editor.folder.glob("p*"))
 
 
 def test_names_count_up_past_every_file_that_is_there(tmp_path):
@@ -1030,10 +1087,11 @@ def test_names_count_up_past_every_file_that_is_there(tmp_path):
 
 def test_a_long_message_is_shortened_to_the_line_and_keeps_its_ends():
     assert shorten("short") == "short"
-    for length in range(90, 300):
+    for length in range(4, 300):
         text = "".join(chr(65 + i % 26) for i in range(length))
-        short = shorten(text)
-        assert len(short) == min(length, 100) and short[:30] == text[:30] and short[-50:] == text[-50:]
+        for most in (4, 20, 100):
+            short = shorten(text, most)
+            assert len(short) == min(length, most) and short[0] == text[0] and short[-most // 2:] == text[-most // 2:]
 
 
 def test_without_sound_everything_else_works_and_the_window_shows_it(model, tmp_path):
@@ -1041,14 +1099,14 @@ def test_without_sound_everything_else_works_and_the_window_shows_it(model, tmp_
     editor = window.editor
     click(window, window.view.map, 0.5, 0.5)
     window.tick()
-    assert not editor.playing and any("No sound" in text.get_text() for text in window.figure.texts)
+    assert not editor.playing and "No sound" in window.view.second_line()[0]
     assert np.array_equal(editor.bar, sampling.draw(model, editor.codes, constraints=CLICK)[0])
     window.on_key("s")
     assert (tmp_path / "pattern_001.wav").stat().st_size > 1000
     editor.player.reason = None  # a sound card is plugged in
     window.on_key(" ")
     window.tick()
-    assert editor.playing and not any("No sound" in text.get_text() for text in window.figure.texts)
+    assert editor.playing and "No sound" not in window.view.second_line()[0]
 
 
 def test_other_keys_and_buttons_do_nothing(window):
@@ -1069,6 +1127,74 @@ def test_q_leaves_with_the_next_frame(model, tmp_path):
     window.on_key("q")
     window.tick()
     assert left == [True]
+
+
+def test_q_asks_where_there_is_work_that_is_not_saved(model, tmp_path):
+    window = make_window(model, tmp_path)
+    click(window, window.view.grid, 3, 3)
+    for key, message, leaving in (("q", "Not saved", False), ("escape", "", False), ("q", "Not saved", False),
+                                  ("r", "random", False), ("q", "Not saved", False), ("q", "", True)):
+        window.on_key(key)
+        assert message in window.editor.message and window.leaving == leaving
+    window.leaving = False
+    window.on_key("ctrl+s")
+    window.on_key("q")
+    assert window.leaving
+
+
+def test_three_hints_are_shown_until_each_was_done_and_never_again(model, tmp_path):
+    window = make_window(model, tmp_path / "saved")
+    seen = [window.hints.text]
+    for act in (lambda: mouse(window, "button_press", window.view.map, 0.1, 0.1),
+                lambda: mouse(window, "motion_notify", window.view.map, 0.2, 0.1)):
+        act()
+        if window.hints.text != seen[-1]:
+            seen.append(window.hints.text)
+    mouse(window, "button_release", window.view.map, 0.2, 0.1)
+    assert len(set(seen)) == 3 and "Click" in seen[0] and "Drag" in seen[1]
+    assert make_window(model, tmp_path / "saved").hints.text == seen[-1]
+    (tmp_path / "file").write_text("no folder")
+    window = make_window(model, tmp_path / "file")
+    click(window, window.view.map, 0.1, 0.1)
+    assert window.hints.text == seen[1], "it cannot be written, and all goes on"
+
+
+def test_the_help_takes_the_next_click_or_key_and_closes(window):
+    before = state(window)
+    for act in (lambda: click(window, window.view.map, 0.3, 0.3), lambda: window.on_key("r"),
+                lambda: window.on_key("escape"), lambda: window.on_key("?"), lambda: press_area(window, "Random")):
+        window.on_key("h")
+        window.tick()
+        assert window.view.help.shown
+        act()
+        assert not window.view.help.shown and state(window) == before
+
+
+def test_a_double_click_or_another_button_leaves_a_slider_to_the_model(window):
+    editor = window.editor
+    for details in (dict(button=3), dict(button=1, dblclick=True)):
+        press_slider(window, "Density", 70)
+        window.tick()
+        assert editor.constraints.hits == pytest.approx(70, abs=1)
+        area_event(window, "button_press", "Density", **details)
+        area_event(window, "button_release", "Density")
+        assert editor.constraints.hits is None
+    press_slider(window, "Swing", 60)
+    area_event(window, "scroll_event".removesuffix("_event"), "Swing", step=2)
+    assert editor.feel.swing == pytest.approx(61, abs=0.5)
+
+
+def test_a_drag_of_a_slider_is_one_step_back(window):
+    editor = window.editor
+    before = state(window)
+    area_event(window, "button_press", "Temperature", 0.2)
+    for x in (0.5, 0.9, 2):
+        area_event(window, "motion_notify", "Temperature", x)
+        window.tick()
+    area_event(window, "button_release", "Temperature", 2)
+    assert editor.constraints.temperature == HOTTEST
+    window.on_key("ctrl+z")
+    assert state(window) == before
 
 
 def test_the_log_is_one_json_line_an_action(model, tmp_path):

@@ -30,8 +30,6 @@ from engine import sequencer
 from formats.kit import load_kit
 from Midi_To_Activation_Matrix import write_midi
 from patterns import latent_map, sampling
-from window.map_view import MAP
-from window.view import GRID
 from window.window import Window
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,27 +128,34 @@ def running(*arguments):
 
 
 class Hand:
-    """A mouse and a keyboard on a virtual screen; map points and cells of the bar instead of pixels."""
+    """A mouse and a keyboard, on a virtual screen; map points and cells of the bar instead of pixels."""
 
-    def __init__(self, display, model):
-        self.env, self.reach = {**os.environ, "DISPLAY": display}, latent_map.LatentPlane(model).reach
+    def __init__(self, model, display=None):
+        self.env, self.reach = {**os.environ, "DISPLAY": display or ""}, latent_map.LatentPlane(model).reach
         figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
         FigureCanvasAgg(figure)
-        self.areas = Window(figure, PatternEditor(model, None, None, None)).view.panel.areas
-        self.do("search", "--sync", "--onlyvisible", "--name", "^Drum map$")
+        self.view = Window(figure, PatternEditor(model, None, None, None)).view
+        self.names = {name for panel in self.view.panels for name in panel.areas}
+        if display:
+            self.do("search", "--sync", "--onlyvisible", "--name", "^Drum map$")
 
     def do(self, *words):
         subprocess.run(["xdotool", *map(str, words)], env=self.env, check=True, timeout=20, stdout=subprocess.DEVNULL)
 
+    def place(self, name, across=0.5, up=0.5):
+        """The pixel, from the top left corner, of a place in an area of the window that has a name."""
+        x, y = self.view.pixel_of(name, across, up)
+        return int(x), HEIGHT - int(y)
+
     def on_map(self, x, y):
-        return pixel(MAP, 0.5 + x / self.reach / 2, 0.5 + y / self.reach / 2)
+        return self.place("map", 0.5 + x / self.reach / 2, 0.5 + y / self.reach / 2)
 
     def on_bar(self, row, step):
-        return pixel(GRID, (step + 0.5) / 64, 1 - (row + 0.5) / 8)
+        return self.place("bar", (step + 0.5) / 64, 1 - (row + 0.5) / 8)
 
     def click(self, name, x=0.5):
         """Click at an area of the window that has a name, at a fraction of its width."""
-        self.do("mousemove", *pixel(self.areas[name].box, x, 0.5), "sleep", 0.05, "click", 1)
+        self.do("mousemove", *self.place(name, x), "sleep", 0.05, "click", 1)
 
 
 class ClientMessage(ctypes.Structure):
@@ -174,12 +179,6 @@ def close_window(display, name):
     message = ClientMessage(type=33, window=window, message_type=protocols, format=32, data=(delete, 0, 0, 0, 0))
     assert x11.XSendEvent(connection, ctypes.c_ulong(window), 0, ctypes.c_long(0), ctypes.byref(message))
     x11.XCloseDisplay(connection)
-
-
-def pixel(box, across, up):
-    """The pixel, from the top left corner, of a place in a box of the figure."""
-    left, bottom, width, height = box
-    return round(WIDTH * (left + across * width)), round(HEIGHT * (1 - bottom - up * height))
 
 
 def point_bar(model, line):
@@ -210,7 +209,7 @@ def window(card, screen, material):
 
 @pytest.fixture(scope="module")
 def hand(screen, model, window):
-    hand = Hand(screen, model)
+    hand = Hand(model, screen)
     hand.do("mousemove", *hand.on_map(0, 0.1))  # a person's mouse arrives before it clicks; the sound card opens now
     time.sleep(0.5)
     return hand
@@ -290,11 +289,10 @@ def test_every_control_works_for_real(window, hand, material):
     hand.do("mousemove", *hand.on_map(0.5, 0.5), "click", 1)
     for name, action, expected in (
             ("jazz", "style", {"name": "jazz"}), ("Kick", "lock", {"rows": [0]}), ("Variation", "variation", {}),
-            ("HHC hits", "row", {"row": 4}), ("Nearest", "nearest", {}), ("Nearest", "pattern", {}),
-            ("Model", "model", {}), ("Humanise", "humanise", {}), ("Undo", "undo", {}),
-            ("Snare ms", "feel", {"push": {"1": 5}})):
+            ("HHC hits", "row", {"row": 4}), ("n", "nearest", {}), ("n", "pattern", {}), ("m", "model", {}),
+            ("v", "humanise", {}), ("Undo", "undo", {}), ("ctrl+shift+z", "redo", {}), ("ctrl+z", "undo", {})):
         before = len(window.log(action))
-        hand.click(name, 0.9)
+        hand.click(name, 0.9) if name in hand.names else hand.do("key", name)
         assert expected.items() <= window.wait_for(action, before + 1).items()
     hand.do("keydown", "shift")
     hand.click("Variation")
@@ -336,7 +334,7 @@ def test_without_portaudio_the_window_works_and_ctrl_c_ends_it_cleanly(screen, m
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")  # as sounddevice does
     with running(material, {**os.environ, "DISPLAY": screen, "PYTHONPATH": str(tmp_path)}) as program:
         program.wait_for("ready")
-        hand = Hand(screen, model)
+        hand = Hand(model, screen)
         hand.do("mousemove", *hand.on_map(0.5, 0.5), "click", 1)
         assert program.wait_for("point")["hits"] > 0
         assert "PortAudio" in program.wait_for("no sound")["reason"]
@@ -420,8 +418,8 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
                 await asyncio.sleep(0.1)
             left, top = await page.evaluate(
                 "(({left, top}) => [left, top])(document.querySelector('canvas').getBoundingClientRect())")
-            reach = latent_map.LatentPlane(model).reach
-            x, y = pixel(MAP, 0.5 + 0.5 / reach / 2, 0.5 - 0.4 / reach / 2)
+            hand = Hand(model)
+            x, y = hand.on_map(0.5, -0.4)
             await page.mouse("Moved", left + x, top + y)
             await asyncio.sleep(0.3)
             begin = len(card[1].samples())
@@ -435,7 +433,7 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
                 await page.mouse("Moved", left + x - 5 * i, top + y, held=1)
             await page.mouse("Released", left + x - 45, top + y)
             assert program.wait_for("release", 2)["point"][0] < 0.5 - 0.2
-            cell = pixel(GRID, 20.5 / 64, 1 - 2.5 / 8)
+            cell = hand.on_bar(2, 20)
             await page.click(left + cell[0], top + cell[1])
             toggled = program.wait_for("toggle")
             assert (toggled["row"], toggled["step"]) == (2, 20)

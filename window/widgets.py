@@ -1,20 +1,14 @@
-"""What the window is drawn with: its colours, the map and the bar, and text, buttons and sliders on a panel.
+"""What the window is drawn with: its colours, the map, the bar.
 
-    panel = Panel(figure)
-    panel.button("Play", (0.5, 0.1, 0.1, 0.05), editor.play, look=lambda: ("Play", editor.playing))
-    panel.capture()                     # after each full draw of the figure
-    panel.paint()                       # what has changed since
+    cells, *lines = draw_bar(axes, bar)
+    cells.set_array(bar_pixels(other_bar))
 """
 
-from collections import Counter, namedtuple
+from collections import Counter
 
 import numpy as np
 from matplotlib.colors import to_rgb
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.path import Path
-from matplotlib.transforms import Bbox, TransformedBbox
-from matplotlib.widgets import Slider
 
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 
@@ -95,130 +89,3 @@ def draw_map(axes, plane, density):
 
     emphasise(None)
     return image, emphasise
-
-
-# The panel -------------------------------------------------------------------------------------------------------
-
-class PaintedRegion:
-    """Artists in a box of the figure, painted anew whenever look() gives another tuple; change(*look) updates them.
-
-    patient: they can wait while the mouse drags.
-    """
-
-    def __init__(self, box, artists, look, change, patient=False):
-        self.box, self.artists, self.look, self.change, self.patient = box, artists, look, change, patient
-        self.background = self.painted = None  # the pixels below; the look that is painted
-
-    def pixel_box(self, figure):
-        """The box in pixels, and a little more for what rounding paints at its edge."""
-        return TransformedBbox(Bbox.from_bounds(*self.box), figure.transFigure).padded(2)
-
-
-ClickArea = namedtuple("ClickArea", "box action")  # it does action(x, y) where it is clicked, in fractions of the box
-
-
-class Panel:
-    """The widgets on a figure. Boxes are (left, bottom, width, height) in fractions of the figure.
-
-    regions: what is painted anew where it changes. areas: ClickAreas by name. hovered: that under the mouse, or None.
-    stale: the whole figure is to be drawn with the next frame. (`draw_idle` might wait for long: a busy window is never
-    idle.)
-    """
-
-    def __init__(self, figure):
-        self.figure, self.regions, self.areas, self.hovered, self.stale = figure, [], {}, None, False
-
-    def text(self, x, y, text="", colour=TEXT, size=10.5, **style):
-        """Text at a place, as an artist."""
-        return self.figure.text(x, y, text, color=colour, fontsize=size, va="center", **style)
-
-    def changing_text(self, x, y, box, look, patient=False, **style):
-        """Text that changes within a box; look gives (text,) or (text, colour)."""
-        artist = self.text(x, y, **style)
-        self.region(box, [artist], look, lambda text, colour=TEXT: artist.set(text=text, color=colour), patient)
-
-    def region(self, box, artists, look, change, patient=False):
-        """Add a PaintedRegion, and return it."""
-        self.regions.append(PaintedRegion(box, artists, look, change, patient))
-        return self.regions[-1]
-
-    def area(self, name, box, action):
-        """Add a ClickArea, and return it."""
-        self.areas[name] = ClickArea(box, action)
-        return self.areas[name]
-
-    def area_at(self, x, y):
-        """The ClickArea at a pixel of the figure, and where in it (fractions from its lower left); or (None, None)."""
-        x, y = x / self.figure.bbox.width, y / self.figure.bbox.height
-        for area in self.areas.values():
-            left, bottom, width, height = area.box
-            if 0 <= x - left < width and 0 <= y - bottom < height:
-                return area, ((x - left) / width, (y - bottom) / height)
-        return None, None
-
-    def button(self, name, box, action, look, dot=None):
-        """look gives (label, whether it is lit); dot: the colour of a dot before the label, "" to leave room for it."""
-        left, bottom, width, height = box
-        face = self.figure.add_artist(Rectangle((left, bottom), width, height, lw=0))
-        x, size, align = (left + width / 2, 10, "center") if dot is None else (left + 0.019, 9.5, "left")
-        label = self.text(x, bottom + 0.48 * height, size=size, ha=align)
-        mark = Line2D([left + 0.01], [bottom + height / 2], marker="o" if dot else "", color=dot or TEXT, ms=7, mew=0)
-        plain, lit_face, lit_text = (BEAT, ACCENT, BACKGROUND) if dot is None else (BACKGROUND, LINE, TEXT)
-
-        def change(text, lit, hovered):
-            label.set(text=text, color=lit_text if lit else TEXT)
-            face.set_facecolor(lit_face if lit else LINE if hovered else plain)
-
-        area = self.area(name, box, lambda x, y: action())
-        self.region(box, [face, label, self.figure.add_artist(mark)], lambda: (*look(), self.hovered is area), change)
-
-    def slider(self, place, label, values, action, look, shown=lambda: True):
-        """A slider that does action(value). place: where its label may begin; left, width and bottom of its track.
-        values: lowest, highest, step. look gives where it stands and the text, or format, that shows it; shown, whether
-        it is there at all."""
-        begin, left, width, bottom = place
-        handle = dict(facecolor=TEXT, edgecolor=BACKGROUND, size=13)
-        axes = self.figure.add_axes((left, bottom, width, 0.04))
-        low, high, step = values
-        slider = Slider(axes, label, low, high, valstep=step, color=ACCENT, track_color=BEAT, initcolor="none",
-                        handle_style=handle)
-        slider.drawon = False  # `paint` draws it
-        slider.on_changed(action)
-        for words, across in ((slider.label, -0.012), (slider.valtext, 0.012)):
-            words.set(color=TEXT, fontsize=10, x=across / width + (across > 0))
-
-        def change(now, text, visible):
-            slider.eventson = False
-            slider.set_val(np.clip(now, low, high))
-            slider.eventson = True
-            slider.valtext.set_text(text.format(now))
-            slider.set_active(visible)
-            axes.set_visible(visible)
-
-        box = (begin, bottom, left + width + 0.0615 - begin, 0.04)
-        self.region(box, [slider.ax], lambda: (*look(), shown()), change)
-        return slider
-
-    def capture(self):
-        """After a full draw of the figure: keep what never changes, so that `paint` paints all regions over it."""
-        for region in self.regions:
-            region.background = self.figure.canvas.copy_from_bbox(region.pixel_box(self.figure))
-            region.painted = None
-
-    def paint(self, dragging=False):
-        """Paint the regions whose look has changed."""
-        for region in self.regions:
-            if region.patient and dragging and region.painted:
-                continue
-            look = region.look()
-            if look != region.painted:
-                region.painted = look
-                region.change(*look)
-                self.figure.canvas.restore_region(region.background)
-                for artist in region.artists:
-                    self.figure.draw_artist(artist)
-
-
-def shorten(text, most=100):
-    """A text that fits the status line: its end is kept, a file's name is there."""
-    return text if len(text) <= most else f"{text[:most // 3]} ... {text[5 + most // 3 - most:]}"
