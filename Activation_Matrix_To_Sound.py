@@ -10,6 +10,8 @@ python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --mi
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --tight 80 --swing 60 --push Snare=12 --midi bar.mid    # its feel
 python Activation_Matrix_To_Sound.py --morph one.mid other.mid --bars 8 --midi morph.mid
+python Activation_Matrix_To_Sound.py --at 0.5 -1 --kit pretrained/sound_vae.pt --kit-seed 3 --wav made.wav
+python Activation_Matrix_To_Sound.py --at 0.5 -1 --sound Snare=my.wav Kick=0.5,-1 --mix Kick.level=-3 --wav mixed.wav
 python Activation_Matrix_To_Sound.py --points points.npy --steady 0.2 --npy fills.npy     # as clicks there would give
 
 Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
@@ -30,21 +32,23 @@ import numpy as np
 import torch
 
 from editor.controls import FASTEST, SLOWEST
+from editor.made_sounds import file_sound, first_of, kit_of_model, sound_at, whole
 from editor.files import MOST_BARS, read_pattern, read_points, write_all
 from editor.pattern_editor import PatternEditor
 from editor.transitions import CLOSEST
+from engine.mixer import MASTER, RANGES, Mixer
 from engine.player import Player
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
-from formats.kit import KIT
+from formats.kit import KIT, load_kit
 from patterns import latent_map, paths, sampling
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE, Constraints
-from sounds.kits import open_kit
+from sounds.codes import load_sound_model
 from window import browser
 from window.window import Window, file_dialog
 
-MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
+MODEL, SOUND_MODEL = ROOT / "pretrained" / "bernoulli_map.pt", ROOT / "pretrained" / "sound_vae.pt"
 AT_ONCE, MOST_PRINTED, PATH_BARS = 500, 16, 8  # bars at --points drawn together, printed; of a path or a morph
 
 
@@ -154,11 +158,52 @@ def in_words(fact):
     return words
 
 
+# Sounds ------------------------------------------------------------------------------------------------------------
+
+def kit_paths(options):
+    """The folder of sounds and the sound model that --kit names, or the shipped ones: (path or None, path or None)."""
+    models = [path for path in options.kit if path.suffix == ".pt" or (path / "best.pt").is_file()]
+    folders = [path for path in options.kit if path not in models]
+    if len(models) > 1 or len(folders) > 1:
+        given = " ".join(map(str, options.kit))
+        raise ValueError(f"--kit: expected a folder, a sound model or one of each, found {given}")
+    folder = folders[0] if folders else None if models else KIT
+    return folder, models[0] if models else SOUND_MODEL if SOUND_MODEL.exists() else None
+
+
+def sounds_of(options):
+    """What the rows are to play, eight Sounds or MadeSounds, and the sound model: None where it has nothing to make."""
+    (folder, path), seed = kit_paths(options), kit_seed_of(options)
+    sounds = list(load_kit(folder, complete=path not in options.kit) if folder else [None] * len(INSTRUMENTS))
+    model = load_sound_model(path) if path and (None in sounds or options.sound) else None
+    made = kit_of_model(model, seed) if None in sounds else sounds
+    sounds = [sound or other for sound, other in zip(sounds, made)]
+    if options.sound and model is None:
+        raise ValueError("--sound: expected a sound model, found none: name one by --kit")
+    for row, place in options.sound:
+        sounds[row] = file_sound(place) if isinstance(place, Path) else sound_at(model, row, place, seed)
+    return tuple(sounds), model
+
+
+def kit_seed_of(options):
+    """The seed of a kit that a sound model makes."""
+    return options.kit_seed if options.kit_seed is not None else options.seed or 0
+
+
+def mixer_of(options):
+    """The Mixer that the options ask for."""
+    mixer = Mixer()
+    for row, changes in options.mix:
+        mixer = replace(mixer, **changes) if row is None else mixer.with_strip(row, **changes)
+    return mixer
+
+
 # The window ------------------------------------------------------------------------------------------------------
 
 def open_window(options):
     """Open the window, in a browser where that is asked for or nothing else is there, until it is closed."""
-    kit, model = open_kit(options.kit, options.seed or 0), open_model(options.model)
+    (sounds, sound_model), model = sounds_of(options), open_model(options.model)
+    kit = tuple(first_of(sound_model, sound) for sound in sounds)
     matplotlib.rcParams["toolbar"] = "None"
     if options.web or options.port:
         matplotlib.use("webagg")
@@ -174,7 +219,8 @@ def open_window(options):
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
         editor = PatternEditor(model, kit, player, options.save_to, options.bpm, constraints_of(options, model),
                                options.seed, log)
-        editor.feel = feel_of(options)
+        editor.feel, editor.mixer = feel_of(options), mixer_of(options)
+        editor.use_sounds(sounds, kit_paths(options)[1], sound_model, kit_seed_of(options))
         choose_file = file_dialog(figure) if matplotlib.get_backend().lower() == "tkagg" else None
         window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
@@ -216,6 +262,29 @@ def steadiness(text):
     return None if text.lower() == "any" else number(float, 0, 1)(text)
 
 
+def row_sound(text):
+    """An argparse type: NAME=FILE or NAME=X,Y as (row, Path or point)."""
+    name, _, place = text.partition("=")
+    try:
+        return row_named(name), tuple(number(float, -100, 100)(word) for word in place.split(",", 1)) if "," in place \
+            else Path(place)
+    except (ValueError, argparse.ArgumentTypeError):
+        return row_named(name), Path(place)  # a file's name may have a comma
+
+
+def strip_change(text):
+    """An argparse type: NAME.level=DB, NAME.mute or master=DB and the like as (row or None, {name: value})."""
+    place, _, value = text.partition("=")
+    row, _, name = place.rpartition(".")
+    if name in ("mute", "solo") and row and not value:
+        return row_named(row), {name: True}
+    ranges = RANGES if row else {"master": MASTER}
+    if name not in ranges:
+        raise argparse.ArgumentTypeError(f"expected ROW.{'=, ROW.'.join(RANGES)}=, ROW.mute, ROW.solo or master=, "
+                                         f"found {text!r}")
+    return row_named(row) if row else None, {name: number(float, *ranges[name])(value)}
+
+
 def row_push(text):
     """An argparse type: NAME=MS as (row, milliseconds)."""
     name, _, milliseconds = text.partition("=")
@@ -234,6 +303,7 @@ def check_options(parser, options):
         (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
         (not window, "web port log", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
+        (not window and "wav" not in given, "kit_seed sound mix", "is for --wav or the window"),
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
@@ -278,6 +348,13 @@ def make_parser():
     group.add_argument("--midi", type=file_named(".mid", ".midi"), help="write a MIDI file")
     group.add_argument("--png", type=file_named(".png"), help="write a picture")
     group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
+    add_bar_options(parser)
+    add_sound_options(parser)
+    return parser
+
+
+def add_bar_options(parser):
+    """The options of bars and how they are played."""
     group = parser.add_argument_group("with a window or without")
     group.add_argument("--style", metavar="NAME", help="a style that the model was trained on (default: any)")
     group.add_argument("--density", type=number(int, 0, 512), metavar="HITS", help="hits a bar (default: the model's)")
@@ -296,18 +373,29 @@ def make_parser():
     group.add_argument("--push", type=row_push, nargs="+", default=[], metavar="ROW=MS",
                        help="milliseconds that a row is late: Snare=12 HHC=-5")
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
-                       help=f"random seed (default: {DEFAULT_SEED} for bars, 0 for a kit, any for the window's points)")
+                       help=f"random seed of the bars (default: {DEFAULT_SEED}; the window's random points: any)")
     group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
-    group.add_argument("--kit", type=Path, default=KIT,
-                       help="folder of eight sounds, or a sound model that makes them (default: dataset_audio/kit)")
+
+
+def add_sound_options(parser):
+    """The options of sounds and of the window."""
+    group = parser.add_argument_group("sounds, with a window or without")
+    group.add_argument("--kit", type=Path, nargs="+", default=[], metavar="PATH",
+                       help="folder of sounds, a sound model, or both: the model makes what the folder lacks, and "
+                            "the sound maps (default: dataset_audio/kit and pretrained/sound_vae.pt)")
+    group.add_argument("--kit-seed", type=number(int, 0, 2**32 - 1), help="seed of a made kit (default: --seed, or 0)")
+    group.add_argument("--sound", type=row_sound, nargs="+", default=[], metavar="ROW=FILE|X,Y",
+                       help="a row's sound: your own, or that at a point of its sound map")
+    group.add_argument("--mix", type=strip_change, nargs="+", default=[], metavar="ROW.NAME=VALUE",
+                       help="Kick.level=-6 (dB) HHC.pan=0.3 Snare.tune=-2 (semitones) Tom.decay=0.5 Clap.mute "
+                            "master=-3")
     group = parser.add_argument_group("the window")
     group.add_argument("--web", action="store_true", help="in a browser of this machine, at the address printed")
     group.add_argument("--port", type=number(int, 1, 65535), help="port of --web (default: any that is free)")
     group.add_argument("--save-to", type=Path, default=ROOT / "saved_patterns", metavar="FOLDER",
                        help="where Save writes pattern_001, pattern_002, ... (default: saved_patterns)")
     group.add_argument("--log", type=Path, metavar="FILE", help="append every command to FILE, a JSON line each")
-    return parser
 
 
 def main(argv=None):
@@ -323,7 +411,7 @@ def main(argv=None):
     bars, facts = chosen_bars(options)
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
-    kit = open_kit(options.kit, options.seed or 0) if options.wav else None
+    kit = [whole(model, sound) for sounds, model in [sounds_of(options)] for sound in sounds] if options.wav else None
     written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png, feel_of(options))
     if not options.points or len(bars) <= MOST_PRINTED:
         print(*map(as_text, bars), sep="\n\n")

@@ -5,7 +5,8 @@
     editor.lock(0); editor.random(); editor.undo(); editor.save()
 
 It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set. The state and undo are
-in state.py; commands on constraints and feel in controls.py, those that go from one bar to another in transitions.py.
+in state.py; commands on constraints and feel in controls.py, on the way from one bar to another in transitions.py, on
+sounds in kit_commands.py.
 """
 
 import json
@@ -18,6 +19,7 @@ import numpy as np
 from command_line import one_line
 from editor.controls import Controls
 from editor.files import read_pattern, save_pattern
+from editor.kit_commands import KitCommands
 from editor.state import State, Stateful, command
 from editor.transitions import Transitions
 from formats.activation_matrix import INSTRUMENTS
@@ -30,7 +32,7 @@ NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
 LOW_COVERAGE = 0.1  # below it, a point is far from all training bars
 
 
-class PatternEditor(Stateful, Controls, Transitions):
+class PatternEditor(Stateful, Controls, Transitions, KitCommands):
     """A pattern of one bar or several, the codes it was drawn at, and the constraints on what is drawn next.
 
     Args:
@@ -50,10 +52,12 @@ class PatternEditor(Stateful, Controls, Transitions):
         codes, constraints = self.plane.to_code(0, 0)[None], constraints or sampling.CLICK
         bars = sampling.draw(model, codes, surface, constraints)
         super().__init__(State(codes, bars, constraints, surface, tuple(kit or ()), bpm=float(bpm)))
+        self.begin_sounds(self.sounds)
         self.first_seed, self.random_count = surface.seed, 0
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.playing, self.playing_bars = False, None  # what the player was last asked for
         self.heard = self.state  # the state that the sound follows
+        self.player_message = ""  # the last that was shown
         self.sound_error = None  # why there is no sound
         self.nearest_found = (None, None)  # the bar that was last asked about, its neighbours
         self.show_message("Click anywhere on the map.")
@@ -72,11 +76,6 @@ class PatternEditor(Stateful, Controls, Transitions):
     def bar(self):
         """The bar that is shown: uint8, (8, 64)."""
         return self.shown_bars[self.index]
-
-    @property
-    def kit(self):
-        """The eight sounds."""
-        return self.sounds
 
     # Drawing and playing
 
@@ -134,6 +133,7 @@ class PatternEditor(Stateful, Controls, Transitions):
 
     def frame(self):
         """Once a frame: draw the bars that the state asks for; where there are none, return to the last that were."""
+        self.watch_player()
         if self.drawn:
             return
         try:
@@ -143,6 +143,12 @@ class PatternEditor(Stateful, Controls, Transitions):
         except ValueError as error:
             self.refuse(error, self.good)
         self.update()
+
+    def watch_player(self):
+        """Show what the player has to say: that it has taken a longer buffer, or begun anew."""
+        if self.player.message != self.player_message:
+            self.player_message = self.player.message
+            self.report("player", self.player_message, latency=self.player.latency, underruns=self.player.underruns)
 
     def set_bars(self, bars, start=False, **changes):
         """Show bars, as many as there are codes; they play if others do, or if they are to start."""
@@ -156,6 +162,8 @@ class PatternEditor(Stateful, Controls, Transitions):
             self.player.set_bpm(self.bpm)
         if self.mixer != heard.mixer:
             self.player.set_mixer(self.mixer)
+        if self.sounds is not heard.sounds:
+            self.update_kit()
         if self.playing and (self.shown_bars is not self.playing_bars or self.feel != heard.feel):
             self.playing_bars = self.shown_bars
             self.player.play(self.shown_bars, self.feel)
@@ -300,7 +308,7 @@ class PatternEditor(Stateful, Controls, Transitions):
     def save(self):
         """Write the bars as MIDI, WAV and PNG under the next free name; an error becomes a warning."""
         try:
-            path = save_pattern(self.folder, self.shown_bars, self.bpm, self.kit, self.feel)
+            path = save_pattern(self.folder, self.shown_bars, self.bpm, self.whole_kit(), self.feel)
             self.saved = self.state
             self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
         except (OSError, ValueError) as error:

@@ -73,6 +73,20 @@ class State:
 COMPARED = ("constraints", "sounds", "mixer", "sound_locks", "feel", "bpm", "drawn", "locks", "share")
 
 
+def part(name):
+    """An attribute that is a part of the state; to set it is to replace the state."""
+    return property(lambda self: getattr(self.state, name),
+                    lambda self, value: setattr(self, "state", replace(self.state, **{name: value})))
+
+
+def with_parts(cls):
+    """Give a class all parts of State as attributes."""
+    for field in fields(State):
+        setattr(cls, field.name, part(field.name))
+    return cls
+
+
+@with_parts
 class Stateful:
     """An editor with a State, each part of it an attribute as well, and with undo and redo.
 
@@ -140,16 +154,6 @@ class Stateful:
     def unsaved(self):
         """Is there work that would be lost?"""
         return self.state.work() != self.saved.work()
-
-
-def part(name):
-    """An attribute that is a part of the state; to set it is to replace the state."""
-    return property(lambda self: getattr(self.state, name),
-                    lambda self, value: setattr(self, "state", replace(self.state, **{name: value})))
-
-
-for field in fields(State):
-    setattr(Stateful, field.name, part(field.name))
 
 
 def command(method):

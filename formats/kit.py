@@ -60,8 +60,8 @@ def plain_sound(name, samples, origin=None):
     return Sound(name, ((np.ascontiguousarray(samples, np.float32),),), origin=origin or {})
 
 
-def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
-    """The kit of a folder: a tuple of eight Sounds, in the order of the rows.
+def load_kit(folder=KIT, sample_rate=SAMPLE_RATE, complete=True):
+    """The kit of a folder: a tuple of eight Sounds, in the order of the rows. complete: else a row may have none, None.
 
     Files are named after the rows in any case, see above. Raises ValueError or OSError, naming the folder or the file.
     """
@@ -71,9 +71,11 @@ def load_kit(folder=KIT, sample_rate=SAMPLE_RATE):
                                  f"{'a file' if folder.exists() else 'nothing'}")
     check_rate(sample_rate)
     found = find_files(folder)
-    if missing := [name for name in INSTRUMENTS if HARDEST not in found[name.lower()]]:
+    missing = [name for name in INSTRUMENTS if HARDEST not in found[name.lower()]]
+    if missing and (complete or len(missing) == len(INSTRUMENTS)):
         raise ValueError(f"{folder}: expected a sound for each row, found none for {', '.join(missing)}")
-    return tuple(load_sound_of(name, found[name.lower()], sample_rate) for name in INSTRUMENTS)
+    return tuple(None if name in missing else load_sound_of(name, found[name.lower()], sample_rate)
+                 for name in INSTRUMENTS)
 
 
 def find_files(folder):

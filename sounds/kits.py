@@ -1,12 +1,13 @@
 """Sounds and kits of a sound model: each with layers by velocity, and alternates for repeated hits.
 
     model = load_sound_model("pretrained/sound_vae.pt")
-    first, whole = make_sound(model, code, row=1, seed=3)   # two Sounds: the first at once, without layers
+    first, *_, whole = make_sound(model, code, row=1, seed=3)       # the first at once, without layers
     kit = generate_kit(model, seed=3)                       # a tuple of eight Sounds that belong together
     kit = open_kit(Path("dataset_audio/kit"), seed=3)       # of a folder or of a model
     whole = sound_from_origin(model, whole.origin)          # made again
 """
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,10 +26,11 @@ ALTERNATES = 2
 
 
 def make_sound(model, code, row, seed=0, kit=None, source=None):
-    """The Sound at a code (latent,) of class `row`: first without layers, at once, then whole. A generator of two.
+    """The Sound at a code (latent,) of class `row`: first without layers, at once; the same again
+    after each strike that is made, so that who has something better to do may leave; whole at last. A generator.
 
     seed: it chooses the exemplar and the alternates. kit: the kit code (KIT,) that the exemplar is to suit. source: in
-    place of an exemplar, one's own sound, a file or samples (n,) at the model's rate. Both Sounds have an origin, see
+    place of an exemplar, one's own sound, a file or samples (n,) at the model's rate. All Sounds have an origin, see
     sound_from_origin. Raises ValueError for a code that cannot be used.
     """
     code, rate = check_codes(model, code[None])[0], model.sound["rate"]
@@ -40,12 +42,17 @@ def make_sound(model, code, row, seed=0, kit=None, source=None):
     drum = Drum(model, code, class_weights(row, 1)[0], None if source is None else [(Source(samples, row), 1.0)],
                 kit, seeded_generator(seed, row, 1))
     hardest = resample(drum.strike(), rate, SAMPLE_RATE)
-    yield plain_sound(INSTRUMENTS[row], hardest, origin)
+    yield (first := plain_sound(INSTRUMENTS[row], hardest, origin))
     takes = [0.0] + [other_take(model, seeded_generator(seed, row, 3 + number)) for number in range(1, ALTERNATES)]
-    layers = [tuple(hardest if velocity == HARDEST and take is takes[0] else
-                    resample(drum.strike(velocity / HARDEST, take, quieter=False), rate, SAMPLE_RATE)
-                    for take in takes) for velocity in VELOCITIES]
-    yield Sound(INSTRUMENTS[row], tuple(layers), VELOCITIES, origin)
+    strikes = []
+    for velocity, take in itertools.product(VELOCITIES, takes):
+        if velocity == HARDEST and take is takes[0]:
+            strikes.append(hardest)
+        else:
+            strikes.append(resample(drum.strike(velocity / HARDEST, take, quieter=False), rate, SAMPLE_RATE))
+            yield first
+    layers = tuple(zip(*[iter(strikes)] * ALTERNATES))
+    yield Sound(INSTRUMENTS[row], layers, VELOCITIES, origin)
 
 
 def sound_from_origin(model, origin, samples=None):

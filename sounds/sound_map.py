@@ -2,7 +2,7 @@
 
     plane = SoundPlane(load_sound_model("pretrained/sound_vae.pt"), row=1)
     code = plane.to_code(0.5, -1.0)                        # float32 (latent,)
-    first, whole = make_sound(model, code, row=1)          # sounds/kits.py
+    first, *_, whole = make_sound(model, code, row=1)      # sounds/kits.py
     plane.from_code(code)                                  # (0.5, -1.0)
 """
 

@@ -28,6 +28,7 @@ from editor.pattern_editor import PatternEditor
 from engine import sequencer
 from engine.player import AudioUnavailable
 from formats import checkpoint
+from engine.mixer import Mixer
 from formats.kit import load_kit, plain_sound
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
 from patterns import latent_map, sampling
@@ -92,6 +93,8 @@ class SilentPlayer:
 
     def __init__(self, reason=None):
         self.reason, self.bars, self.bpm, self.bar, self.step, self.underruns = reason, None, None, 0, 0, 0
+        self.kit, self.mixer, self.struck = None, Mixer(), []
+        self.latency, self.message = 0.04, ""
 
     def open(self):
         if self.reason:
@@ -106,6 +109,15 @@ class SilentPlayer:
 
     def set_bpm(self, bpm):
         self.bpm = bpm
+
+    def set_kit(self, kit):
+        self.kit = kit
+
+    def set_mixer(self, mixer):
+        self.mixer = mixer
+
+    def strike(self, row, velocity=100):
+        self.struck.append(row)
 
     def position(self):
         return None if self.bars is None else (self.bar, self.step)
@@ -1240,3 +1252,12 @@ def test_what_cannot_be_drawn_leaves_state_sound_and_sliders_as_they_were(window
     assert "already hold" in editor.message
     press_area(window, "HHC", 0.5)
     assert editor.message_kind == "info", "a warning goes with the next thing that succeeds"
+
+
+def test_what_the_player_says_is_shown_once(window):
+    window.editor.player.message = "The sound had gaps: its buffer is 60 ms long now."
+    window.tick()
+    assert window.editor.message == window.editor.player.message
+    window.on_key("r")
+    window.tick()
+    assert window.editor.message != window.editor.player.message

@@ -1,0 +1,229 @@
+"""Play the window at random for long, while it sounds: every control, key and map. Count what fails, lags or leaks.
+
+    python benchmarks/soak.py --minutes 30                      # on this machine's sound card
+    python benchmarks/soak.py --minutes 5 --sink --load 4       # on a null sink of PulseAudio, beside 4 busy processes
+
+The picture is drawn into memory, 30 times a second, ten acts a second; all else is the program's own. Without a sound
+card the sound is computed at its pace and thrown away. After each act the bars that were sent to be heard are those
+that are shown, or the run ends; so it does at any exception, with the acts that led there.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+# before anything that imports torch
+from command_line import Parser, Progress, number, run
+
+import numpy as np
+from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from sound_card import missing, null_sink
+
+from Activation_Matrix_To_Sound import MODEL, SOUND_MODEL, open_model
+from command_line import ROOT
+from editor.pattern_editor import PatternEditor
+from engine.player import AudioUnavailable, Player
+from engine.sequencer import Sequencer
+from formats.kit import KIT, SAMPLE_RATE, load_kit
+from window.window import EDITOR_KEYS, WINDOW_KEYS, Window
+
+FRAME, ACTS = 1 / 30, 10  # seconds; a second
+KEYS = sorted({*EDITOR_KEYS, *WINDOW_KEYS, "h", "f1", "f8", "shift+f2"} - {"q", "ctrl+w", "cmd+w"})
+SIZES = ((1024, 640), (1300, 700), (1024, 1400), (1920, 1080))
+
+
+class Pacer(Sequencer):
+    """A player without a sound card: a thread computes the samples at their pace."""
+
+    underruns, latency, message = 0, 0.0, ""
+
+    def open(self):
+        if not hasattr(self, "thread"):
+            self.thread = threading.Thread(target=self.run, daemon=True)
+            self.thread.start()
+
+    def run(self):
+        start = time.monotonic()
+        while True:
+            self.fill(1024)
+            time.sleep(max(0, start + self.clock / SAMPLE_RATE - time.monotonic()))
+
+    def position(self):
+        return self.place_at(self.clock)
+
+    def close(self):
+        pass
+
+
+class Hand:
+    """Random acts of a mouse and a keyboard on a window."""
+
+    def __init__(self, window, seed):
+        self.window, self.rng, self.last = window, np.random.default_rng(seed), []
+
+    def mouse(self, kind, place, **more):
+        MouseEvent(f"{kind}_event", self.window.canvas, *place, **more)._process()
+
+    def area(self):
+        """The name of an area that is shown, at random."""
+        shown = [panel for panel in self.window.view.panels if panel.shown and panel.areas]
+        panel = shown[self.rng.integers(len(shown))]
+        return str(self.rng.choice(list(panel.areas)))
+
+    def act(self):
+        """One act: a key, a click, a drag or a turn of the wheel."""
+        kind = self.rng.choice(["key", "click", "click", "drag", "map", "wheel"])
+        if kind == "key":
+            return self.key(str(self.rng.choice(KEYS)))
+        name = "map" if kind == "map" else self.area()
+        self.last = [*self.last[-9:], (str(kind), name)]
+        place = self.window.view.pixel_of(name, *self.rng.uniform(0.02, 0.98, 2))
+        self.mouse("motion_notify", place)
+        if kind == "wheel":
+            return self.mouse("scroll", place, step=float(self.rng.choice([-1, 1])))
+        self.mouse("button_press", place, button=int(self.rng.choice([1, 1, 1, 1, 3])))
+        if kind != "click":
+            for _ in range(self.rng.integers(1, 6)):
+                place = place + self.rng.normal(0, 25, 2)
+                self.mouse("motion_notify", place)
+                self.window.tick()
+        self.mouse("button_release", place, button=1)
+
+    def key(self, key):
+        self.last = [*self.last[-9:], ("key", key)]
+        KeyEvent("key_press_event", self.window.canvas, key)._process()
+
+    def resize(self):
+        """Another size of the window."""
+        figure = self.window.figure
+        figure.set_size_inches(np.divide(SIZES[self.rng.integers(len(SIZES))], figure.dpi))
+        self.window.canvas.draw()
+
+
+def memory():
+    """The resident memory of this process and those that it began, in MB."""
+    def resident(process):
+        with contextlib.suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
+            return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+        return 0.0
+
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    return sum(map(resident, [os.getpid(), *(children.read_text().split() if children.exists() else ())]))
+
+
+def be_busy():
+    while True:
+        pass
+
+
+def make_window(model, kit, player, folder, seed):
+    """A window on a canvas in memory, whose dialogues give a file of ours."""
+    figure = Figure(figsize=(13, 7), dpi=100)
+    FigureCanvasAgg(figure)
+    editor = PatternEditor(model, kit, player, folder, seed=seed)
+    editor.use_sounds(kit, SOUND_MODEL if SOUND_MODEL.exists() else None)
+    files = {"bars": sorted((ROOT / "Dataset_Drum_Groove_Midi").rglob("*.mid"))[0]}
+    window = Window(figure, editor, None, lambda kind: files.get(kind, KIT / "Snare.wav"))
+    figure.canvas.draw()
+    return window
+
+
+def play(window, hand, seconds, acts):
+    """Act and paint for so long, or so many acts at full speed; a dict of figures, and one of each minute."""
+    start, frames, minutes, done = time.monotonic(), [], [], 0
+    progress = iter(Progress(range(acts or int(seconds * ACTS)), "acting", "acts"))
+    while True:
+        now = time.monotonic() - start
+        if acts is None and now > seconds or acts is not None and done >= acts:
+            break
+        while done < (now * ACTS if acts is None else done + 1):
+            next(progress, None)
+            done += 1
+            hand.resize() if done % 500 == 0 else hand.act()
+            check(window.editor, hand)
+            if acts is not None:
+                break
+        if not window.editor.playing:
+            hand.key(" ")
+        begun = time.monotonic()
+        window.tick()
+        frames.append(time.monotonic() - begun)
+        if acts is None:
+            time.sleep(max(0, FRAME - (time.monotonic() - begun)))
+        if now >= 60 * (len(minutes) + 1):
+            minutes.append(memory())
+    return {"acts": done, "frames": frames, "minutes": [*minutes, memory()]}
+
+
+def check(editor, hand):
+    """What was sent to be heard is what is shown, unless there is no sound."""
+    if editor.playing and editor.drawn and editor.playing_bars is not editor.shown_bars:
+        raise AssertionError(f"another pattern sounds than is shown, after {hand.last}")
+
+
+def main(argv=None):
+    """Return {"acts", "frames", "minutes": memory in MB, "underruns", "latency"}."""
+    parser = Parser(__doc__)
+    parser.add_argument("--minutes", type=number(float, 0.01, 10_000), default=1.0, help="how long (default: 1)")
+    parser.add_argument("--acts", type=number(int, 1, 10**7), help="so many acts at full speed, in place of minutes")
+    parser.add_argument("--seed", type=number(int, 0), default=0)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--sink", action="store_true", help="on a null sink of PulseAudio")
+    parser.add_argument("--load", type=number(int, 0, 64), default=0, help="busy processes beside (default: 0)")
+    options = parser.parse_args(argv)
+    with contextlib.ExitStack() as stack:
+        if options.sink:
+            if missing():
+                raise ValueError(f"--sink: {missing()}")
+            os.environ.update(stack.enter_context(null_sink()).env)
+        for _ in range(options.load):
+            busy = multiprocessing.get_context("spawn").Process(target=be_busy, daemon=True)
+            busy.start()
+            stack.callback(busy.kill)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        return soak(options, folder)
+
+
+def soak(options, folder):
+    """Open the window, play it, print what was found."""
+    model, kit = open_model(options.model), load_kit()
+    player = Player(kit)
+    try:
+        player.open()
+        where = "on a sound card"
+    except AudioUnavailable as error:
+        player.close()
+        player, where = Pacer(kit), f"without a sound card ({error})"
+    window = make_window(model, kit, player, folder, options.seed)
+    hand = Hand(window, options.seed)
+    with contextlib.closing(player):
+        try:
+            found = play(window, hand, 60 * options.minutes, options.acts)
+        except Exception:
+            print(f"the last acts: {hand.last}", file=sys.stderr)
+            raise
+        found |= {"underruns": player.underruns, "latency": player.latency}
+    frames, minutes = 1000 * np.array(found["frames"]), found["minutes"]
+    print(f"{found['acts']} acts {where}: no exception, the bars heard are those shown after each")
+    print(f"a frame, ms: median {statistics.median(frames):.1f}, 95th percentile {np.quantile(frames, 0.95):.1f}, "
+          f"slowest {frames.max():.0f}")
+    print(f"memory, MB: {minutes[0]:.0f} in the first minute, {max(minutes):.0f} at most, {minutes[-1]:.0f} at the end "
+          f"({100 * (minutes[-1] / minutes[0] - 1):+.1f} %)")
+    print(f"underruns: {found['underruns']}; buffer at the end: {1000 * found['latency']:.0f} ms")
+    return found
+
+
+if __name__ == "__main__":
+    run(main)

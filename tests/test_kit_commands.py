@@ -1,0 +1,147 @@
+"""The editor's sounds and mixer: new kits, locks, points of the sound map, one's own files, undo, and the options."""
+
+import time
+
+import numpy as np
+import pytest
+import soundfile
+from small_sounds import make_sound_model, save_sound_model, write_machines
+from test_window import SilentPlayer
+from tiny_map import write_tiny_map
+
+from Activation_Matrix_To_Sound import main
+from editor.made_sounds import MadeSound, kit_of_model, whole
+from editor.pattern_editor import PatternEditor
+from formats.kit import plain_sound
+from patterns import latent_map
+from sounds.codes import load_sound_model
+
+KICK, SNARE, CLAP, HHO, HHC, TOM, CYMB, PERCU = range(8)
+
+
+@pytest.fixture(scope="module")
+def sound_model_path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sounds")
+    model, sound = make_sound_model(write_machines(folder / "machines"), folder / "cache")
+    return save_sound_model(folder / "run", model, sound)
+
+
+@pytest.fixture(scope="module")
+def map_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("map") / "map.pt"
+    write_tiny_map(path)
+    return latent_map.load_bar_model(path), path
+
+
+@pytest.fixture
+def editor(map_model, sound_model_path, tmp_path):
+    kit = tuple(plain_sound(name, np.full(50, 0.1)) for name in "abcdefgh")
+    editor = PatternEditor(map_model[0], kit, SilentPlayer(), tmp_path / "saved", seed=3)
+    editor.use_sounds(kit, sound_model_path)
+    return editor
+
+
+def wait_until_made(editor, layers=4):
+    """Until all sounds of the kit are whole."""
+    deadline = time.monotonic() + 30
+    while any(isinstance(sound, MadeSound) and (editor.maker.kept.get(sound) is not heard or len(heard.layers) < layers)
+              for sound, heard in zip(editor.sounds, editor.kit)):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_a_new_kit_is_that_of_its_seed_but_for_what_is_locked(editor, sound_model_path):
+    editor.lock_sound(SNARE)
+    before = editor.sounds
+    editor.new_kit()
+    assert editor.sounds[SNARE] is before[SNARE] and editor.kit_seed == 1
+    wait_until_made(editor)
+    model = load_sound_model(sound_model_path)
+    for row, made in enumerate(kit_of_model(model, 1)):
+        if row != SNARE:
+            expected = whole(model, made)
+            assert len(expected.layers) == 4 and all(len(layer) >= 2 for layer in expected.layers)
+            np.testing.assert_array_equal(editor.kit[row].samples(60, 1), expected.samples(60, 1))
+    assert editor.player.kit is editor.kit
+
+
+def test_undo_and_redo_go_through_kits_sounds_and_mixer(editor):
+    states = [editor.state]
+    for act in (editor.new_kit, lambda: editor.sound_at(KICK, 0.5, -0.5),
+                lambda: editor.set_strip(TOM, level=-6, pan=0.5), lambda: editor.mute(CLAP), lambda: editor.solo(HHC), lambda: editor.set_master(-3), editor.new_kit):
+        act()
+        states.append(editor.state)
+    for expected in reversed(states[:-1]):
+        editor.undo()
+        assert editor.state.same_as(expected) and editor.player.mixer == expected.mixer
+    for expected in states[1:]:
+        editor.redo()
+        assert editor.state.same_as(expected)
+    wait_until_made(editor)
+    assert editor.mixer.master == -3 and editor.mixer.strips[HHC].solo
+
+
+def test_a_click_on_the_sound_map_is_heard_and_lies_there(editor):
+    editor.sound_at(SNARE, 0.4, -0.2)
+    wait_until_made(editor)
+    assert editor.player.struck == [SNARE]
+    assert np.allclose(editor.sound_point(SNARE), (0.4, -0.2), atol=1e-4)
+    first = editor.kit[SNARE]
+    editor.sound_at(SNARE, -0.6, 0.7)
+    wait_until_made(editor)
+    assert not np.array_equal(editor.kit[SNARE].samples(), first.samples())
+    assert editor.player.struck == [SNARE, SNARE]
+
+
+def test_ones_own_file_is_used_as_it_is_or_as_a_point(editor, tmp_path):
+    rng = np.random.default_rng(0)
+    samples = (0.3 * rng.standard_normal(6000) * np.exp(-np.arange(6000) / 900)).astype(np.float32)
+    soundfile.write(tmp_path / "mine.wav", samples, 44100, "FLOAT")
+    editor.open_sound_file(CLAP, tmp_path / "mine.wav")
+    np.testing.assert_array_equal(editor.kit[CLAP].samples(), samples)
+    assert editor.sound_name(CLAP) == "mine" and editor.player.struck == [CLAP] and editor.unsaved
+    assert editor.sound_point(CLAP) is not None
+    editor.open_sound_file(CLAP, tmp_path / "mine.wav", as_point=True)
+    wait_until_made(editor)
+    assert len(editor.kit[CLAP].layers) == 4 and editor.sound_name(CLAP) == "mine"
+    before = editor.state
+    editor.open_sound_file(CLAP, tmp_path / "no.wav")
+    assert editor.state is before and editor.message_kind == "warning" and "no.wav" in editor.message
+
+
+def test_a_drag_is_one_step_of_undo_and_ends_at_its_last_point(editor):
+    before = editor.state
+    editor.begin_gesture()
+    for i in range(6):
+        editor.sound_at(TOM, 0.1 * i, 0)
+        editor.set_strip(TOM, level=-i)
+    editor.end_gesture()
+    wait_until_made(editor)
+    assert np.allclose(editor.sound_point(TOM), (0.5, 0), atol=1e-4) and editor.mixer.strips[TOM].level == -5
+    editor.undo()
+    assert editor.state.same_as(before)
+
+
+def test_without_a_sound_model_everything_else_works(editor):
+    editor.use_sounds(editor.sounds, None)
+    before = editor.state
+    editor.new_kit()
+    assert editor.state is before and editor.message_kind == "warning" and "--kit" in editor.message
+    editor.mute(KICK)
+    assert editor.message_kind == "info" and editor.mixer.strips[KICK].mute
+
+
+def test_a_kit_of_a_folder_takes_the_rows_that_it_has(editor, tmp_path):
+    soundfile.write(tmp_path / "Kick.wav", np.full(300, 0.2), 44100)
+    before = editor.sounds
+    editor.open_kit(tmp_path)
+    assert editor.kit[KICK].name == "Kick" and editor.sounds[1:] == before[1:]
+
+
+# Without a window
+
+@pytest.mark.parametrize("mix", ["Kick.volume=3", "level=3", "Kick.level=99", "Kick.mute=1", "Kik.pan=0", "master=x"])
+def test_a_mix_that_is_none_is_one_line(mix, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--at", "0", "0", "--wav", "a.wav", "--mix", mix])
+    assert end.value.code == 2 and "--mix" in capsys.readouterr().err
