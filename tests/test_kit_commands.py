@@ -68,7 +68,8 @@ def test_a_new_kit_is_that_of_its_seed_but_for_what_is_locked(editor, sound_mode
 def test_undo_and_redo_go_through_kits_sounds_and_mixer(editor):
     states = [editor.state]
     for act in (editor.new_kit, lambda: editor.sound_at(KICK, 0.5, -0.5),
-                lambda: editor.set_strip(TOM, level=-6, pan=0.5), lambda: editor.mute(CLAP), lambda: editor.solo(HHC), lambda: editor.set_master(-3), editor.new_kit):
+                lambda: editor.set_strip(TOM, level=-6, pan=0.5), lambda: editor.mute(CLAP),
+                lambda: editor.solo(HHC), lambda: editor.set_master(-3), editor.new_kit):
         act()
         states.append(editor.state)
     for expected in reversed(states[:-1]):

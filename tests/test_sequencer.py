@@ -386,6 +386,7 @@ def test_what_is_not_a_kit_is_refused(kit):
 
 
 def test_the_engine_needs_neither_torch_nor_matplotlib(root):
-    script = "import sys, engine.sequencer, engine.player, formats.kit; print({'torch', 'matplotlib'} & set(sys.modules))"
+    script = ("import sys, engine.sequencer, engine.player, formats.kit; "
+              "print({'torch', 'matplotlib'} & set(sys.modules))")
     found = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True)
     assert found.stdout.strip() == "set()", found.stderr
