@@ -1,17 +1,30 @@
-"""The player: a kit on the sound card.
+"""The player: a kit on the sound card, in a process of its own, so that no drawing of bars or windows starves it.
 
     player = Player(load_kit()); player.play(bars)      # from the sound card, until stop()
     player.play(bars, Feel(tight=100, swing=60))        # takes over with the next step
+    player.position(), player.latency, player.underruns
+
+What the process does is in engine/sound_process.py; commands go to it in their order, through a pipe.
 """
 
 import contextlib
-import ctypes
-import functools
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import time
 
-from command_line import one_line
-from engine.sequencer import Sequencer
-from formats.kit import SAMPLE_RATE
+from command_line import ROOT
+from engine.mixer import Mixer
+from engine.sequencer import step_starts
+from formats.activation_matrix import check_bars
 from patterns.feel import Feel
+
+LATENCY = 0.04  # seconds, of the buffer that guards against underruns
+ANSWER = 20  # seconds that a process may take to open the sound card, with its start
+KEPT = 64  # places
 
 
 class AudioUnavailable(OSError):
@@ -19,73 +32,127 @@ class AudioUnavailable(OSError):
 
 
 class Player:
-    """A kit on the sound card: one stream, opened by the first `play` (or `open`) and kept until `close`.
+    """A Sequencer on the sound card: its process starts at once, its stream with the first `play` or `open`.
 
-    These raise AudioUnavailable where there is no PortAudio or no device. underruns: blocks that came too late for it.
+    These and `strike` raise AudioUnavailable where there is no PortAudio or no device. Where the process has died they
+    start another. latency: seconds, of the buffer now: the system may give more than was asked for, and after two
+    dropouts within half a minute it grows by half. underruns: the dropouts that were heard. message: one line for a
+    person when the latter two or the process change, "" until then.
     """
 
-    LATENCY = 0.04  # seconds, of the buffer that guards against underruns
-    SETTLE = 0.02  # seconds of silence after opening: PulseAudio swallows some of what a new stream plays first
-
-    def __init__(self, kit, bpm=120.0):
-        self.sequencer, self.underruns = Sequencer(kit, bpm=bpm), 0
-        self.stop, self.set_bpm = self.sequencer.stop, self.sequencer.set_bpm
-        self._stream, self._settling = None, 0  # samples of silence still to give
-        self._sent = (0.0, 0)  # when the last block is heard, on the stream's clock in seconds, and its first sample
+    def __init__(self, kit, bpm=120.0, mixer=Mixer(), latency=None):
+        self.latency, self.underruns, self.message = latency or LATENCY, 0, ""
+        self._kit, self._bpm, self._mixer = tuple(kit), bpm, mixer
+        self._start()
 
     def open(self):
         """Open the stream, silent, so that the first play() is as quick as the others."""
-        if self._stream is not None and self._stream.active:
-            return
-        self.close()
-        try:
-            import sounddevice
-        except (OSError, ImportError) as error:
-            raise AudioUnavailable(f"no sound: PortAudio is not installed ({one_line(error)})") from error
-        _quiet_alsa()
-        try:
-            channels = min(2, sounddevice.query_devices(kind="output")["max_output_channels"])
-            self._settling = int(self.SETTLE * SAMPLE_RATE)
-            self._stream = sounddevice.OutputStream(samplerate=SAMPLE_RATE, channels=channels, dtype="float32",
-                                                    latency=self.LATENCY, callback=self._callback)
-            self._stream.start()
-        except (sounddevice.PortAudioError, ValueError) as error:
-            self.close()
-            raise AudioUnavailable(f"no sound: no output device plays ({one_line(error)})") from error
+        if self._child is None or self._child.poll() is not None:
+            self._start()
+        if not self._opened:
+            self._answered.clear()
+            self._send("open")
+            if not self._answered.wait(ANSWER):
+                raise AudioUnavailable("no sound: its process does not answer")
+            if self._refused:
+                raise AudioUnavailable(self._refused)
 
     def play(self, bars, feel=Feel()):
         """Start the pattern, or let it take over without a gap with the next step."""
+        bars = check_bars(bars)
         self.open()
-        self.sequencer.play(bars, feel)
+        self._send("play", bars, feel)
+
+    def strike(self, row, velocity=100):
+        """Sound one hit of a row now, whether or not a pattern plays."""
+        self.open()
+        self._send("strike", row, velocity)
+
+    def stop(self):
+        """Strike no more; what sounds rings out."""
+        self._send("stop")
+
+    def set_bpm(self, bpm):
+        step_starts(1, bpm)  # checks it
+        self._bpm = float(bpm)
+        self._send("set_bpm", self._bpm)
+
+    def set_kit(self, kit):
+        """Take eight other sounds at the next hit. What has not changed is not sent."""
+        changed = {row: sound for row, sound in enumerate(kit) if sound is not self._kit[row]}
+        self._kit = tuple(kit)
+        self._send("set_kit", changed)
+
+    def set_mixer(self, mixer):
+        self._mixer = mixer
+        self._send("set_mixer", mixer)
 
     def position(self):
-        """(bar, step) that is heard now, the output's latency counted in, or None in silence."""
-        stream, (sounds_at, first) = self._stream, self._sent
-        if stream is not None and stream.active:
-            return self.sequencer.place_at(first + (stream.time - sounds_at) * SAMPLE_RATE)
+        """(bar, step) that is heard now, the output's latency counted in, or None in silence.
+
+        After `play` it is the place in the pattern before until the new one is heard: a buffer and up to a step later.
+        """
+        now = time.perf_counter()
+        return next((place for heard_at, place in reversed(self._places) if heard_at <= now), None)
 
     def close(self):
-        """Stop the sound at once and give the device back."""
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.abort(ignore_errors=True)
-            stream.close(ignore_errors=True)
+        """Stop the sound at once and give the device back; the process ends."""
+        child, self._child = self._child, None
+        if child is not None:
+            self._commands.put(None)
+            try:
+                child.wait(2)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self._opened, self._places = False, ()
 
-    def _callback(self, out, frames, time, status):
-        if self._settling > 0:
-            self._settling -= frames
-            out[:] = 0
-            return
-        self.underruns += bool(status.output_underflow)
-        self._sent = (time.outputBufferDacTime, self.sequencer.clock)
-        out[:] = self.sequencer.fill(frames)[:, None]
+    def _start(self):
+        """Start a process that has the kit, the tempo and the mixer as they are now."""
+        code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); " \
+               "from engine.sound_process import serve; serve()"
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
+        self._commands = queue.SimpleQueue()  # pickled; a thread writes them, so that nobody waits for the pipe
+        self._places = ()  # (moment on perf_counter's clock, place heard from then on), the newest last
+        self._opened, self._refused, self._answered = False, None, threading.Event()
+        for work in (write_all, self._read):
+            threading.Thread(target=work, args=(self._child, self._commands), daemon=True).start()
+        self._send(self._kit, self._bpm, self._mixer, self.latency)
+
+    def _send(self, *command):
+        self._commands.put(pickle.dumps(command))
+
+    def _read(self, child, _):
+        """Take the reports of a child until it ends."""
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                self._take(*pickle.load(child.stdout))
+        if child is self._child:  # nobody closed it
+            self.message = "The sound's process ended; the next play starts it again."
+            self._take("ended", self._refused or "no sound: its process ended")
+
+    def _take(self, name, value):
+        """Take a report of the child, see `sound_process.Output`."""
+        if name == "places":
+            self._places = (*self._places, *value)[-KEPT:]
+        elif name == "gap":
+            self.underruns += 1
+        elif name == "latency":
+            if self._opened:
+                self.message = f"The sound dropped out twice: its buffer is longer now, {1000 * value:.0f} ms."
+            self.latency = value
+        else:
+            self._opened, self._refused = name == "opened" and value is None, value
+            self._places = self._places if self._opened else ()
+            self._answered.set()
 
 
-@functools.cache  # ALSA keeps only the handler's address: it has to stay
-def _quiet_alsa():
-    """Keep ALSA from writing on the terminal each time a busy machine comes too late: `underruns` counts that."""
-    with contextlib.suppress(OSError, AttributeError):  # without ALSA there is nothing to quiet
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
-        handler = kind(lambda file, line, function, error, text: None)
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(handler)
-        return handler
+def write_all(child, commands):
+    """Write commands to a child until there is None, or no child."""
+    with contextlib.suppress(OSError), child.stdin:
+        while (command := commands.get()) is not None:
+            child.stdin.write(command)
+            child.stdin.flush()

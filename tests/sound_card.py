@@ -136,3 +136,30 @@ class Recording:
             if time.monotonic() > deadline:
                 raise RuntimeError("nothing reaches the monitor of the null sink")
             time.sleep(0.01)
+
+
+# A sound that shows every gap: a sawtooth, whose every sample says where in its period it is.
+PERIOD, BAR = 4410, 24 * SAMPLE_RATE  # samples; of a bar at 10 bpm, so that a kick on its first step goes on for ever
+
+
+def sawtooth():
+    """A bar at 10 bpm of a sawtooth from half its peak to its peak: float32 (BAR,)."""
+    return np.tile(np.linspace(0.1, 0.2, PERIOD, endpoint=False, dtype=np.float32), BAR // PERIOD)
+
+
+def find_gaps(samples, apart=0.05):
+    """The gaps in a recording (n,) of `sawtooth`, [(sample, seconds of silence, seconds of sound left out)].
+
+    Those within `apart` seconds are one. What is before the first sound and after the last is none.
+    """
+    loud = np.flatnonzero(samples > 0.25 * samples.max())
+    place = PERIOD * (2 * samples[loud] / samples[loud].max() - 1)
+    silent = np.diff(loud) - 1
+    left_out = (np.diff(place) - 1 - silent + PERIOD / 2) % PERIOD - PERIOD / 2
+    gaps = []
+    for k in np.flatnonzero((silent > 0) | (np.abs(left_out) > 2)):
+        if not gaps or loud[k] - sum(gaps[-1][:2]) > apart * SAMPLE_RATE:
+            gaps.append((int(loud[k]), 0, 0))
+        begin, silence, lost = gaps[-1]
+        gaps[-1] = (begin, silence + int(silent[k]), lost + int(round(left_out[k])))
+    return [(begin, silence / SAMPLE_RATE, lost / SAMPLE_RATE) for begin, silence, lost in gaps]

@@ -18,11 +18,12 @@ from engine.sequencer import render
 from formats.kit import load_kit
 
 PROGRAM = """
-    import json, sys, time
+    import json, signal, sys, time
     import numpy as np
-    sys.path.insert(0, {root!r})
+    sys.path[:0] = {root!r}, {root!r} + "/tests"
     from engine.player import Player
-    from formats.kit import load_kit
+    from formats.kit import load_kit, plain_sound
+    from sound_card import sawtooth
     generator = np.random.default_rng(3)
     shape = (12, 1, 8, 64)
     patterns = ((generator.random(shape) < 0.06) * generator.integers(40, 128, shape)).astype(np.uint8)
@@ -166,3 +167,27 @@ def test_position_follows_what_the_card_sounds(card, root):
         errors.append(abs(moment - recording.time_of(start + 44100 * beat)))
     print(f"step 0 seen {', '.join(f'{1000 * error:.0f}' for error in errors)} ms from heard")
     assert errors and max(errors) < 0.06
+
+
+@in_three_tries
+def test_every_gap_of_the_recording_is_counted_and_two_make_the_buffer_longer(card, root):
+    recording, log = play(card, root, """
+        player.close()
+        player = Player((plain_sound("sawtooth", sawtooth()), *load_kit()[1:]), bpm=10)
+        patterns[0][:] = 0
+        patterns[0][0, 0, 0] = 127
+        player.play(patterns[0])
+        time.sleep(1)
+        for _ in range(2):
+            player._child.send_signal(signal.SIGSTOP)  # a dropout that is sure to come
+            time.sleep(0.3)
+            player._child.send_signal(signal.SIGCONT)
+            time.sleep(1)
+        log += [("underruns", player.underruns), ("latency", player.latency), ("message", player.message)]
+        player.close()
+    """)
+    gaps = sound_card.find_gaps(recording.samples()[:, 0])
+    long = [silence for _, silence, _ in gaps if silence > 0.15]
+    print(f"recorded {gaps}, counted {log['underruns'][0]}, then {log['message'][0]!r}")
+    assert len(long) == 2 and abs(log["underruns"][0] - len(gaps)) <= 1 and log["underruns"][0] >= 2
+    assert 0.055 < log["latency"][0] < 0.07 and log["message"][0].endswith("60 ms.")

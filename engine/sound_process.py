@@ -1,0 +1,245 @@
+"""The sound's own process: a Sequencer and the stream that it fills, away from whatever a window does.
+
+engine/player.py starts it by `serve`. It reads pickled commands, (name, arguments), from its standard input: first the
+kit, tempo, mixer and latency, then `open` or a method of Sequencer. It writes pickled reports, (name, value), and ends
+when its input does, so that no sound outlives a window. It imports neither torch nor matplotlib.
+"""
+
+import contextlib
+import gc
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from collections import deque
+
+import numpy as np
+
+from command_line import one_line
+from engine.sequencer import Sequencer
+from formats.kit import SAMPLE_RATE
+
+
+def serve():
+    """Do what the standard input asks for until it ends: the process's main function."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    commands, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints would spoil the reports
+    with contextlib.suppress(AttributeError, OSError):  # where the system has it, and lets us: before busy programs
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+    with contextlib.suppress(ImportError, OSError):  # now, while the window is built, so that `open` is quick
+        import sounddevice  # noqa: F401
+    sys.setswitchinterval(0.0005)  # seconds that the callback may have to wait for another thread
+    gc.freeze()
+    gc.disable()  # a collection may take longer than the buffer lasts
+    try:
+        with contextlib.suppress(BrokenPipeError):  # the parent has ended
+            work(commands, reports)
+    except Exception as error:  # nobody sees a traceback
+        pickle.dump(("failed", f"no sound: its process failed ({type(error).__name__}: {one_line(error)})"), reports)
+        reports.flush()
+
+
+def work(commands, reports):
+    """Do the commands of one binary file in their order, until it ends, and write reports to another."""
+    events = queue.SimpleQueue()  # commands, and what the callback has to report or to ask for
+
+    def read():
+        with contextlib.suppress(EOFError, pickle.UnpicklingError):
+            while True:
+                events.put(pickle.load(commands))
+        events.put(("end",))
+
+    threading.Thread(target=read, daemon=True).start()
+    kit, bpm, mixer, latency = events.get()
+    sequencer = Sequencer(kit, bpm=bpm)
+    output = Output(sequencer, latency, lambda *event: events.put(event))
+    while (event := events.get())[0] != "end":
+        name, *values = event
+        if name == "report":
+            pickle.dump(values, reports)
+            reports.flush()
+        elif name in ("open", "lengthen"):
+            getattr(output, name)()
+        elif name == "set_kit":  # the rows that changed
+            kit = tuple(values[0].get(row, sound) for row, sound in enumerate(kit))
+            sequencer.set_kit(kit)
+        else:
+            getattr(sequencer, name)(*values)
+        if name == "stop":
+            gc.collect()
+    output.close()
+
+
+class Output:
+    """What a sequencer sounds on: one stream, and after two gaps within half a minute one with a longer buffer.
+
+    put(name, *values) is called, from the callback too, with "lengthen" to have `lengthen` called, and with "report":
+    ("opened", None or why not), ("closed", None), ("places", [(moment at which it is heard on the clock of
+    time.perf_counter, which all processes share, (bar, step) or None)]), ("gap", None), ("latency", seconds).
+    """
+
+    WITHIN = 30  # seconds: gaps further apart are not the buffer's fault
+    LONGER, LONGEST = 1.5, 0.25  # times the latency, and seconds of it, at most
+
+    def __init__(self, sequencer, latency, put):
+        self.sequencer, self.latency, self.put = sequencer, latency, put
+        self.stream = self.playing = None  # the last that was opened; the one that fill is called for
+        self._filling = threading.Lock()  # of two streams, while one takes over from the other
+        self._place, self._sounds, self._last_gap = None, False, -np.inf
+
+    def open(self):
+        """Open a stream, silent, if none is; report whether there is one."""
+        refused = None
+        if self.stream is None or not self.stream.active:
+            self.close()
+            refused = self._start(self.latency)
+        self.put("report", "opened", refused)
+
+    def close(self):
+        """Stop the sound at once and give the device back."""
+        stream, self.stream, self.playing = self.stream, None, None
+        if stream is not None:
+            stream.close()
+
+    def lengthen(self):
+        """Take a longer buffer: where the device takes two streams, the old one plays until the new one can."""
+        before, latency = self.stream, min(self.LONGEST, self.LONGER * self.latency)
+        if before is None or latency <= self.latency:
+            return
+        if self._start(latency) is None:
+            deadline = time.monotonic() + 1
+            while self.playing is before and time.monotonic() < deadline:
+                time.sleep(0.002)
+            self.playing = self.stream
+            before.close()
+        else:
+            self.close()
+            if refused := self._start(latency):
+                self.put("report", "opened", refused)
+
+    def _start(self, latency):
+        """Start a stream; None, or in one line why there is none."""
+        try:
+            import sounddevice
+        except (OSError, ImportError) as error:
+            return f"no sound: PortAudio is not installed ({one_line(error)})"
+        try:
+            self.stream = Stream(self, sounddevice, latency)
+        except (sounddevice.PortAudioError, ValueError) as error:
+            return f"no sound: no output device plays ({one_line(error)})"
+        self.latency = self.stream.latency
+        self.put("report", "latency", self.latency)
+
+    def fill(self, out, first_heard, gap):
+        """Fill a block, out (frames, channels), heard from that moment; gap: it comes after one."""
+        with self._filling:
+            first = self.sequencer.clock
+            samples = self.sequencer.fill(len(out)).reshape(len(out), -1)  # (frames, 2)
+            out[:] = samples if out.shape[1] > 1 else samples.mean(1, keepdims=True)
+            places = self._new_places(first, first_heard)
+        if places:
+            self.put("report", "places", places)
+        before, self._sounds = self._sounds, bool(out.any())
+        if gap and (before or self._sounds):
+            self._count_gap()
+
+    def _new_places(self, first, first_heard):
+        """[(moment, place)] of each change of the place since sample `first`, to 1.5 ms."""
+        places = []
+        for sample in range(first, self.sequencer.clock, 64):
+            place = self.sequencer.place_at(sample)
+            if place != self._place:
+                self._place = place
+                places.append((first_heard + (sample - first) / SAMPLE_RATE, place))
+        return places
+
+    def _count_gap(self):
+        now = time.monotonic()
+        self.put("report", "gap", None)
+        if now - self._last_gap < self.WITHIN:
+            self.put("lengthen")
+            now = -np.inf
+        self._last_gap = now
+
+
+class Stream:
+    """A stream of sounddevice: silence until it has settled, then what its Output fills, until another one does.
+
+    Raises sounddevice.PortAudioError or ValueError where no device plays.
+    """
+
+    SETTLE = 0.02  # seconds: PulseAudio swallows some of what a new stream plays first
+
+    def __init__(self, output, sounddevice, latency):
+        self._output, self._settling = output, int(self.SETTLE * SAMPLE_RATE)  # samples of silence still to give
+        channels = min(2, sounddevice.query_devices(kind="output")["max_output_channels"])
+        self._stream = sounddevice.OutputStream(
+            samplerate=SAMPLE_RATE, channels=channels, dtype="float32", latency=latency, callback=self._callback,
+            finished_callback=self._finished)
+        self.latency = float(self._stream.latency)
+        self._gaps = Gaps(self.latency)
+        try:
+            self._stream.start()
+        except sounddevice.PortAudioError:
+            self.close()
+            raise
+
+    @property
+    def active(self):
+        return self._stream.active
+
+    def close(self):
+        self._stream.abort(ignore_errors=True)
+        self._stream.close(ignore_errors=True)
+
+    def _callback(self, out, frames, times, status):
+        heard_at = times.outputBufferDacTime
+        gap = self._gaps.before(time.perf_counter(), frames, heard_at, status.output_underflow)
+        if self._output.playing is self:
+            wait = heard_at - self._stream.time
+            wait = wait if abs(wait) < 1 else self.latency  # some systems' streams have no clock
+            return self._output.fill(out, time.perf_counter() + wait, gap)
+        out[:] = 0
+        if self._settling > 0:
+            self._settling -= frames
+            if self._settling <= 0:
+                self._output.playing = self
+
+    def _finished(self):
+        if self._output.stream is self:  # nobody closed it: the device has gone
+            self._output.put("report", "closed", None)
+
+
+class Gaps:
+    """Notices by the clock where a stream ran dry: behind PulseAudio, PortAudio itself misses most of it.
+
+    The sound given so far is ahead of the clock by most when the buffer is full. A gap is before a block that comes
+    LATE seconds after a full buffer would have run out, and before one that is to be heard JUMP seconds later, for its
+    place in the sound, than all of the last ones; two within APART are one.
+    """
+
+    LATE, JUMP, APART, KEPT = 0.005, 0.003, 0.05, 100  # seconds, and how many blocks are the last ones
+
+    def __init__(self, latency):
+        self.latency, self._given, self._last_gap = latency, 0, -np.inf
+        self._recent = deque(maxlen=self.KEPT)  # of each block, seconds: (ahead with it, heard later than its place)
+
+    def before(self, now, frames, heard_at, flagged=False):
+        """Is there a new gap before this block? now and heard_at: seconds on any clock; flagged: by PortAudio."""
+        place = self._given / SAMPLE_RATE
+        ahead, delay = place - now, heard_at - place
+        if not self._given:
+            self._last_gap = now  # while it starts, a stream may stumble
+        if recent := list(self._recent):
+            fullest, latest = np.max(recent, axis=0)
+            flagged = flagged or fullest - ahead > self.latency + self.LATE or delay - latest > self.JUMP
+        if flagged:
+            self._recent.clear()
+        self._given += frames
+        self._recent.append((ahead + frames / SAMPLE_RATE, delay))
+        last, self._last_gap = self._last_gap, now if flagged else self._last_gap
+        return bool(flagged) and now - last > self.APART
