@@ -37,7 +37,7 @@ from editor.files import MOST_BARS, read_pattern, read_points, write_all
 from editor.pattern_editor import PatternEditor
 from editor.transitions import CLOSEST
 from engine.mixer import MASTER, RANGES, Mixer
-from engine.player import Player
+from engine.player import LATENCY, Player
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from formats.kit import KIT, load_kit
 from patterns import latent_map, paths, sampling
@@ -213,7 +213,7 @@ def open_window(options):
         print("No GUI toolkit, or no display: the window opens in a browser instead.")
         pyplot.switch_backend("webagg")
     web = matplotlib.get_backend().lower() == "webagg"
-    player = Player(kit, bpm=options.bpm)
+    player = Player(kit, bpm=options.bpm, latency=options.latency and options.latency / 1000)
     with open(options.log or os.devnull, "a", encoding="utf-8") as log, contextlib.closing(player):
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
@@ -301,7 +301,7 @@ def check_options(parser, options):
     silent = not window and not given & {"midi", "wav"}
     rules = (
         (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
-        (not window, "web port log", f"is for the window, not for {sources}"),
+        (not window, "web port log latency", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
         (not window and "wav" not in given, "kit_seed sound mix", "is for --wav or the window"),
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
@@ -393,6 +393,8 @@ def add_sound_options(parser):
     group = parser.add_argument_group("the window")
     group.add_argument("--web", action="store_true", help="in a browser of this machine, at the address printed")
     group.add_argument("--port", type=number(int, 1, 65535), help="port of --web (default: any that is free)")
+    group.add_argument("--latency", type=number(float, 5, 500), metavar="MS",
+                       help=f"buffer of the sound (default: {1000 * LATENCY:g}); longer by itself after two dropouts")
     group.add_argument("--save-to", type=Path, default=ROOT / "saved_patterns", metavar="FOLDER",
                        help="where Save writes pattern_001, pattern_002, ... (default: saved_patterns)")
     group.add_argument("--log", type=Path, metavar="FILE", help="append every command to FILE, a JSON line each")

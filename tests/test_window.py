@@ -370,6 +370,7 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
     ["--at", 0, 0, "--density", 900], ["--at", 0, 0, "--density", -1], ["--at", 0, 0, "--bars", 0],
     ["--at", 0, 0, "--random", 2], ["--at", 0, 0, "--pattern", "a.mid"], ["--random", 2, "--pattern", "a.mid"],
     ["--wav", "a.wav"], ["--bars", 3], ["--at", 0, 0, "--web"], ["--at", 0, 0, "--port", 8000], ["--port", 70000],
+    ["--latency", 4], ["--at", 0, 0, "--latency", 40],
     ["--at", 0, 0, "--wav", "a.txt"], ["--at", 0, 0, "--png", "a.jpg"], ["--at", 0, 0, "--npy", "a"],
     ["--pattern", "own.npy", "--density", 3], ["--pattern", "own.npy", "--density", 0],
     ["--pattern", "own.npy", "--style", "rock"], ["--pattern", "own.npy", "--temperature", 0.5],
