@@ -4,6 +4,8 @@
     python generate_sounds.py snares --class Snare --n 16 --seed 1
     python generate_sounds.py near --like my_snare.wav --spread 0.3       # sounds around one of yours
     python generate_sounds.py morph --between kick.wav clap.wav --steps 8
+    python generate_sounds.py tom --class Tom --at 0.5 -1                 # at a point of the sound map of the window
+    python generate_sounds.py my_kit --seed 3 --layers                    # with velocities and alternates: play --kit
     python generate_sounds.py mine --model runs/audio --class Tom
 
 A sound depends on --seed and its number alone: more sounds, or more classes, leave those that were there.
@@ -16,13 +18,17 @@ from pathlib import Path
 # first, since it sets variables that torch reads when it is imported
 from command_line import ROOT, Parser, Progress, number, run
 
+import numpy as np
 import torch
 
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import save_audio
+from formats.audio import resample, save_audio
+from formats.kit import SAMPLE_RATE, save_sound
 from learning.figures import draw_spectrograms
 from sounds.codes import class_weights, encode, load_sound, load_sound_model, random_codes, slerp
-from sounds.dataset import class_from_name
+from sounds.dataset import class_from_name, shortened
+from sounds.kits import generate_kit
+from sounds.sound_map import SoundPlane
 from sounds.spectrograms import spectrogram_of
 from sounds.synthesis import Source, synthesise
 
@@ -40,11 +46,15 @@ def make_parser():
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--like", type=Path, metavar="FILE", help="vary a sound around its code")
     source.add_argument("--between", type=Path, nargs=2, metavar="FILE", help="go from one sound to another")
+    source.add_argument("--at", type=number(float, -9, 9), nargs=2, metavar=("X", "Y"),
+                        help="the sound of each class at a point of its map, from about -2 to 2")
     parser.add_argument("--spread", type=number(float, 0, 1),
                         help="how far --like varies: 0 is the sound itself, 1 any of its class (default: 0.5)")
     parser.add_argument("--steps", type=number(int, 2, 1000), default=8, help="of --between (default: 8)")
     parser.add_argument("--velocity", type=number(float, 0.01, 1), default=1.0,
-                        help="how hard they are struck, up to 1 (default); soft is quieter and darker")
+                        help="how hard they are struck, up to 1 (default); soft is quieter, darker and slower")
+    parser.add_argument("--layers", action="store_true",
+                        help="a kit with all that a sequencer plays: four velocities of each sound, twice")
     return parser
 
 
@@ -105,11 +115,21 @@ def between(model, files, rows, steps):
     return Plan(slerp(start, end, steps), weights, names, [0] * steps, sources=sources)
 
 
+def at_point(model, rows, x, y):
+    """The sound of each row at a point of its map."""
+    codes = np.stack([SoundPlane(model, row).to_code(x, y) for row in rows])
+    return Plan(torch.from_numpy(codes), torch.tensor(rows), [INSTRUMENTS[row] for row in rows], rows)
+
+
 def plan(model, arguments):
     """The sounds that the command line asks for, a Plan. Raises ValueError, naming the option."""
     rows, n, seed, spread = arguments.classes, arguments.n, arguments.seed, arguments.spread
     if spread is not None and not arguments.like:
         raise ValueError("--spread: expected --like beside it, found none")
+    if arguments.at:
+        if n:
+            raise ValueError("--n: expected none beside --at, which makes one sound a class")
+        return at_point(model, list(dict.fromkeys(rows)) or list(range(len(INSTRUMENTS))), *arguments.at)
     if arguments.between:
         if n:
             raise ValueError("--n: expected --steps to say how many sounds --between makes")
@@ -123,21 +143,38 @@ def plan(model, arguments):
     return at_random(model, rows or range(len(INSTRUMENTS)), n or (16 if rows else 1), seed)
 
 
+def write_layers(model, arguments):
+    """Write the kit of the seed with its layers and alternates: the paths, the samples at the model's rate."""
+    if arguments.classes or arguments.n or arguments.like or arguments.between or arguments.at:
+        raise ValueError("--layers: expected a whole kit, found other sounds asked for")
+    kit, settings = generate_kit(model, arguments.seed), model.sound["settings"]
+    made = [resample(samples, SAMPLE_RATE, settings["rate"]) for sound in kit for layer in sound.layers
+            for samples in layer]
+    return ([path for sound in kit for path in save_sound(arguments.folder, sound)],
+            [shortened(samples, settings["rate"], settings["seconds"]) for samples in made])
+
+
+def write_sounds(model, arguments):
+    """Write the sounds that the command line asks for: the paths, the samples at the model's rate."""
+    to_make = plan(model, arguments)
+    made = synthesise(model, to_make.codes, to_make.label, arguments.seed, to_make.numbers, to_make.kits,
+                      to_make.sources, arguments.velocity)
+    files = [arguments.folder / f"{name}.wav" for name in to_make.names]
+    for file, sound in zip(files, made):
+        save_audio(file, sound, model.sound["rate"])
+    return files, made
+
+
 def main(argv=None):
     """Make, write and draw the sounds; returns {"files": [paths], "samples": [float32 (n,)]}."""
     arguments = make_parser().parse_args(argv)
     model = load_sound_model(arguments.model)
-    to_make = plan(model, arguments)
     with Progress(what="making sounds"):
-        made = synthesise(model, to_make.codes, to_make.label, arguments.seed, to_make.numbers, to_make.kits,
-                          to_make.sources, arguments.velocity)
-    files = [arguments.folder / f"{name}.wav" for name in to_make.names]
-    for file, sound in zip(files, made):
-        save_audio(file, sound, model.sound["rate"])
+        files, made = (write_layers if arguments.layers else write_sounds)(model, arguments)
     level = [spectrogram_of(sound, model.sound["settings"]).numpy() for sound in made[:64]]
     rows = [level[i:i + 8] for i in range(0, len(level), 8)]
-    draw_spectrograms(rows, [to_make.names[8 * i:8 * i + 8] for i in range(len(rows))], arguments.folder / "sounds.png",
-                      low=model.sound["floor_db"])
+    draw_spectrograms(rows, [[file.stem for file in files[8 * i:8 * i + 8]] for i in range(len(rows))],
+                      arguments.folder / "sounds.png", low=model.sound["floor_db"])
     print(f"{arguments.folder}: {len(files)} sounds, {files[0].name} to {files[-1].name}, and sounds.png")
     return {"files": files, "samples": made}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from command_line import ROOT
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import SUFFIXES, load_audio
+from formats.audio import SUFFIXES, load_audio, save_audio
 
 SAMPLE_RATE = 44100
 KIT = ROOT / "dataset_audio" / "kit"
@@ -107,6 +107,17 @@ def load_sound_of(name, files, sample_rate=SAMPLE_RATE):
     levelled = [tuple(at_level(samples, level, sample_rate) for samples in layer) for layer in layers[:-1]]
     origin = {"files": [str(path) for velocity in sorted(files) for _, path in sorted(files[velocity].items())]}
     return Sound(name, (*levelled, layers[-1]), tuple(sorted(files)), origin)
+
+
+def save_sound(folder, sound):
+    """Write all layers and alternates of a Sound into a folder, as load_kit reads them; returns the paths."""
+    paths = []
+    for velocity, layer in zip(sound.velocities, sound.layers):
+        for number, samples in enumerate(layer, 1):
+            named = (f"_v{velocity:03}" if velocity < HARDEST else "") + (f"_{number}" if number > 1 else "")
+            paths.append(Path(folder) / f"{sound.name}{named}.wav")
+            save_audio(paths[-1], samples, SAMPLE_RATE)
+    return paths
 
 
 def loudest(samples, sample_rate=SAMPLE_RATE):

@@ -25,22 +25,23 @@ VELOCITIES = (32, 64, 96, HARDEST)  # the highest of each layer, at which it is 
 ALTERNATES = 2
 
 
-def make_sound(model, code, row, seed=0, kit=None, source=None):
+def make_sound(model, code, row, seed=0, kit=None, source=None, exemplar=None):
     """The Sound at a code (latent,) of class `row`: first without layers, at once; the same again
     after each strike that is made, so that who has something better to do may leave; whole at last. A generator.
 
     seed: it chooses the exemplar and the alternates. kit: the kit code (KIT,) that the exemplar is to suit. source: in
-    place of an exemplar, one's own sound, a file or samples (n,) at the model's rate. All Sounds have an origin, see
-    sound_from_origin. Raises ValueError for a code that cannot be used.
+    place of an exemplar, one's own sound, a file or samples (n,) at the model's rate. exemplar: origin["exemplar"] of
+    the sound before, kept while it is near: so sounds along a path go over into each other. All Sounds have an
+    origin, see sound_from_origin. Raises ValueError for a code that cannot be used.
     """
     code, rate = check_codes(model, code[None])[0], model.sound["rate"]
     file = isinstance(source, (str, Path))
-    origin = {"class": INSTRUMENTS[row], "code": code.tolist(), "seed": seed, "model": model.path,
-              "kit": None if kit is None else [float(value) for value in kit],
-              "source": str(source) if file else None if source is None else "samples"}
     samples = load_sound(model, source) if file else source
     drum = Drum(model, code, class_weights(row, 1)[0], None if source is None else [(Source(samples, row), 1.0)],
-                kit, seeded_generator(seed, row, 1))
+                kit, seeded_generator(seed, row, 1), exemplar)
+    origin = {"class": INSTRUMENTS[row], "code": code.tolist(), "seed": seed, "model": model.path,
+              "kit": None if kit is None else [float(value) for value in kit], "exemplar": drum.place,
+              "source": str(source) if file else None if source is None else "samples"}
     hardest = resample(drum.strike(), rate, SAMPLE_RATE)
     yield (first := plain_sound(INSTRUMENTS[row], hardest, origin))
     takes = [0.0] + [other_take(model, seeded_generator(seed, row, 3 + number)) for number in range(1, ALTERNATES)]
@@ -68,7 +69,8 @@ def sound_from_origin(model, origin, samples=None):
         code, kit = (value if value is None else torch.tensor(value, dtype=torch.float32)
                      for value in (origin["code"], origin["kit"]))
         source = samples if origin["source"] == "samples" else origin["source"]
-        return list(make_sound(model, code, INSTRUMENTS.index(origin["class"]), origin["seed"], kit, source))[-1]
+        return list(make_sound(model, code, INSTRUMENTS.index(origin["class"]), origin["seed"], kit, source,
+                               origin["exemplar"]))[-1]
     except (KeyError, TypeError) as error:
         raise ValueError(f"origin: expected what make_sound gave, found {one_line(error)}") from None
 

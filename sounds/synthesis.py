@@ -25,6 +25,7 @@ from scipy.signal import fftconvolve
 from formats.activation_matrix import INSTRUMENTS
 from sounds.codes import class_weights, encode_spectrogram, seeded_generator
 from sounds.dataset import level_db, shortened
+from sounds.exemplars import NEAR
 from sounds.spectrograms import (LEAD, coefficients, denormalise, frame_edges, frame_times, one_thread_each,
                                  spectrogram_of)
 
@@ -49,12 +50,14 @@ FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 class Source:
     """A sound (n,) at the model's rate that lends its fine structure; of a class, a row or weights (8,).
 
-    decoded: the spectrogram (bands, frames) that the model decodes for it, in dB, where it is there already.
+    decoded: the spectrogram (bands, frames) that the model decodes for it, in dB, where it is there already. place:
+    of an exemplar, see Exemplars.near.
     """
 
     samples: np.ndarray
     label: object
     decoded: torch.Tensor = None
+    place: int = None
 
 
 @dataclass
@@ -97,14 +100,16 @@ def check_codes(model, codes):
 class Drum:
     """One sound at a code (latent,) of class weights (8,), to be struck at any velocity, in as many ways as asked.
 
-    sources: a list of (Source, share); an exemplar without one. They are transposed and transformed once for all.
+    sources: a list of (Source, share); without one an exemplar, `held` while that is near: a place, kept as `place`.
+    They are transposed and transformed once for all.
     """
 
     @torch.inference_mode()
-    def __init__(self, model, code, weights, sources=None, kit=None, generator=None):
+    def __init__(self, model, code, weights, sources=None, kit=None, generator=None, held=None):
         self.model, self.code, self.weights, self.row = model, code, weights, int(weights.argmax())
         self.target = decode(model, code, weights)                                    # (bands, frames)
-        sources = sources or [(choose_exemplar(model, self.target, code, self.row, kit, generator), 1.0)]
+        sources = sources or [(choose_exemplar(model, self.target, code, self.row, kit, generator, held), 1.0)]
+        self.place = sources[0][0].place
         self.parts = [(share, prepare(model, self.target, source)) for source, share in sources if share > 0]
 
     @torch.inference_mode()
@@ -134,21 +139,23 @@ def at_unit_level(samples, rate):
     return samples / max(10 ** (level_db(samples, rate) / 20), 1e-9)
 
 
-def choose_exemplar(model, target, code, row, kit, generator):
+def choose_exemplar(model, target, code, row, kit, generator, held=None):
     """The first exemplar near a code (latent,) that is NEW_DB away from the spectrogram decoded there, or the farthest.
 
-    target: that spectrogram, in dB (bands, frames). kit: (KIT,), or None. A Source.
+    target: that spectrogram, in dB (bands, frames). kit: (KIT,), or None. held: the place of one that is to be taken
+    while it is among the NEAR nearest. A Source.
     """
     known, best = model.exemplars, None
-    for place in known.near(code, row, kit, generator):
+    places = known.near(code, row, kit, generator)
+    for place in [held] if held in places[:NEAR] else places:
         label = int(known.labels[known.kept[place]])
         own = decode(model, known.codes[known.kept[place]], class_weights(label, 1)[0])
         apart = float((target - own).square().mean().sqrt())
         if best is None or apart > best[0]:
-            best = apart, place, label, own
+            best = apart, label, own, place
         if apart >= NEW_DB:
             break
-    return Source(known.samples(best[1]), *best[2:])
+    return Source(known.samples(best[3]), *best[1:])
 
 
 def moved_to(model, target, source):

@@ -259,3 +259,16 @@ def test_a_run_that_was_stopped_before_its_exemplars_were_found_says_so(describe
     without = {name: value for name, value in sound.items() if name != "exemplars"}
     with pytest.raises(ValueError, match="best.pt|exemplars"):
         load_sound_model(save_sound_model(tmp_path, model, without))
+
+
+def test_without_a_kit_codes_beside_each_other_mostly_share_their_first_exemplar(described):
+    model, sound = described
+    known = attach_sound(model, sound).exemplars
+    source, same = torch.Generator().manual_seed(0), {0.02: 0, 3.0: 0}
+    for seed in range(40):
+        code = known.centres[2] + known.scales[2] * torch.randn(known.codes.shape[1], generator=source)
+        for step in same:
+            other = code + step * known.scales[2] * torch.randn(known.codes.shape[1], generator=source)
+            first, second = (known.near(one, 2, None, seeded_generator(seed, 2, 1))[0] for one in (code, other))
+            same[step] += first == second
+    assert same[0.02] > 36 > same[3.0]

@@ -20,6 +20,7 @@ from models import BernoulliVAE
 from sounds import kits
 from sounds.codes import attach_sound, class_weights, encode_file, load_sound, load_sound_model, random_codes, slerp
 from sounds.dataset import level_db
+from sounds.sound_map import SoundPlane
 from sounds.spectrograms import spectrogram_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -175,6 +176,27 @@ def test_generate_strikes_as_softly_as_asked(run, tmp_path):
         assert level_db(soft[name], RATE) == pytest.approx(level_db(hard[name], RATE) + 40 * np.log10(0.5), abs=0.1)
 
 
+def test_generate_makes_the_sound_at_a_point_of_the_map(run, model, tmp_path):
+    made = generate(run, tmp_path / "at", "--class", "sd", "Kick", "--at", "0.5", "-1", "--seed", 2)
+    assert set(made) == {"Snare", "Kick"}
+    first = next(kits.make_sound(model, torch.from_numpy(SoundPlane(model, 1).to_code(0.5, -1)), 1, seed=2))
+    np.testing.assert_allclose(resample(made["Snare"], RATE, 44100), first.samples(), atol=1e-5)
+    with pytest.raises(ValueError, match="--n: expected none beside --at"):
+        generate(run, tmp_path / "no", "--at", 0, 0, "--n", 3)
+
+
+def test_generate_writes_a_kit_with_its_layers(run, model, tmp_path):
+    result = generate_sounds.main([str(tmp_path / "kit"), "--model", str(run), "--seed", "2", "--layers"])
+    assert len(result["files"]) == 64
+    for sound, expected in zip(load_kit(tmp_path / "kit"), kits.generate_kit(model, seed=2)):
+        assert sound.velocities == expected.velocities
+        for layer, other in zip(sound.layers, expected.layers):
+            for samples, wanted in zip(layer, other, strict=True):
+                np.testing.assert_allclose(samples, wanted, atol=0.02 * np.abs(wanted).max())
+    with pytest.raises(ValueError, match="--layers: expected a whole kit"):
+        generate(run, tmp_path / "no", "--class", "sd", "--layers")
+
+
 @pytest.mark.parametrize("options, words", [
     (["out", "--class", "Kazoo"], "expected one of Kick"), (["--n", "3"], "required: OUT"),
     (["out", "--velocity", "0"], "0.01 to 1"), (["out", "--velocity", "1.5"], "0.01 to 1"),
@@ -244,6 +266,19 @@ def test_a_sound_is_made_again_of_its_origin(snare, model):
             kits.sound_from_origin(model, {**whole.origin, **change})
     with pytest.raises(ValueError, match="origin: expected"):
         kits.sound_from_origin(model, {"class": "Snare"})
+
+
+def test_along_a_path_a_sound_keeps_its_exemplar_while_that_is_near(model, snare):
+    code, kit, (_, whole) = snare
+    held = whole.origin["exemplar"]
+    beside = code + 0.05 * model.exemplars.scales[1]
+    for seed in range(4):
+        assert next(kits.make_sound(model, beside, 1, seed, kit, exemplar=held)).origin["exemplar"] == held
+    known = model.exemplars
+    far = next(place for place in range(len(known.kept)) if known.labels[known.kept[place]] != 1)
+    assert next(kits.make_sound(model, beside, 1, 0, kit, exemplar=far)).origin["exemplar"] != far
+    kept = list(kits.make_sound(model, beside, 1, 3, kit, exemplar=held))[1]
+    assert same_sound(kits.sound_from_origin(model, kept.origin), kept)
 
 
 def test_ones_own_sound_comes_back_at_its_own_code_and_has_layers(model, files):
