@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -20,20 +19,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from real_window import HEIGHT, WIDTH, Hand, align, no_screen, running, virtual_screen, wait
 from sound_card import SAMPLE_RATE, missing, null_sink
 from tiny_map import write_tiny_map
 
-from editor.pattern_editor import PatternEditor
 from engine import sequencer
 from formats.kit import load_kit
 from Midi_To_Activation_Matrix import write_midi
 from patterns import latent_map, sampling
-from window.window import Window
 
 ROOT = Path(__file__).resolve().parent.parent
-WIDTH, HEIGHT = 1300, 700  # of the window, in pixels
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -49,21 +44,10 @@ def card():
 @pytest.fixture(scope="module")
 def screen():
     """The DISPLAY of a virtual screen."""
-    for program in ("Xvfb", "xdotool"):
-        if shutil.which(program) is None:
-            pytest.skip(f"needs {program}")
-    pytest.importorskip("tkinter", reason="needs a GUI toolkit (tkinter)")
-    reading, writing = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-dpi", "96", "-nolisten", "tcp"],
-        pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.close(writing)
-    try:
-        with open(reading) as pipe:
-            yield f":{pipe.readline().strip()}"
-    finally:
-        server.terminate()
-        server.wait()
+    if no_screen():
+        pytest.skip(no_screen())
+    with virtual_screen(WIDTH, HEIGHT) as display:
+        yield display
 
 
 @pytest.fixture(scope="module")
@@ -81,81 +65,9 @@ def material(tmp_path_factory):
     return folder
 
 
-class Program:
-    """The script as a process, with its log of actions."""
-
-    def __init__(self, material, env, *options):
-        self.folder = material
-        self.log_path = material / f"log{time.monotonic_ns()}"
-        self.process = subprocess.Popen(
-            [sys.executable, ROOT / "Activation_Matrix_To_Sound.py", "--model", material / "map.pt",
-             "--kit", material / "kit", "--save-to", material / "saved", "--seed", "0", "--log", self.log_path,
-             *options],
-            env={name: value for name, value in env.items() if name != "MPLBACKEND"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def log(self, action=None):
-        lines = map(json.loads, self.log_path.read_text().splitlines()) if self.log_path.exists() else ()
-        return [line for line in lines if action in (None, line["action"])]
-
-    def wait_for(self, action, count=1, seconds=60):
-        """Wait until an action was logged so many times; give the last."""
-        wait(lambda: len(self.log(action)) >= count or self.process.poll() is not None, seconds)
-        assert len(self.log(action)) >= count, f"no {action!r}; the program ended with {self.process.communicate()}"
-        return self.log(action)[-1]
-
-    def end(self):
-        """(exit status, stdout, stderr) once the program has ended by itself."""
-        output, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, output, errors
-
-
-def wait(condition, seconds):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def running(*arguments):
-    program = Program(*arguments)
-    try:
-        yield program
-    finally:
-        program.process.kill()
-        program.process.communicate()
-
-
-class Hand:
-    """A mouse and a keyboard, on a virtual screen; map points and cells of the bar instead of pixels."""
-
-    def __init__(self, model, display=None):
-        self.env, self.reach = {**os.environ, "DISPLAY": display or ""}, latent_map.LatentPlane(model).reach
-        figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100))
-        FigureCanvasAgg(figure)
-        self.view = Window(figure, PatternEditor(model, None, None, None)).view
-        self.names = {name for panel in self.view.panels for name in panel.areas}
-        if display:
-            self.do("search", "--sync", "--onlyvisible", "--name", "^Drum map$")
-
-    def do(self, *words):
-        subprocess.run(["xdotool", *map(str, words)], env=self.env, check=True, timeout=20, stdout=subprocess.DEVNULL)
-
-    def place(self, name, across=0.5, up=0.5):
-        """The pixel, from the top left corner, of a place in an area of the window that has a name."""
-        x, y = self.view.pixel_of(name, across, up)
-        return int(x), HEIGHT - int(y)
-
-    def on_map(self, x, y):
-        return self.place("map", 0.5 + x / self.reach / 2, 0.5 + y / self.reach / 2)
-
-    def on_bar(self, row, step):
-        return self.place("bar", (step + 0.5) / 64, 1 - (row + 0.5) / 8)
-
-    def click(self, name, x=0.5):
-        """Click at an area of the window that has a name, at a fraction of its width."""
-        self.do("mousemove", *self.place(name, x), "sleep", 0.05, "click", 1)
+def of(material):
+    """The options for that model and kit."""
+    return "--model", material / "map.pt", "--kit", material / "kit"
 
 
 class ClientMessage(ctypes.Structure):
@@ -186,15 +98,6 @@ def point_bar(model, line):
     return sampling.draw(model, [line["point"]], 0, sampling.CLICK)[0]
 
 
-def align(recorded, expected):
-    """Where `expected` begins in `recorded`, and their correlation there, 1 where it is the same sound."""
-    size = 1 << (len(recorded) + len(expected)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(recorded, size) * np.conj(np.fft.rfft(expected, size)), size)
-    start = int(product[:len(recorded) - len(expected)].argmax())
-    part = recorded[start:start + len(expected)]
-    return start, float(part @ expected / (np.linalg.norm(part) * np.linalg.norm(expected) + 1e-12))
-
-
 @pytest.fixture(scope="module")
 def model(material):
     return latent_map.load_bar_model(material / "map.pt")
@@ -202,7 +105,7 @@ def model(material):
 
 @pytest.fixture(scope="module")
 def window(card, screen, material):
-    with running(material, {**card[0].env, "DISPLAY": screen}) as program:
+    with running(material, {**card[0].env, "DISPLAY": screen}, *of(material)) as program:
         program.wait_for("ready")
         yield program
 
@@ -332,7 +235,7 @@ def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, han
 
 def test_without_portaudio_the_window_works_and_ctrl_c_ends_it_cleanly(screen, material, model, tmp_path):
     (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")  # as sounddevice does
-    with running(material, {**os.environ, "DISPLAY": screen, "PYTHONPATH": str(tmp_path)}) as program:
+    with running(material, {**os.environ, "DISPLAY": screen, "PYTHONPATH": str(tmp_path)}, *of(material)) as program:
         program.wait_for("ready")
         hand = Hand(model, screen)
         hand.do("mousemove", *hand.on_map(0.5, 0.5), "click", 1)
@@ -448,7 +351,7 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
         program.process.send_signal(signal.SIGINT)
         return program.end()
 
-    with running(material, program_env) as program:  # no --web: without a display this happens by itself
+    with running(material, program_env, *of(material)) as program:  # no --web: without a display this happens by itself
         status, output, errors = asyncio.run(asyncio.wait_for(visit(program), 120))
     assert (status, output, errors) == (0, "", "")
 
@@ -456,6 +359,6 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
 def test_a_port_that_is_taken_is_one_line(material):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with running(material, {**os.environ}, "--web", "--port", str(port)) as program:
+        with running(material, {**os.environ}, *of(material), "--web", "--port", str(port)) as program:
             status, output, errors = program.end()
     assert (status, output) == (2, "") and errors.count("\n") == 1 and str(port) in errors

@@ -6,8 +6,7 @@
 """
 
 import contextlib
-
-import numpy as np
+import time
 
 from window.map_view import ZOOM_STEP
 from window.view import View
@@ -72,6 +71,7 @@ class Window:
         self.leave, self.choose_file = leave, choose_file
         self.typed = self.asking = None  # of a file's name, while one is typed: its kind, and what is done with it
         self.held = None  # (panel, area, what a move of the mouse does) while a button is down
+        self.frames, self.held_since = 0, None  # painted so far; (moment, frames) at which a button went down
         self.followed = editor.point()  # the point that is known to be seen
         self.pointed = None  # the point of the map under the mouse
         self.sound_asked_for = self.asked_to_quit = self.leaving = False
@@ -100,13 +100,17 @@ class Window:
                 self.editor.begin_gesture()
             shift = area.shifted and "shift" in {event.key, *event.modifiers}
             (area.shifted if shift else area.press)(*place)
-            self.held = (panel, area, area.drag)
+            self.hold(panel, area, area.drag)
             self.note(area, "click")
         elif area.reset:
             area.reset(*place)
         elif area.pan and not left:
             area.pan(*place)
-            self.held = (panel, area, area.drag_pan)
+            self.hold(panel, area, area.drag_pan)
+
+    def hold(self, panel, area, drag):
+        """A button is down on an area: moves of the mouse are drags, until it is released."""
+        self.held, self.held_since = (panel, area, drag), (time.perf_counter(), self.frames)
 
     def on_motion(self, event):
         view = self.view
@@ -144,6 +148,8 @@ class Window:
             self.editor.end_gesture()
             if area.release:
                 area.release()
+            since, frames = self.held_since
+            self.editor.log("let go", seconds=time.perf_counter() - since, frames=self.frames - frames)
 
     # The keyboard
 
@@ -237,6 +243,7 @@ class Window:
         if editor.needs_paint:
             self.follow()
         dragging = self.view.map_view.dragging
+        self.frames += bool(self.view.stale or editor.needs_paint)
         if self.view.stale:
             self.canvas.draw()
         elif editor.needs_paint:
