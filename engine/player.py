@@ -25,6 +25,7 @@ from patterns.feel import Feel
 LATENCY = 0.04  # seconds, of the buffer that guards against underruns
 ANSWER = 20  # seconds that a process may take to open the sound card, with its start
 KEPT = 64  # places
+ENDED = "The sound's process ended; the next play starts it again."
 
 
 class AudioUnavailable(OSError):
@@ -48,6 +49,7 @@ class Player:
     def open(self):
         """Open the stream, silent, so that the first play() is as quick as the others."""
         if self._child is None or self._child.poll() is not None:
+            self.message = ENDED if self._child else self.message
             self._start()
         if not self._opened:
             self._answered.clear()
@@ -114,7 +116,7 @@ class Player:
         self._child = subprocess.Popen(
             [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "HIGH_PRIORITY_CLASS", 0))
         self._commands = queue.SimpleQueue()  # pickled; a thread writes them, so that nobody waits for the pipe
         self._places = ()  # (moment on perf_counter's clock, place heard from then on), the newest last
         self._opened, self._refused, self._answered = False, None, threading.Event()
@@ -128,11 +130,11 @@ class Player:
     def _read(self, child, _):
         """Take the reports of a child until it ends."""
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
-            while True:
-                self._take(*pickle.load(child.stdout))
+            while (report := pickle.load(child.stdout)) and child is self._child:
+                self._take(*report)
         if child is self._child:  # nobody closed it
-            self.message = "The sound's process ended; the next play starts it again."
-            self._take("ended", self._refused or "no sound: its process ended")
+            self._take("closed", ENDED)
+            self._take("opened", self._refused or "no sound: its process ended")
 
     def _take(self, name, value):
         """Take a report of the child, see `sound_process.Output`."""
@@ -144,9 +146,10 @@ class Player:
             if self._opened:
                 self.message = f"The sound dropped out twice: its buffer is longer now, {1000 * value:.0f} ms."
             self.latency = value
+        elif name == "closed":
+            self._opened, self._places, self.message = False, (), value
         else:
-            self._opened, self._refused = name == "opened" and value is None, value
-            self._places = self._places if self._opened else ()
+            self._opened, self._refused = value is None, value
             self._answered.set()
 
 

@@ -39,7 +39,7 @@ def serve():
         with contextlib.suppress(BrokenPipeError):  # the parent has ended
             work(commands, reports)
     except Exception as error:  # nobody sees a traceback
-        pickle.dump(("failed", f"no sound: its process failed ({type(error).__name__}: {one_line(error)})"), reports)
+        pickle.dump(("opened", f"no sound: its process failed ({type(error).__name__}: {one_line(error)})"), reports)
         reports.flush()
 
 
@@ -78,7 +78,7 @@ class Output:
     """What a sequencer sounds on: one stream, and after two gaps within half a minute one with a longer buffer.
 
     put(name, *values) is called, from the callback too, with "lengthen" to have `lengthen` called, and with "report":
-    ("opened", None or why not), ("closed", None), ("places", [(moment at which it is heard on the clock of
+    ("opened", None or why not), ("closed", why), ("places", [(moment at which it is heard on the clock of
     time.perf_counter, which all processes share, (bar, step) or None)]), ("gap", None), ("latency", seconds).
     """
 
@@ -119,7 +119,7 @@ class Output:
         else:
             self.close()
             if refused := self._start(latency):
-                self.put("report", "opened", refused)
+                self.put("report", "closed", refused)
 
     def _start(self, latency):
         """Start a stream; None, or in one line why there is none."""
@@ -211,7 +211,7 @@ class Stream:
 
     def _finished(self):
         if self._output.stream is self:  # nobody closed it: the device has gone
-            self._output.put("report", "closed", None)
+            self._output.put("report", "closed", "The sound card stopped; the next play opens it again.")
 
 
 class Gaps:
@@ -222,7 +222,7 @@ class Gaps:
     place in the sound, than all of the last ones; two within APART are one.
     """
 
-    LATE, JUMP, APART, KEPT = 0.005, 0.003, 0.05, 100  # seconds, and how many blocks are the last ones
+    LATE, JUMP, APART, KEPT = 0.005, 0.01, 0.05, 100  # seconds, and how many blocks are the last ones
 
     def __init__(self, latency):
         self.latency, self._given, self._last_gap = latency, 0, -np.inf

@@ -130,7 +130,7 @@ def test_a_device_that_goes_is_reported_and_opened_again_when_asked(fake_sound):
     output, events = an_output()
     output.open()
     fake_sound.opened[0].abort(True)
-    assert events.of("closed") == [None]
+    assert len(events.of("closed")) == 1 and "sound card" in events.of("closed")[0]
     output.open()
     assert len(fake_sound.opened) == 2
 
