@@ -414,7 +414,8 @@ def main(argv=None):
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     kit = [whole(model, sound) for sounds, model in [sounds_of(options)] for sound in sounds] if options.wav else None
-    written = write_all(bars, options.bpm, kit, options.npy, options.midi, options.wav, options.png, feel_of(options))
+    written = write_all(bars, options.bpm, kit, feel_of(options), mixer_of(options), npy=options.npy,
+                        midi=options.midi, wav=options.wav, png=options.png)
     if not options.points or len(bars) <= MOST_PRINTED:
         print(*map(as_text, bars), sep="\n\n")
     for i, fact in enumerate(facts or (), start=1):

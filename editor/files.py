@@ -10,7 +10,8 @@ import itertools
 import numpy as np
 
 from command_line import one_line, replacing
-from engine import sequencer
+from engine.mixer import Mixer
+from engine.sequencer import render
 from formats.audio import save_audio
 from formats.bar_picture import write_picture
 from formats.kit import SAMPLE_RATE
@@ -46,29 +47,30 @@ def read_points(path):
     return points
 
 
-def write_all(bars, bpm, kit, npy=None, midi=None, wav=None, png=None, feel=Feel()):
-    """Write bars (bars, 8, 64) to every path that is given, all or none; return those paths.
+def write_all(bars, bpm, kit, feel=Feel(), mixer=Mixer(), **paths):
+    """Write bars (bars, 8, 64) to the paths npy, midi, wav and png, those that are given: all or none. Return them.
 
-    The sound is a loop: its length is exact, and its last tails wrap to its start. kit: of `formats.kit.load_kit`.
+    The sound is a loop in stereo: its length is exact, and its last tails wrap to its start. kit: eight Sounds.
     MIDI and sound have the feel; matrix and picture are of the steps. ValueError where they would be too long.
     """
-    if (midi or wav or png) and len(bars) > MOST_BARS:
+    paths = {kind: path for kind, path in paths.items() if path}
+    if set(paths) - {"npy"} and len(bars) > MOST_BARS:
         raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes all")
-    writers = ((npy, lambda path: np.save(path, bars)),
-               (midi, lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm))),
-               (wav, lambda path: save_audio(path, sequencer.render(bars, kit, bpm, feel=feel), SAMPLE_RATE)),
-               (png, lambda path: write_picture(bars, f"{bpm:g} bpm", path)))
+    writers = {"npy": lambda path: np.save(path, bars),
+               "midi": lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm)),
+               "wav": lambda path: save_audio(path, render(bars, kit, bpm, feel=feel, mixer=mixer), SAMPLE_RATE),
+               "png": lambda path: write_picture(bars, f"{bpm:g} bpm", path)}
     with contextlib.ExitStack() as stack:  # every file under a temporary name first: an error leaves all as it was
-        for path, write in writers:
-            if path:
-                write(stack.enter_context(replacing(path)))
-    return [path for path, _ in writers if path]
+        for kind, path in paths.items():
+            writers[kind](stack.enter_context(replacing(path)))
+    return list(paths.values())
 
 
-def save_pattern(folder, bars, bpm, kit, feel=Feel()):
+def save_pattern(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer()):
     """Write bars as MIDI, WAV and PNG under the folder's next free name; return the path without a suffix."""
     path = folder / next_name(folder)
-    write_all(bars, bpm, kit, None, *map(path.with_suffix, (".mid", ".wav", ".png")), feel)
+    midi, wav, png = map(path.with_suffix, (".mid", ".wav", ".png"))
+    write_all(bars, bpm, kit, feel, mixer, midi=midi, wav=wav, png=png)
     return path
 
 

@@ -55,7 +55,7 @@ def work(commands, reports):
 
     threading.Thread(target=read, daemon=True).start()
     kit, bpm, mixer, latency = events.get()
-    sequencer = Sequencer(kit, bpm=bpm)
+    sequencer = Sequencer(kit, bpm=bpm, mixer=mixer)
     output = Output(sequencer, latency, lambda *event: events.put(event))
     while (event := events.get())[0] != "end":
         name, *values = event
@@ -138,7 +138,7 @@ class Output:
         """Fill a block, out (frames, channels), heard from that moment; gap: it comes after one."""
         with self._filling:
             first = self.sequencer.clock
-            samples = self.sequencer.fill(len(out)).reshape(len(out), -1)  # (frames, 2)
+            samples = self.sequencer.fill(len(out))  # (frames, 2)
             out[:] = samples if out.shape[1] > 1 else samples.mean(1, keepdims=True)
             places = self._new_places(first, first_heard)
         if places:

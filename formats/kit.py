@@ -9,6 +9,7 @@ velocity is struck at 127; Snare_v051_1.wav, Snare_v051_2.wav are both.
 """
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Sound:
 
     def samples(self, velocity=HARDEST, hit=0):
         """What a hit of a MIDI velocity sounds like, the `hit`-th of its row: float32 (n,)."""
-        layer = self.layers[int(np.searchsorted(self.velocities, velocity))]
+        layer = self.layers[bisect_left(self.velocities, velocity)]
         return layer[hit % len(layer)]
 
 

@@ -158,7 +158,7 @@ def test_places_are_reported_with_the_moment_at_which_they_are_heard(fake_sound)
     places = sum(events.of("places"), [])
     assert [place for _, place in places] == [(0, step) for step in range(17)]
     moments = np.array([moment for moment, _ in places]) - begin - 0.01 - stream.latency
-    delay = getattr(output.sequencer, "delay", 0) / SAMPLE_RATE
+    delay = output.sequencer.delay / SAMPLE_RATE
     assert np.abs(moments - 0.0625 * np.arange(17) - delay).max() < 0.002
     output.sequencer.stop()
     stream.pump(441)

@@ -101,7 +101,7 @@ def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
     samples = recording.samples()[:, 0]
     start = onset(samples)
     delay = recording.time_of(start) - log["asked"][0]
-    expected = render(np.concatenate([patterns()[0]] * 2), load_kit(), 240, loop=False)[:2 * 44100]
+    expected = render(np.concatenate([patterns()[0]] * 2), load_kit(), 240, loop=False)[:2 * 44100, 0]
     lag = onset(expected)
     heard = samples[start - lag:start - lag + len(expected)]
     print(f"asked to heard {1000 * delay:.0f} ms, largest difference {np.abs(heard - expected).max():.2g}, "

@@ -155,7 +155,8 @@ def midi_folder(folder, names):
 def played(folder, *options):
     """The bars, the MIDI file and the sound of the folder kit that the options give."""
     call("play", *options, "--npy", folder / "a.npy", "--midi", folder / "a.mid", "--wav", folder / "a.wav")
-    return {"bars": np.load(folder / "a.npy"), "midi": digest(folder / "a.mid"), "wav": digest(folder / "a.wav")}
+    return {"bars": np.load(folder / "a.npy"), "midi": digest(folder / "a.mid"),
+            **in_numbers("wav", read_sound(folder / "a.wav"))}
 
 
 def generated(folder, *options, whole=()):

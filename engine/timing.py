@@ -1,0 +1,47 @@
+"""Time: where the steps and the hits of a pattern stand, in samples.
+
+    starts = step_starts(len(bars), bpm=120)            # int64 (64 n + 1,)
+    hits = find_hits(bars, Feel(swing=60), bpm=120)     # [(sample, step, row, velocity, number), ...]
+"""
+
+import numpy as np
+
+from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, check_bars
+from formats.kit import SAMPLE_RATE, check_rate
+from patterns.feel import Feel, time_offsets
+
+BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
+
+
+def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
+    """The sample at which each step starts, int64 (64 * bars_count + 1,); the last is the length of the loop."""
+    if not BPM_RANGE[0] <= bpm <= BPM_RANGE[1]:  # false for nan too
+        raise ValueError(f"bpm: expected a number from {BPM_RANGE[0]:g} to {BPM_RANGE[1]:g}, found {bpm}")
+    check_rate(sample_rate)
+    return _samples_at(np.arange(STEPS_PER_BAR * bars_count + 1), bpm, sample_rate)
+
+
+def find_hits(bars, feel=Feel(), bpm=120.0, sample_rate=SAMPLE_RATE):
+    """Every hit of bars (n, 8, 64) as (sample, step of the loop, row, velocity, number), in the order of steps.
+
+    The sample may be below 0: before the loop's start is at its end. number: the how-many-th hit of its row, from 0.
+    """
+    bar, steps, rows = np.nonzero(bars.transpose(0, 2, 1))
+    places = (bar, rows, steps)
+    steps = bar * STEPS_PER_BAR + steps
+    starts = _samples_at(steps + time_offsets(bars, feel, bpm)[places], bpm, sample_rate)
+    counts = np.cumsum(rows[:, None] == np.arange(len(INSTRUMENTS)), axis=0)  # (hits, 8)
+    numbers = np.take_along_axis(counts, rows[:, None], 1)[:, 0] - 1  # (hits,)
+    return list(zip(*(each.tolist() for each in (starts, steps, rows, bars[places], numbers))))
+
+
+def check_pattern(bars):
+    """Bars as uint8 (bars, 8, 64). Matrices of 0.0 and 1.0 are refused: as velocities they would be silent."""
+    if np.asarray(bars).dtype.kind not in "ui":
+        raise ValueError(f"bars: expected whole velocities from 0 to 127, found the type {np.asarray(bars).dtype}")
+    return check_bars(bars)
+
+
+def _samples_at(steps, bpm, sample_rate):
+    """The samples at times in steps, rounded: int64, as many."""
+    return np.rint(steps * (240.0 / bpm / STEPS_PER_BAR) * sample_rate).astype(np.int64)
