@@ -18,7 +18,7 @@ from formats.activation_matrix import INSTRUMENTS
 from formats.audio import resample
 from formats.kit import HARDEST, SAMPLE_RATE, Sound, load_kit, plain_sound
 from sounds.codes import class_weights, load_sound, load_sound_model, random_codes, seeded_generator
-from sounds.spectrograms import one_thread_each
+from sounds.spectrograms import one_thread_each, plan_transforms
 from sounds.synthesis import WORKERS, Drum, Source, check_codes, other_take
 
 VELOCITIES = (32, 64, 96, HARDEST)  # the highest of each layer, at which it is struck
@@ -44,6 +44,7 @@ def make_sound(model, code, row, seed=0, kit=None, source=None, exemplar=None):
               "source": str(source) if file else None if source is None else "samples"}
     hardest = resample(drum.strike(), rate, SAMPLE_RATE)
     yield (first := plain_sound(INSTRUMENTS[row], hardest, origin))
+    plan_transforms(model.sound["settings"])
     takes = [0.0] + [other_take(model, seeded_generator(seed, row, 3 + number)) for number in range(1, ALTERNATES)]
     strikes = []
     for velocity, take in itertools.product(VELOCITIES, takes):

@@ -41,11 +41,21 @@ def frame_edges(settings):
 
 def transform_for(samples, settings):
     """The NSGT for a sound of so many samples: the shortest of LENGTHS that holds it and the silence around it."""
-    rate, longest = settings["rate"], settings["seconds"]
-    sizes = [round(rate * share * longest) + round(rate * (LEAD + REST)) for share in LENGTHS]
-    needed = samples + round(rate * (LEAD + REST))
+    sizes, needed = transform_sizes(settings), samples + round(settings["rate"] * (LEAD + REST))
     size = next((size for size in sizes if size >= needed), sizes[-1])
     return _transform(tuple(sorted(settings.items())), size)
+
+
+def transform_sizes(settings):
+    """The samples of each of LENGTHS with the silence around a sound."""
+    rate, longest = settings["rate"], settings["seconds"]
+    return [round(rate * share * longest) + round(rate * (LEAD + REST)) for share in LENGTHS]
+
+
+def plan_transforms(settings):
+    """Make the transforms of all lengths, so that no sound has to wait for its own: 0.1 s, and nothing from then on."""
+    for size in transform_sizes(settings):
+        _transform(tuple(sorted(settings.items())), size)
 
 
 @functools.lru_cache(maxsize=16)

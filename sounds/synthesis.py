@@ -13,6 +13,7 @@ source comes back as it is. An exemplar is taken where that ratio is large, so t
 A softer strike moves the code, which darkens the sound, and lasts longer, which slows its attack.
 """
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,8 +51,7 @@ FADE_IN, FADE_OUT = 0.00025, 0.01  # seconds
 class Source:
     """A sound (n,) at the model's rate that lends its fine structure; of a class, a row or weights (8,).
 
-    decoded: the spectrogram (bands, frames) that the model decodes for it, in dB, where it is there already. place:
-    of an exemplar, see Exemplars.near.
+    Of an exemplar also decoded: the spectrogram (bands, frames) at its code, in dB; and place, see Exemplars.near.
     """
 
     samples: np.ndarray
@@ -148,14 +148,21 @@ def choose_exemplar(model, target, code, row, kit, generator, held=None):
     known, best = model.exemplars, None
     places = known.near(code, row, kit, generator)
     for place in [held] if held in places[:NEAR] else places:
-        label = int(known.labels[known.kept[place]])
-        own = decode(model, known.codes[known.kept[place]], class_weights(label, 1)[0])
+        own = decoded_exemplar(model, known, place)
         apart = float((target - own).square().mean().sqrt())
         if best is None or apart > best[0]:
-            best = apart, label, own, place
+            best = apart, own, place
         if apart >= NEW_DB:
             break
-    return Source(known.samples(best[3]), *best[1:])
+    _, own, place = best
+    return Source(known.samples(place), int(known.labels[known.kept[place]]), own, place)
+
+
+@functools.lru_cache(maxsize=100)  # of 90 kB each
+def decoded_exemplar(model, known, place):
+    """The spectrogram (bands, frames) that the model decodes at the code of its exemplar, in dB."""
+    label = class_weights(int(known.labels[known.kept[place]]), 1)[0]
+    return decode(model, known.codes[known.kept[place]], label)
 
 
 def moved_to(model, target, source):
@@ -167,14 +174,27 @@ def prepare(model, target, source):
     """A source transposed to the pitch of `target` (bands, frames), in dB, and transformed: a Prepared."""
     settings, weights = model.sound["settings"], class_weights(source.label, 1)[0]
     samples = np.asarray(source.samples, np.float32)
-    own, found = what_is_decoded(model, samples, weights) if source.decoded is None else (source.decoded, None)
+    own, found = (source.decoded, None) if source.place is not None else what_is_decoded(model, samples, weights)
     bands = bands_apart(target, own, settings["bins"])
+    if source.place is not None:
+        return prepared_exemplar(model, model.exemplars, source.place, bands)
+    return transposed(model, samples, weights, bands) if bands else Prepared(samples, found, own)
+
+
+@functools.lru_cache(maxsize=4)  # of 12 MB at most: along a path on the sound map they come again and again
+def prepared_exemplar(model, known, place, bands):
+    """An exemplar at its own pitch or at one so many bands above: a Prepared."""
+    label = class_weights(int(known.labels[known.kept[place]]), 1)[0]
+    return transposed(model, known.samples(place), label, bands)
+
+
+def transposed(model, samples, weights, bands):
+    """Samples (n,) of class weights (8,) so many bands higher: a Prepared."""
+    settings, rate = model.sound["settings"], model.sound["rate"]
     if bands:
-        rate = settings["rate"]
         samples = shortened(soxr.resample(samples, rate * 2 ** (bands / settings["bins"]), rate), rate,
                             settings["seconds"])
-    if bands or found is None:
-        own, found = what_is_decoded(model, samples, weights)
+    own, found = what_is_decoded(model, samples, weights)
     return Prepared(samples, found, own)
 
 

@@ -20,8 +20,10 @@ from models import BernoulliVAE
 from sounds import kits
 from sounds.codes import attach_sound, class_weights, encode_file, load_sound, load_sound_model, random_codes, slerp
 from sounds.dataset import level_db
+from sounds.descriptors import attack_ms, band_numbers
 from sounds.sound_map import SoundPlane
 from sounds.spectrograms import spectrogram_of
+from sounds.synthesis import synthesise
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -108,6 +110,30 @@ def test_the_shipped_model_makes_a_kit_of_eight_at_44100_hz(root):
     kit = kits.open_kit(root / "pretrained" / "sound_vae.pt", seed=1)
     assert len(kit) == 8 and all(0.02 < len(one.samples()) / 44100 < 2 and np.abs(one.samples()).max() > 0.01
                                  for one in kit)
+
+
+@pytest.fixture(scope="module")
+def shipped(root):
+    return load_sound_model(root / "pretrained" / "sound_vae.pt")
+
+
+@pytest.fixture(scope="module")
+def strikes(shipped):
+    """Of six kits of the shipped model the attack in ms and the centroid in Hz, struck hard and softly: (2, 6, 8, 2)
+    by velocity, kit, class."""
+    numbers = list(range(48))
+    codes, of_kits = random_codes(shipped, numbers, seed=11)
+    return np.array([[(attack_ms(samples, 44100), band_numbers(samples, 44100)["centroid_hz"]) for samples in
+                      synthesise(shipped, codes, torch.tensor(numbers) % 8, 11, numbers, of_kits, velocity=velocity)]
+                     for velocity in (1.0, 0.25)]).reshape(2, 6, 8, 2)
+
+
+@pytest.mark.parametrize("row", range(8))
+def test_soft_strikes_of_the_shipped_model_are_slower_and_darker_in_each_class(strikes, row):
+    hard, soft = strikes[:, :, row]                                                   # (kits, 2) each
+    slower = soft[:, 0] - hard[:, 0]
+    assert 0.5 < slower.mean() < 20 and np.median(slower) > 0.05, "attack, in ms"
+    assert np.mean(soft[:, 1] < hard[:, 1]) > 0.7
 
 
 # The command.
