@@ -24,7 +24,7 @@ from engine.mixer import Mixer
 from engine.timing import check_pattern, find_hits, step_starts
 from engine.voices import AMPLITUDE, CHOKES, Tails, Voices
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
-from formats.kit import SAMPLE_RATE
+from formats.kit import HARDEST, SAMPLE_RATE
 from patterns.feel import Feel
 
 
@@ -92,7 +92,10 @@ class Sequencer:
             self._wanted = None
 
     def strike(self, row, velocity=100):
-        """Sound one hit of a row with the next sample, whether or not a pattern plays."""
+        """Sound one hit of a row with the next sample, whether or not a pattern plays. ValueError for what is none."""
+        if row not in range(len(INSTRUMENTS)) or velocity not in range(1, HARDEST + 1):
+            raise ValueError(f"strike: expected a row from 0 to {len(INSTRUMENTS) - 1} and a velocity from 1 to "
+                             f"{HARDEST}, found {row} and {velocity}")
         with self._lock:
             self._struck.append((row, velocity, self._strikes[row]))
             self._strikes[row] += 1

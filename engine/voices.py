@@ -17,7 +17,7 @@ from formats.kit import Sound
 # it is, 64 is -10 dB, 30 (a ghost note) -21 dB, 1 is -40 dB; 0 is no hit.
 AMPLITUDE = np.r_[0, np.linspace(0.1, 1, 127) ** 2].astype(np.float32)
 
-CHOKES = {CLOSED_HAT: OPEN_HAT}  # {row: the row that it cuts}
+CHOKES = {CLOSED_HAT: OPEN_HAT}  # {row: the row that it cuts}; another pair would need a ring of its own in Tails
 CHOKE_SECONDS = 0.005  # in which what is cut fades away
 
 _shaped = weakref.WeakKeyDictionary()  # {Sound: ((tune, decay), what they make of it)}, the last of each

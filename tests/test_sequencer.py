@@ -387,6 +387,31 @@ def test_a_hit_by_hand_sounds_with_the_next_sample_whether_or_not_a_pattern_play
             before += 1
 
 
+@pytest.mark.parametrize("row, velocity", [(8, 100), (-1, 100), (0, 0), (0, 128)])
+def test_what_is_no_hit_is_refused_before_it_reaches_the_sound(row, velocity):
+    engine = Sequencer(impulses(), 8000)
+    with pytest.raises(ValueError, match=f"found {row} and {velocity}"):
+        engine.strike(row, velocity)
+    assert not engine.fill(100).any()
+
+
+def test_faders_reach_only_the_hits_to_come_and_no_sample_jumps():
+    """A slow swell, struck once: muting it, tuning it, or another kit leaves what rings as it was, bit by bit."""
+    swell = np.sin(np.linspace(0, np.pi, 8000)) ** 2
+    changes = (lambda engine: engine.set_mixer(Mixer().with_strip(KICK, mute=True)), lambda engine: None,
+               lambda engine: engine.set_mixer(Mixer().with_strip(KICK, tune=5.0, pan=-1.0)),
+               lambda engine: engine.set_kit(kit_of([np.ones(200_000)] * 8)))
+    heard = []
+    for change in changes:
+        engine = Sequencer(kit_of([swell] * 8), 8000)
+        engine.play(one_hit(KICK))
+        first = engine.fill(3000)
+        change(engine)
+        heard.append(np.concatenate([first, engine.fill(6000)]))
+    for samples in heard:
+        np.testing.assert_array_equal(samples, heard[1])
+
+
 def test_stop_strikes_no_more_and_lets_tails_ring():
     kit = kit_of([np.full(3000, 0.1)] * 8)
     bars = np.zeros((1, 8, 64), np.uint8)
@@ -467,7 +492,8 @@ def test_place_at_gives_the_step_that_a_past_sample_is_of():
 
 
 def test_other_threads_may_ask_while_it_fills():
-    engine, errors, asked = Sequencer(small_kit(8), 8000, 120), [], [0, 0, 0]
+    kits = small_kit(8), layered_kit(8, 9000)
+    engine, errors, asked = Sequencer(kits[0], 8000, 120), [], [0, 0, 0]
     over = threading.Event()
 
     def ask(seed):
@@ -477,8 +503,12 @@ def test_other_threads_may_ask_while_it_fills():
                 choice = generator.integers(10)
                 if choice == 0:
                     engine.stop()
-                elif choice < 4:
+                elif choice < 3:
                     engine.set_bpm(generator.uniform(40, 240))
+                elif choice < 4:
+                    engine.set_kit(kits[int(generator.integers(2))])
+                    engine.set_mixer(some_mixer(int(generator.integers(9))))
+                    engine.strike(int(generator.integers(8)))
                 else:
                     engine.play(some_bars(int(generator.integers(1000)), int(generator.integers(1, 3))))
                 asked[seed] += 1
