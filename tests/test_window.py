@@ -554,7 +554,8 @@ def test_a_model_without_styles_or_played_bars_shows_it_and_plays(tmp_path):
         window.on_key(name) if len(name) == 1 else press_area(window, name)
         assert word in editor.message and state(window) == before
     window.tick()
-    assert editor.playing and window.view.pages["Bar"].novelty_text() == "" and window.view.map_view.neighbour_points() == ()
+    assert editor.playing and window.view.pages["Bar"].novelty_text() == ""
+    assert window.view.map_view.neighbour_points() == ()
 
 
 @given(row=st.integers(0, 7), step=st.integers(0, 63))
@@ -954,6 +955,16 @@ SIZES = [(1024, 640), (1300, 700), (1920, 1080), (3840, 2160), (1024, 2160), (38
          (1000, 1000)]
 
 
+def check_tips(window):
+    """Each control that is shown says in the line below what it does."""
+    line = window.view.frame.regions[-1].artists[0]
+    for panel in filter(lambda panel: panel.shown, window.view.panels):
+        for name, area in panel.areas.items():
+            area_event(window, "motion_notify", name)
+            window.tick()
+            assert area.tip.endswith(".") and line.get_text() == area.tip, name
+
+
 def check_texts(window):
     """No text overlaps another, or leaves the window, its panel or its place."""
     texts = visible_texts(window)
@@ -1010,22 +1021,18 @@ def test_the_help_is_whole_at_every_size(window, size):
 def test_the_help_names_every_key():
     named = {"space": " ", "esc": "escape"}
     words = {named.get(word.lower(), word if len(word) == 1 else word.lower()) for word in re.split("[ ,;]+|\n", HELP)}
-    others = {"backspace", "b", "=", ",", ".", "ctrl+w", "ctrl+Z", "ctrl+shift+z", *"345678"}  # second keys of what is named
+    others = {"backspace", "b", "=", ",", ".", "ctrl+w", "ctrl+Z", "ctrl+shift+z", "iso_left_tab", *"345678",
+              *(f"f{row}" for row in range(2, 8))}  # second keys of what is named, and what lies between two
     assert {key.removeprefix("shift+") for key in (*EDITOR_KEYS, *WINDOW_KEYS)} - others <= words
 
 
 @pytest.mark.parametrize("size", [(1024, 640), (700, 480)], ids=str)
 def test_each_control_says_what_it_does_in_the_line_below(model, tmp_path, size):
     window = make_window(model, tmp_path, size=size)
-    line = window.view.frame.regions[-1].artists[0]
     for page in window.view.pages:
         window.view.show_page(page)
         window.tick()
-        for panel in filter(lambda panel: panel.shown, window.view.panels):
-            for name, area in panel.areas.items():
-                area_event(window, "motion_notify", name)
-                window.tick()
-                assert area.tip.endswith(".") and line.get_text() == area.tip, name
+        check_tips(window)
 
 
 def resize(window, size):

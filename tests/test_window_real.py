@@ -197,6 +197,12 @@ def test_every_control_works_for_real(window, hand, material):
         before = len(window.log(action))
         hand.click(name, 0.9) if name in hand.names else hand.do("key", name)
         assert expected.items() <= window.wait_for(action, before + 1).items()
+    for page, name, action in (("Sounds", "Kick sound lock", "lock sound"), ("Mixer", "Snare mute", "mute"),
+                               ("Bar", "F2", "mute")):
+        before = len(window.log(action))
+        hand.click(page)
+        hand.click(name) if name in hand.names else hand.do("key", name)
+        window.wait_for(action, before + 1)
     hand.do("keydown", "shift")
     hand.click("Variation")
     hand.do("keyup", "shift")

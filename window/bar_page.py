@@ -1,6 +1,6 @@
 """The page of the bar: its cells, the hits of each row, what bars are drawn by, and how they are played.
 
-    page = BarPage(editor, Panel(figure), ask_for)         # ask_for(kind, action): action(path) of a file that is chosen
+    page = BarPage(editor, Panel(figure), ask_for)      # ask_for(kind, action): action(path) of a file that is chosen
 """
 
 import numpy as np

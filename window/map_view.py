@@ -32,8 +32,8 @@ class ZoomedMap:
         left, bottom, width, height = MAP
         self.below = panel.part.add_artist(Rectangle((left - 0.007, bottom - 0.004), width + 0.014, height + 0.008,
                                                      fc=BACKGROUND, lw=0, animated=True))
-        panel.area(name, MAP, tip, self.press, drag=self.drag, release=self.release, pan=self.begin_pan,
-                   drag_pan=self.drag_pan, wheel=self.turn)
+        self.area = panel.area(name, MAP, tip, self.press, drag=self.drag, release=self.release,
+                               pan=self.begin_pan, drag_pan=self.drag_pan, wheel=self.turn)
 
     def at(self, x, y):
         """The point of the map at a place, in fractions of what is seen."""
@@ -79,6 +79,9 @@ class ZoomedMap:
 
     def adapt_to_zoom(self):
         """What else changes with the zoom."""
+
+    def frame(self):
+        """What is done once a frame."""
 
     def paint_ground(self):
         """Paint the part that is seen, for the marks to be painted over it."""
@@ -150,6 +153,10 @@ class MapView(ZoomedMap):
         self.marks = self.panel.region(
             MAP, [across, up, path, near, own, *rings],
             lambda: (editor.point(), self.path_points(), self.neighbour_points(), self.own_points()), move)
+
+    def point(self):
+        """Where the bar that is shown lies."""
+        return self.editor.point()
 
     def points_of(self, codes):
         """Where codes lie on the map: ((x, y), ...)."""

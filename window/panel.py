@@ -1,4 +1,4 @@
-"""A panel of the window: a part of the figure with texts, buttons and sliders, of which it paints anew what has changed.
+"""A panel of the window: a part of the figure with texts, buttons and sliders; it paints anew what has changed.
 
     panel = Panel(figure)
     panel.place((0.45, 0, 0.55, 1))
@@ -59,8 +59,8 @@ class Panel:
     """The widgets on a part of the figure.
 
     regions: what is painted anew where it changes. areas, sliders: what answers the mouse, by name. hovered: the area
-    under the mouse, or None. second_rank: artists that a narrow window leaves out. stale: the whole figure is to be drawn with
-    the next frame. (`draw_idle` might wait for long: a busy window is never idle.)
+    under the mouse, or None. second_rank: artists that a narrow window leaves out. stale: the whole figure is to be
+    drawn with the next frame. (`draw_idle` might wait for long: a busy window is never idle.)
     """
 
     def __init__(self, figure):
@@ -184,7 +184,6 @@ class Panel:
 
     def capture(self):
         """After a full draw of the figure: keep what never changes, so that `paint` paints all regions over it."""
-        self.stale = False
         for region in self.regions:
             region.background = self.figure.canvas.copy_from_bbox(self.pixel_box(region.box).padded(2))
             region.painted = None
@@ -287,9 +286,9 @@ class Slider:
         low, high, _ = self.values
         left, _, width, _ = self.track
         share = float(np.clip((value - low) / (high - low), 0, 1))
-        start = float(np.clip(-low / (high - low), 0, 1)) if self.inside else 0  # from 0, where that is in the middle
-        self.fill.set(x=left + min(share, start) * width, width=max(abs(share - start) * width, 0.004 * self.inside),
-                      facecolor=LINE if faint else "#8a6a3c" if self.inside else ACCENT)
+        start = 0.5 if self.inside and low == -high else 0  # to both sides, where 0 is in the middle
+        self.fill.set(x=left + min(share, start) * width, width=abs(share - start) * width,
+                      facecolor=LINE if faint else widgets.FILL if self.inside else ACCENT)
         self.handle.set(xdata=[left + share * width], markerfacecolor=QUIET if faint else TEXT)
         self.value_text.set(text=text.format(value), color=QUIET if faint else TEXT)
         for artist in self.artists:

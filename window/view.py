@@ -8,10 +8,14 @@
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from command_line import one_line
 from editor.controls import FASTEST, SLOWEST
 from window.bar_page import BarPage
 from window.map_view import MapView
+from window.mixer_page import MixerPage
 from window.panel import Overlay, Panel, extent
+from window.sound_map import SoundMap
+from window.sounds_page import SoundsPage
 from window.widgets import BACKGROUND, BEAT, QUIET, TEXT, WARNING
 
 # Pixels of the window, of its left and its right half, for which texts and lines have their sizes, in points.
@@ -26,7 +30,8 @@ scroll, + - 0    zoom; the whole map; drag with the right button to move it
 click            on the bar: put a hit in, take it out
 click            on a padlock: keep that row, redraw the others around it
 double click     on a slider: back to where it was at first; scroll: a little more, a little less
-Tab              the next page: Bar, Sounds, Mixer
+Tab              the next page: Bar, Sounds, Mixer;  k  other sounds for all rows, a new kit
+F1 to F8         silence a row, or let it be heard; with Shift: hear it alone
 Ctrl+Z, Ctrl+Y   undo, redo
 Ctrl+S, s        save MIDI, WAV and PNG;  o  open a bar of yours, MIDI or .npy
 r, t, T          a random point; another variation of this one; the same score played anew
@@ -77,13 +82,19 @@ class View:
         figure.set_facecolor(BACKGROUND)
         self.map_view = MapView(editor, Panel(figure))
         self.map = self.map_view.axes
+        self.sound_map = SoundMap(editor, Panel(figure), self.show_patterns)
+        self.left = self.map_view
         self.frame = Panel(figure)
-        self.pages = {"Bar": BarPage(editor, Panel(figure), ask_for)}
+        self.pages = {"Bar": BarPage(editor, Panel(figure), ask_for),
+                      "Sounds": SoundsPage(editor, Panel(figure), ask_for, self.show_sound_map),
+                      "Mixer": MixerPage(editor, Panel(figure))}
         self.grid = self.pages["Bar"].grid
         self.make_top()
         self.make_transport()
         self.make_status()
         self.make_help()
+        self.show_patterns()
+        self.show_page("Bar")
         self.fit()
         self.canvas.mpl_connect("resize_event", lambda event: self.fit())
 
@@ -91,7 +102,7 @@ class View:
 
     @property
     def panels(self):
-        return [self.map_view.panel, self.frame, *(page.panel for page in self.pages.values())]
+        return [self.map_view.panel, self.sound_map.panel, self.frame, *(page.panel for page in self.pages.values())]
 
     @property
     def sliders(self):
@@ -119,7 +130,7 @@ class View:
         self.figure._set_dpi(DPI * scale, forward=False)  # the public setter would resize the window, too
         self.figure.set_size_inches(size / (DPI * scale), forward=False)
         for panel in self.panels:
-            panel.place(left if panel in (self.map_view.panel,) else right)
+            panel.place(left if panel in (self.map_view.panel, self.sound_map.panel) else right)
             for artist in panel.second_rank:
                 artist.set_visible(not narrow)
         self.map_view.style_list.place(left)
@@ -127,12 +138,12 @@ class View:
 
     def make_top(self):
         """The title, and the tabs of the pages."""
-        self.frame.changing_text(0.03, 0.951, (0.02, 0.926, 0.595, 0.05), lambda: (
+        self.frame.changing_text(0.03, 0.951, (0.02, 0.926, 0.585, 0.05), lambda: (
             self.editor.describe().replace(", ", MIDDLE_DOT),), size=13, fontweight="bold")
         tips = {"Bar": "The bar, and what it is drawn by.", "Sounds": "Other drums: a sound for each row.",
                 "Mixer": "Level, pan, tune and decay of each row."}
         for i, name in enumerate(self.pages):
-            self.frame.button(name, (0.63 + 0.12 * i, 0.928, 0.115, 0.046), lambda name=name: self.show_page(name),
+            self.frame.button(name, (0.615 + 0.12 * i, 0.928, 0.115, 0.046), lambda name=name: self.show_page(name),
                               lambda name=name: (name, self.page == name), tips[name], quiet=True)
 
     def make_transport(self):
@@ -186,8 +197,28 @@ class View:
     def show_page(self, name):
         """Show another page of the right half."""
         self.page = name
+        if name == "Sounds":
+            self.hints.note("sounds")
         for other, page in self.pages.items():
             page.panel.show(other == name)
+
+    def show_sound_map(self, row):
+        """Let a row's sound be heard, and show its sound map in the left half, or say why there is none."""
+        self.editor.hear(row)
+        try:
+            self.sound_map.show_row(row)
+        except (OSError, ValueError) as error:
+            return self.editor.show_message(str(one_line(error)), "warning")
+        self.show_left(self.sound_map)
+
+    def show_patterns(self):
+        """Show the map of patterns in the left half."""
+        self.show_left(self.map_view)
+
+    def show_left(self, shown):
+        self.left = shown
+        for half in (self.map_view, self.sound_map):
+            half.panel.show(half is shown)
 
     # The mouse
 
@@ -215,9 +246,12 @@ class View:
 
     def capture(self):
         """After a full draw (the first one, a new size, another page): keep what never changes, paint the rest."""
-        self.captured, self.map_view.moved = True, False
+        self.captured = True
+        self.map_view.moved = self.sound_map.moved = False
         for panel in (*self.panels, *self.overlays):
-            panel.capture()
+            panel.stale = False
+            if panel.shown:
+                panel.capture()
         self.paint_changes()
         if self.overlay:
             self.overlay.paint_over()
@@ -232,9 +266,9 @@ class View:
 
     def paint_changes(self, dragging=False):
         """Paint what has changed in each panel that is shown."""
-        if self.map_view.moved:
-            self.map_view.paint_ground()
-        self.map_view.panel.paint(dragging)
+        if self.left.moved:
+            self.left.paint_ground()
+        self.left.panel.paint(dragging)
         self.frame.paint(dragging)
         self.pages[self.page].paint(dragging)
 
@@ -242,4 +276,6 @@ class View:
         """Move the playhead alone on the screen."""
         page = self.pages[self.page]
         if not self.overlay and self.editor.player.position() != page.shown_time:
-            self.canvas.blit(page.paint_time())
+            box = page.paint_time()
+            if box is not None:
+                self.canvas.blit(box)

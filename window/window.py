@@ -8,12 +8,13 @@
 import contextlib
 import time
 
+from formats.activation_matrix import INSTRUMENTS
 from window.map_view import ZOOM_STEP
 from window.view import View
 
 EDITOR_KEYS = {  # key: the editor's command, its arguments
     " ": ("play_or_stop",), "r": ("random",), "t": ("next_variation",), "T": ("play_anew",), "p": ("path",),
-    "g": ("begin_or_end_morph",), "escape": ("leave",), "v": ("humanise",), "d": ("step_drummer",),
+    "g": ("begin_or_end_morph",), "v": ("humanise",), "d": ("step_drummer",),
     "n": ("audition_nearest",), "N": ("audition_nearest", 1), "m": ("audition_model",),
     "y": ("step_style", 1), "Y": ("step_style", -1),
     "a": ("change_density", None), "right": ("change_density", 1), "left": ("change_density", -1),
@@ -22,18 +23,24 @@ EDITOR_KEYS = {  # key: the editor's command, its arguments
     **{key: ("change_tempo", by) for key, by in (("up", 5), ("down", -5), ("shift+up", 1), ("shift+down", -1))},
     **{key: ("change_steady", by) for key, by in (("[", 0.1), ("]", -0.1))},
     **{key: ("change_temperature", by) for key, by in (("<", -0.1), (",", -0.1), (">", 0.1), (".", 0.1))},
+    "k": ("new_kit",), **{f"f{row + 1}": ("mute", row) for row in range(len(INSTRUMENTS))},
+    **{f"shift+f{row + 1}": ("solo", row) for row in range(len(INSTRUMENTS))},
     **{str(count): ("end_path", count) for count in range(2, 10)}}
-WINDOW_KEYS = {"o": ("open_file",), "0": ("show_whole",), "tab": ("step_page", 1), "shift+tab": ("step_page", -1),
+WINDOW_KEYS = {"o": ("open_file",), "0": ("show_whole",), "tab": ("step_page", 1), "escape": ("go_back",),
+               **dict.fromkeys(("shift+tab", "shift+iso_left_tab"), ("step_page", -1)),
                **dict.fromkeys(("h", "?"), ("show_help",)), **dict.fromkeys(("q", "ctrl+w"), ("ask_to_quit",)),
                **{key: ("zoom", by) for key, by in (("+", 1), ("=", 1), ("-", -1))}}
-FILES = {"bars": ("A bar of yours", "File (MIDI or .npy)", "*.mid *.midi *.MID *.npy")}  # kind: title, words, names
+FILES = {  # kind: title, words, names; None for a folder
+    "bars": ("A bar of yours", "File (MIDI or .npy)", "*.mid *.midi *.MID *.npy"),
+    "sound": ("A sound of yours", "Sound file", "*.wav *.WAV *.flac *.aif *.aiff *.ogg *.mp3"),
+    "kit": ("A kit: a folder of sounds", "Folder of sounds", None)}
 HINTS = {"click": "Click anywhere on the map.", "drag": "Drag to morph, scroll to zoom.",
          "sounds": "Sounds, top right: another kit, other drums."}
 ASKED = "Not saved: q again quits, Ctrl+S saves first, Esc stays."
 
 
 class Hints:
-    """What a beginner reads, one hint after the other, each until its act was done once; a file remembers which were."""
+    """What a beginner reads, one hint after the other, each until its act was done; a file remembers which were."""
 
     def __init__(self, path):
         self.path, self.done = path, set()
@@ -74,13 +81,14 @@ class Window:
         self.frames, self.held_since = 0, None  # painted so far; (moment, frames) at which a button went down
         self.followed = editor.point()  # the point that is known to be seen
         self.pointed = None  # the point of the map under the mouse
-        self.sound_asked_for = self.asked_to_quit = self.leaving = False
+        self.shift = self.sound_asked_for = self.asked_to_quit = self.leaving = False
         self.density_style = editor.constraints.style  # the style that the map's hit density is drawn in
         self.hints = Hints(editor.folder and editor.folder / ".hints")
         self.view = View(editor, figure, self.ask_for, self.hints)
         for event, action in (("button_press_event", self.on_press), ("motion_notify_event", self.on_motion),
                               ("button_release_event", self.on_release), ("scroll_event", self.on_scroll),
                               ("key_press_event", lambda event: self.on_key(event.key)),
+                              ("key_release_event", lambda event: self.on_key_release(event.key)),
                               ("draw_event", self.on_draw)):
             self.canvas.mpl_connect(event, action)
 
@@ -120,18 +128,15 @@ class Window:
         if not self.held:
             view.hover(event.x, event.y)
         panel, area = view.area_at(event.x, event.y)
-        self.pointed = view.map_view.at(*panel.place_in(area, event.x, event.y)) if self.is_map(area) else None
+        self.pointed = view.left.at(*panel.place_in(area, event.x, event.y)) if area is view.left.area else None
         if self.held and self.held[2]:
             panel, area, drag = self.held
             drag(*panel.place_in(area, event.x, event.y))
             self.note(area, "drag")
 
-    def is_map(self, area):
-        return area is self.view.map_view.panel.areas["map"]
-
     def note(self, area, act):
         """Let a hint go whose act was done, on the map."""
-        if self.is_map(area) and self.hints.note(act):
+        if area is self.view.map_view.area and self.hints.note(act):
             self.editor.needs_paint = True
 
     def on_scroll(self, event):
@@ -144,6 +149,7 @@ class Window:
     def on_release(self, event):
         if self.held:
             area, self.held = self.held[1], None
+            self.view.left.frame()
             self.editor.frame()
             self.editor.end_gesture()
             if area.release:
@@ -154,14 +160,11 @@ class Window:
     # The keyboard
 
     def on_key(self, key):
-        key = (key or "").replace("cmd+", "ctrl+")
+        key = self.customary(key)
         if self.typed is not None:
             self.type(key)
         elif self.view.overlay:  # it takes the key
             self.view.overlay.show(False)
-        elif self.asked_to_quit and key == "escape":
-            self.asked_to_quit = False
-            self.editor.show_message("")
         elif key in EDITOR_KEYS:
             command, *arguments = EDITOR_KEYS[key]
             getattr(self.editor, command)(*arguments)
@@ -169,13 +172,37 @@ class Window:
             command, *arguments = WINDOW_KEYS[key]
             getattr(self, command)(*arguments)
 
+    def customary(self, key):
+        """A key's name as the tables have it, whatever toolkit it comes from: Tk leaves Shift out after Ctrl."""
+        key = (key or "").replace("cmd+", "ctrl+")
+        last = key.split("+")[-1]
+        if last == "shift":
+            self.shift = True
+        elif key == "ctrl+z" and self.shift:
+            return "ctrl+shift+z"
+        return key.lower() if len(last) > 1 else key
+
+    def on_key_release(self, key):
+        if (key or "").endswith("shift"):
+            self.shift = False
+
+    def go_back(self):
+        """Leave what was begun: a question, the sound map, a path or a morph."""
+        if self.asked_to_quit and self.editor.message == ASKED:
+            self.editor.show_message("")
+        elif self.view.left is self.view.sound_map:
+            self.view.show_patterns()
+        else:
+            self.editor.leave()
+
     def zoom(self, steps):
         """Zoom in or out, around the mouse if it is on the map, else around the point that is heard."""
-        self.view.map_view.zoom_by(ZOOM_STEP ** (3 * steps), *self.pointed or self.editor.point())
+        left = self.view.left
+        left.zoom_by(ZOOM_STEP ** (3 * steps), *self.pointed or left.point() or (0, 0))
 
     def show_whole(self):
         """Show the whole map."""
-        self.view.map_view.show_whole()
+        self.view.left.show_whole()
 
     def show_help(self):
         """Show the keys."""
@@ -233,6 +260,7 @@ class Window:
         editor = self.editor
         if self.leaving:
             return self.leave()
+        self.view.left.frame()
         editor.frame()
         if not self.view.captured:
             return
@@ -251,8 +279,8 @@ class Window:
             self.view.paint(dragging)
         elif editor.playing:
             self.view.show_time()
-        if not dragging:
-            self.compute_density()
+        if not self.held:
+            self.compute_ground()
 
     def follow(self):
         """Move the map to the bar that is shown, where a command has brought it out of sight."""
@@ -260,6 +288,13 @@ class Window:
         if point != self.followed and not self.view.map_view.dragging:
             self.followed = point
             self.view.map_view.follow(point)
+
+    def compute_ground(self):
+        """Compute a little more of what the map that is shown has as its ground."""
+        if self.view.left is self.view.sound_map:
+            self.view.sound_map.compute()
+        else:
+            self.compute_density()
 
     def compute_density(self):
         """Draw a few more cells of the map's hit density, anew for another style; show it when it is complete."""
@@ -278,6 +313,8 @@ def file_dialog(figure):
 
     def ask(kind):
         title, words, patterns = FILES[kind]
+        if patterns is None:
+            return filedialog.askdirectory(parent=figure.canvas.get_tk_widget(), title=title)
         return filedialog.askopenfilename(parent=figure.canvas.get_tk_widget(), title=title,
                                           filetypes=[(words, patterns), ("All", "*")])
 
