@@ -18,11 +18,10 @@ import time
 
 from command_line import ROOT
 from engine.mixer import Mixer
-from engine.sequencer import step_starts
-from formats.activation_matrix import check_bars
+from engine.timing import check_pattern, step_starts
 from patterns.feel import Feel
 
-LATENCY = 0.04  # seconds, of the buffer that guards against underruns
+LATENCY = 0.03  # seconds, of the buffer that guards against underruns
 ANSWER = 20  # seconds that a process may take to open the sound card, with its start
 KEPT = 64  # places
 ENDED = "The sound's process ended; the next play starts it again."
@@ -61,7 +60,7 @@ class Player:
 
     def play(self, bars, feel=Feel()):
         """Start the pattern, or let it take over without a gap with the next step."""
-        bars = check_bars(bars)
+        bars = check_pattern(bars)
         self.open()
         self._send("play", bars, feel)
 
@@ -146,6 +145,8 @@ class Player:
             if self._opened:
                 self.message = f"The sound dropped out twice: its buffer is longer now, {1000 * value:.0f} ms."
             self.latency = value
+        elif name == "refused":
+            self.message = value
         elif name == "closed":
             self._opened, self._places, self.message = False, (), value
         else:

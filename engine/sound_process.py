@@ -64,11 +64,13 @@ def work(commands, reports):
             reports.flush()
         elif name in ("open", "lengthen"):
             getattr(output, name)()
-        elif name == "set_kit":  # the rows that changed
-            kit = tuple(values[0].get(row, sound) for row, sound in enumerate(kit))
-            sequencer.set_kit(kit)
         else:
-            getattr(sequencer, name)(*values)
+            if name == "set_kit":  # the rows that changed
+                kit = values[0] = tuple(values[0].get(row, sound) for row, sound in enumerate(kit))
+            try:
+                getattr(sequencer, name)(*values)
+            except ValueError as error:
+                output.put("report", "refused", one_line(error))
         if name == "stop":
             gc.collect()
     output.close()
@@ -79,7 +81,8 @@ class Output:
 
     put(name, *values) is called, from the callback too, with "lengthen" to have `lengthen` called, and with "report":
     ("opened", None or why not), ("closed", why), ("places", [(moment at which it is heard on the clock of
-    time.perf_counter, which all processes share, (bar, step) or None)]), ("gap", None), ("latency", seconds).
+    time.perf_counter, which all processes share, (bar, step) or None)]), ("gap", None), ("latency", seconds),
+    and of `work` ("refused", what is wrong with the values of a command).
     """
 
     WITHIN = 30  # seconds: gaps further apart are not the buffer's fault

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import sound_process
+from engine.mixer import Mixer
 from engine.player import AudioUnavailable, Player
 from engine.sequencer import Sequencer
 from engine.sound_process import Gaps, Output
+from formats.activation_matrix import INSTRUMENTS
 from formats.kit import SAMPLE_RATE, plain_sound
 
 
@@ -374,15 +376,43 @@ def test_commands_are_done_in_order(device_file):
     assert np.abs(heard[match.argmax():][:8820] - reference[:, 0]).max() < 1e-6
 
 
+def test_kit_mixer_and_single_strikes_reach_the_process(device_file, monkeypatch):
+    up = tuple(plain_sound("up", np.linspace(1, 0, 3000, dtype=np.float32)) for _ in INSTRUMENTS)
+    down, sent = (plain_sound("down", -up[0].samples()), *up[1:]), []
+    with contextlib.closing(Player(up)) as player:
+        def sign():  # of the last half second that sounded
+            heard = samples(device_file)[:, 0]
+            return len(heard) > 60000 and np.sign(heard[-22050:]).sum()
+
+        for row in 0, 1:
+            player.strike(row, 127)
+        wait(lambda: len(samples(device_file)) > 3000)
+        assert samples(device_file).min() >= -1e-6
+        kick = np.zeros((1, 8, 64), np.uint8)
+        kick[:, :2, ::8] = 100
+        player.play(kick)
+        player.set_mixer(Mixer().with_strip(1, mute=True))
+        wait(lambda: sign() > 0)
+        monkeypatch.setattr(player, "_send", lambda *command, send=player._send: (sent.append(command), send(*command)))
+        player.set_kit(down)
+        assert sent == [("set_kit", {0: down[0]})]
+        wait(lambda: sign() < 0)  # the snare, which goes up, is mute
+
+
 def test_bad_input_is_an_error_where_it_was_given_and_changes_nothing(device_file):
     with contextlib.closing(Player(small_kit())) as player:
         player.play(some_bars(share=0.5))
         for ask in (lambda: player.play(np.zeros((1, 8, 63), np.uint8)), lambda: player.set_bpm(0),
-                    lambda: player.set_bpm(float("nan")), lambda: player.play(np.full((1, 8, 64), 200, np.uint8))):
+                    lambda: player.set_bpm(float("nan")), lambda: player.play(np.full((1, 8, 64), 200, np.uint8)),
+                    lambda: player.play(np.zeros((1, 8, 64)))):
             with pytest.raises(ValueError):
                 ask()
         wait(lambda: len(samples(device_file)) > 44100)
         assert not player.message
+        player.strike(8)
+        wait(lambda: player.message.startswith("strike: expected a row"))
+        before = len(samples(device_file))
+        wait(lambda: len(samples(device_file)) > before + 4410)
 
 
 def test_a_process_that_dies_is_said_and_the_next_play_starts_another(device_file):
