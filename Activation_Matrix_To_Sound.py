@@ -224,7 +224,7 @@ def open_window(options):
         choose_file = file_dialog(figure) if matplotlib.get_backend().lower() == "tkagg" else None
         window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
-        timer = figure.canvas.new_timer(83 if web else 33)  # milliseconds a frame
+        timer = figure.canvas.new_timer(83 if web else 10)  # milliseconds, from the end of one frame to the next
         timer.add_callback(window.tick)
         if web:
             browser.serve(figure, "Drum map", options.port or 0, on_start=timer.start, on_close=editor.stop)

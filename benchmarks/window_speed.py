@@ -44,16 +44,19 @@ def be_busy():
 
 
 class Mouse:
-    """A button pressed by the X server itself: a program that does it would take ten milliseconds to start."""
+    """A mouse moved by the X server itself: a program that does it would take ten milliseconds to start."""
 
     def __init__(self, display):
         self.x11, self.test = (ctypes.CDLL(ctypes.util.find_library(name)) for name in ("X11", "Xtst"))
         self.x11.XOpenDisplay.restype = ctypes.c_void_p
         self.connection = ctypes.c_void_p(self.x11.XOpenDisplay(display.encode()))
 
-    def click(self):
-        for down in (1, 0):
-            self.test.XTestFakeButtonEvent(self.connection, 1, down, ctypes.c_ulong(0))
+    def press(self, down=True):
+        self.test.XTestFakeButtonEvent(self.connection, 1, int(down), ctypes.c_ulong(0))
+        self.x11.XFlush(self.connection)
+
+    def move(self, x, y):
+        self.test.XTestFakeMotionEvent(self.connection, -1, x, y, ctypes.c_ulong(0))
         self.x11.XFlush(self.connection)
 
 
@@ -64,7 +67,8 @@ def click_delays(program, hand, mouse, recording, model, kit, clicks):
         hand.do("mousemove", *hand.on_map(*rng.uniform(-1.2, 1.2, 2)))
         time.sleep(0.1)
         begin, clicked = len(recording.samples()), time.monotonic()
-        mouse.click()
+        mouse.press()
+        mouse.press(False)
         bar = sampling.draw(model, [program.wait_for("point", i)["point"]], 0, sampling.CLICK)[0]
         recording.wait(0.8)
         hand.do("key", "space")
@@ -77,15 +81,16 @@ def click_delays(program, hand, mouse, recording, model, kit, clicks):
     return delays
 
 
-def frames_a_second(program, hand):
-    """Frames painted a second while the window plays and the mouse drags over the map."""
-    hand.do("mousemove", *hand.on_map(-1, -1), "mousedown", 1)
-    end, angle = time.monotonic() + DRAG, 0.0
-    while time.monotonic() < end:
-        angle += 0.05
-        hand.do("mousemove", *hand.on_map(np.cos(angle), np.sin(1.3 * angle)))
-    hand.do("mouseup", 1)
-    line = program.wait_for("let go", len(program.log("point")))
+def frames_a_second(program, hand, mouse):
+    """Frames painted a second while the window plays and the mouse drags over the map, moved a hundred times a second."""
+    mouse.move(*hand.on_map(1, 0))
+    mouse.press()
+    start, count = time.monotonic(), len(program.log("let go"))
+    while (now := time.monotonic() - start) < DRAG:
+        mouse.move(*hand.on_map(np.cos(2 * now), np.sin(2.6 * now)))
+        time.sleep(0.01)
+    mouse.press(False)
+    line = program.wait_for("let go", count + 1)
     hand.do("key", "space")
     return line["frames"] / line["seconds"]
 
@@ -126,9 +131,9 @@ def main(argv=None):
         hand = Hand(model, display)
         hand.do("mousemove", *hand.on_map(0, 0.1))
         time.sleep(1)
-        delays = 1000 * np.array(click_delays(program, hand, Mouse(display), recording, model, kit,
-                                                options.clicks))
-        frames = [frames_a_second(program, hand) for _ in range(3)]
+        mouse = Mouse(display)
+        delays = 1000 * np.array(click_delays(program, hand, mouse, recording, model, kit, options.clicks))
+        frames = [frames_a_second(program, hand, mouse) for _ in range(3)]
         by_file = 1000 * np.array(file_delays(model, kit, folder, {**os.environ, **card.env}, recording, 5))
     result = {"click": float(np.median(delays)), "click 95": float(np.quantile(delays, 0.95)),
               "file": float(np.median(by_file)), "frames": float(np.median(frames))}

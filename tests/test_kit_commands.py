@@ -1,6 +1,7 @@
 """The editor's sounds and mixer: new kits, locks, points of the sound map, one's own files, undo, and the options."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from tiny_map import write_tiny_map
 from Activation_Matrix_To_Sound import main
 from editor.made_sounds import MadeSound, kit_of_model, whole
 from editor.pattern_editor import PatternEditor
+from engine.mixer import Mixer
+from engine.sequencer import render
 from formats.kit import plain_sound
 from patterns import latent_map
 from sounds.codes import load_sound_model
@@ -140,6 +143,26 @@ def test_a_kit_of_a_folder_takes_the_rows_that_it_has(editor, tmp_path):
 
 
 # Without a window
+
+def test_a_kit_may_be_a_folder_and_a_model_at_once(map_model, sound_model_path, tmp_path):
+    (tmp_path / "kit").mkdir()
+    samples = np.zeros(400, np.float32)
+    samples[5] = 0.5
+    soundfile.write(tmp_path / "kit" / "Kick.wav", samples, 44100, "FLOAT")
+    bar = np.zeros((1, 8, 64), np.uint8)
+    bar[0, [KICK, SNARE], ::16] = 100
+    np.save(tmp_path / "bar.npy", bar)
+    options = ["--pattern", str(tmp_path / "bar.npy"), "--kit", str(tmp_path / "kit"), str(sound_model_path),
+               "--kit-seed", "4", "--mix", "Snare.pan=-1", "Kick.level=-6", "master=-3"]
+    main([*options, "--wav", str(tmp_path / "a.wav")])
+    model = load_sound_model(sound_model_path)
+    kit = list(whole(model, made) for made in kit_of_model(model, 4))
+    kit[KICK] = plain_sound("Kick", samples)
+    mixer = replace(Mixer().with_strip(SNARE, pan=-1.0).with_strip(KICK, level=-6.0), master=-3.0)
+    expected = render(bar, kit, 120, mixer=mixer)
+    found = soundfile.read(tmp_path / "a.wav", dtype="float32")[0]
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 2 ** -20
+
 
 @pytest.mark.parametrize("mix", ["Kick.volume=3", "level=3", "Kick.level=99", "Kick.mute=1", "Kik.pan=0", "master=x"])
 def test_a_mix_that_is_none_is_one_line(mix, capsys):
