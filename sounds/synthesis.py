@@ -40,7 +40,9 @@ HELD = 12  # frames, 22 ms: over them it stays what it is in the mean
 NEW_DB = 9.0  # rms of a multiplier's ratio from which on a sound counts as another than its exemplar
 PITCH_OCTAVES, PITCH_DB = 5 / 12, -35.0  # how far a source is transposed; what counts in finding out
 ATTACK = (0.03, 0.1)  # seconds over which the source's envelope is held: until its peak, within these bounds
-RISE, RISE_SECONDS = 1.75, (0.005, 0.04)  # of a softer strike: times the seconds until the peak, and its bounds
+RISE, RISE_LEAST = 2.0, 0.005  # of a softer strike: times the seconds until the peak, and at least so many seconds
+RISE_MOST = (0.04, 0.03, 0.06, 0.012, 0.008, 0.06, 0.02, 0.03)  # seconds, by row
+RISE_FROM = 0.6  # it begins at this power of the velocity
 TILT_DB = 1.5  # an octave, of such a strike where the checkpoint has no softer ones to learn from
 EVEN = 0.02  # seconds of a step in which the evenness of a decay is seen
 TAKE_DB = 1.5  # rms by which another take differs
@@ -124,7 +126,7 @@ class Drum:
         sound = np.zeros(max(map(len, parts)))
         for part in parts:
             sound[:len(part)] += part
-        sound = with_slower_attack(sound, rate, velocity)
+        sound = with_slower_attack(sound, rate, velocity, RISE_MOST[self.row])
         loudness = (self.weights * torch.tensor(target_levels(model))).sum() / self.weights.sum()
         return finish(sound, rate, float(loudness) + quieter * softness_db(model, self.row, velocity))
 
@@ -296,16 +298,16 @@ def with_evenness_of(samples, source, rate):
     return samples * 10 ** (np.interp(np.arange(len(samples)), places, gain) / 20)
 
 
-def with_slower_attack(samples, rate, velocity):
-    """Samples (n,) that begin quieter, by the root of the velocity, and rise until behind their peak: a soft mallet
+def with_slower_attack(samples, rate, velocity, most):
+    """Samples (n,) that begin quieter and rise until behind their peak, for so many seconds at most: a soft mallet
     stays on a skin for longer. At velocity 1 they stay as they are."""
     if velocity == 1:
         return samples
     early = samples[:round(ATTACK[1] * rate)]
     peak = smooth_power(early, rate, len(early)).argmax() / rate
-    size = min(len(samples), round(np.clip(RISE * peak, *RISE_SECONDS) * rate))
+    size = min(len(samples), round(np.clip(RISE * peak, RISE_LEAST, most) * rate))
     rise = 0.5 + 0.5 * np.cos(np.pi * (np.arange(size) + 0.5) / max(size, 1))
-    return np.concatenate((samples[:size] * (1 - (1 - velocity ** 0.5) * rise), samples[size:]))
+    return np.concatenate((samples[:size] * (1 - (1 - velocity ** RISE_FROM) * rise), samples[size:]))
 
 
 def falling_fit(level, peak):
@@ -348,7 +350,8 @@ def finish(samples, rate, level):
     level: in dB, see level_db; lower where the peak would pass CEILING. Silence stays silence.
     """
     sound = np.asarray(samples, float).copy()
-    if not np.abs(sound).max(initial=0) > 1e-9:
+    loudest = np.abs(sound).max(initial=0)
+    if not loudest > 1e-9:
         return np.zeros(len(sound), np.float32)
     begin, end = min(max(1, round(FADE_IN * rate)), len(sound)), min(max(1, round(FADE_OUT * rate)), len(sound))
     sound[:begin] *= 0.5 - 0.5 * np.cos(np.pi * np.arange(1, begin + 1) / (begin + 1))
@@ -356,5 +359,7 @@ def finish(samples, rate, level):
     window = np.hanning(round(0.02 * rate) | 1)
     envelope = fftconvolve(np.abs(sound), window)[len(window) // 2:][:len(sound)] * (sound != 0)
     sound -= envelope * (sound.sum() / max(envelope.sum(), 1e-30))  # what DC there is, in the sound's own envelope
-    peak = max(np.abs(sound).max(), 1e-12)  # of what was DC alone, nothing is left
+    peak = np.abs(sound).max()
+    if peak <= 1e-9 * loudest:  # it was DC alone
+        return np.zeros(len(sound), np.float32)
     return (min(10 ** ((level - level_db(sound, rate)) / 20), CEILING / peak) * sound).astype(np.float32)

@@ -311,12 +311,12 @@ def test_a_model_without_pairs_is_softer_by_the_square_of_the_velocity_and_darke
 
 def test_a_softer_strike_rises_slower_and_one_of_full_velocity_as_it_is():
     sound = np.exp(-np.arange(SAMPLES) / RATE / 0.05)
-    assert with_slower_attack(sound, RATE, 1) is sound
-    rises = [attack_ms(with_slower_attack(sound, RATE, velocity), RATE) for velocity in (1, 0.6, 0.25)]
+    assert with_slower_attack(sound, RATE, 1, 0.04) is sound
+    rises = [attack_ms(with_slower_attack(sound, RATE, velocity, 0.04), RATE) for velocity in (1, 0.6, 0.25)]
     assert rises[0] < rises[1] < rises[2] < 15
-    late = round(synthesis.RISE_SECONDS[1] * RATE)
-    assert np.array_equal(with_slower_attack(sound, RATE, 0.1)[late:], sound[late:])
-    assert [len(with_slower_attack(sound[:count], RATE, 0.1)) for count in (1, 5)] == [1, 5]
+    late = round(0.005 * RATE)
+    assert np.array_equal(with_slower_attack(sound, RATE, 0.1, 0.005)[late:], sound[late:])
+    assert [len(with_slower_attack(sound[:count], RATE, 0.1, 0.04)) for count in (1, 5)] == [1, 5]
 
 
 def test_sounds_keep_the_level_of_their_class_and_a_mix_lies_between(model):
