@@ -22,7 +22,7 @@ from engine.sequencer import Sequencer, render
 from engine.timing import step_starts
 from engine.voices import AMPLITUDE
 from formats.activation_matrix import CLOSED_HAT
-from formats.kit import KIT, SAMPLE_RATE, load_kit
+from formats.kit import KIT, SAMPLE_RATE, load_kit, plain_sound
 from Midi_To_Activation_Matrix import load_patterns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +99,8 @@ def main(argv=None):
     parser.add_argument("--bars", type=number(int, 1), default=200, help="how many, drawn by chance (default: 200)")
     parser.add_argument("--rounds", type=number(int, 1), default=5, help="of which the median counts (default: 5)")
     options = parser.parse_args(argv)
-    kit, (bars, _) = load_kit(options.kit), load_patterns(options.data)
+    kit = tuple(plain_sound(sound.name, sound.samples()) for sound in load_kit(options.kit))  # the others know no layers
+    bars, _ = load_patterns(options.data)
     chosen = np.random.default_rng(0).permutation(len(bars))[:options.bars]
     bars, bpm = bars[np.sort(chosen)], options.bpm
     few = bars[:10]
