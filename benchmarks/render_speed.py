@@ -99,7 +99,8 @@ def main(argv=None):
     parser.add_argument("--bars", type=number(int, 1), default=200, help="how many, drawn by chance (default: 200)")
     parser.add_argument("--rounds", type=number(int, 1), default=5, help="of which the median counts (default: 5)")
     options = parser.parse_args(argv)
-    kit = tuple(plain_sound(sound.name, sound.samples()) for sound in load_kit(options.kit))  # the others know no layers
+    # of one layer: the other ways know no more
+    kit = tuple(plain_sound(sound.name, sound.samples()) for sound in load_kit(options.kit))
     bars, _ = load_patterns(options.data)
     chosen = np.random.default_rng(0).permutation(len(bars))[:options.bars]
     bars, bpm = bars[np.sort(chosen)], options.bpm
