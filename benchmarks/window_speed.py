@@ -82,7 +82,7 @@ def click_delays(program, hand, mouse, recording, model, kit, clicks):
 
 
 def frames_a_second(program, hand, mouse):
-    """Frames painted a second while the window plays and the mouse drags over the map, moved a hundred times a second."""
+    """Frames painted a second while it plays and the mouse drags over the map, moved a hundred times a second."""
     mouse.move(*hand.on_map(1, 0))
     mouse.press()
     start, count = time.monotonic(), len(program.log("let go"))

@@ -77,7 +77,9 @@ class KitCommands:
     def sound_at(self, row, x, y):
         """Take the sound at a point of the row's sound map, and hear it."""
         code = self.sound_plane(row).to_code(x, y)
-        self.take_sound(row, MadeSound(row, plain_values(code), self.kit_seed))
+        kept = self.maker.kept.get(self.sounds[row]) if self.gesture else None
+        exemplar = kept and kept.origin["exemplar"]  # so that a drag morphs one sound
+        self.take_sound(row, MadeSound(row, plain_values(code), self.kit_seed, exemplar=exemplar))
         self.report("sound", f"{INSTRUMENTS[row]}: the sound at {x:.2f} {y:.2f}.", row=row, point=(x, y))
 
     @command

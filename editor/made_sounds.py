@@ -26,7 +26,8 @@ class MadeSound:
     """All that a sound of a sound model follows from: the same values give the same samples.
 
     row; code: floats (latent,); seed: chooses its exemplar; kit: the floats of the kit that this one is to suit, or
-    None; file: of one's own sound, whose fine structure it has, or None.
+    None; file: of one's own sound, whose fine structure it has, or None; exemplar: what it has it of else, None for the
+    one that the seed chooses.
     """
 
     row: int
@@ -34,6 +35,7 @@ class MadeSound:
     seed: int = 0
     kit: tuple | None = None
     file: str | None = None
+    exemplar: int | None = None
 
 
 def kit_of_model(model, seed):
@@ -56,7 +58,7 @@ def file_sound(path):
 def steps_of(model, made):
     """A generator of what comes of a MadeSound: a first Sound at once, then the whole one, see make_sound."""
     kit = None if made.kit is None else torch.tensor(made.kit)
-    return make_sound(model, torch.tensor(made.code), made.row, made.seed, kit, made.file)
+    return make_sound(model, torch.tensor(made.code), made.row, made.seed, kit, made.file, made.exemplar)
 
 
 def first_of(model, sound):
