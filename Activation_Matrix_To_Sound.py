@@ -221,9 +221,13 @@ def open_window(options):
                                options.seed, log)
         editor.feel, editor.mixer = feel_of(options), mixer_of(options)
         editor.use_sounds(sounds, kit_paths(options)[1], sound_model, kit_seed_of(options))
-        choose_file = file_dialog(figure) if matplotlib.get_backend().lower() == "tkagg" else None
+        tk = matplotlib.get_backend().lower() == "tkagg"
+        choose_file = file_dialog(figure) if tk else None
         window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
         signal.signal(signal.SIGINT, lambda *_: window.quit())
+        if tk:  # the close button asks as q does; once shown, matplotlib leaves it at that
+            figure.canvas.manager.show()
+            figure.canvas.manager.window.protocol("WM_DELETE_WINDOW", window.ask_to_quit)
         timer = figure.canvas.new_timer(83 if web else 10)  # milliseconds, from the end of one frame to the next
         timer.add_callback(window.tick)
         if web:

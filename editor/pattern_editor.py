@@ -60,7 +60,7 @@ class PatternEditor(Stateful, Controls, Transitions, KitCommands):
         self.player_message = ""  # the last that was shown
         self.sound_error = None  # why there is no sound
         self.nearest_found = (None, None)  # the bar that was last asked about, its neighbours
-        self.show_message("Click anywhere on the map.")
+        self.show_message("")
 
     @property
     def code(self):

@@ -312,9 +312,10 @@ class Slider:
             self.action(value)
 
     def turn(self, x, y, steps):
-        """Take a value that many steps higher."""
+        """Take a value so many steps higher, at least one."""
         low, high, step = self.values
         if self.shown():
+            steps = np.sign(steps) * max(1, round(abs(steps)))  # a pinch sends fractions
             self.action(float(np.clip(self.look()[0] + steps * step, low, high)))
 
 

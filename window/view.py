@@ -35,13 +35,16 @@ F1 to F8         silence a row, or let it be heard; with Shift: hear it alone
 Ctrl+Z, Ctrl+Y   undo, redo
 Ctrl+S, s        save MIDI, WAV and PNG;  o  open a bar of yours, MIDI or .npy
 r, t, T          a random point; another variation of this one; the same score played anew
-p, g             a path or a morph: p, go to its end, p again (8 bars) or 2 to 9 (so many); g, go to its end, g again
+p                a path: p, go to its end, p again for 8 bars, or 2 to 9 for so many
+g                a morph: g, go to its end, g again; then its slider, below the bar
 y, Y             the next style, the one before
 right, left      one hit more, one fewer;  a  as many as the model draws
 < >, [ ]         temperature; steadier bars, or fills
 up, down         tempo, by 5 bpm; with Shift by 1
-n, N, m          hear the nearest bar that a drummer played; the next nearest; what the model makes of your bar
-v, d             velocities as a drummer would strike these hits; hits as the next drummer times them
+n, N             hear the nearest bar that a drummer played; the next nearest
+m                hear what the model makes of your bar
+v                velocities as a drummer would strike these hits
+d                hits as the next drummer times them
 Esc              back, close, leave
 ?, h             show or hide this;  q  quit"""
 
@@ -167,7 +170,7 @@ class View:
 
     def second_line(self):
         """What the control under the mouse does; else why there is no sound; else a hint."""
-        area = next((panel.hovered for panel in self.panels if panel.hovered), None)
+        area = next((panel.hovered for panel in self.panels if panel.shown and panel.hovered), None)
         if area:
             return area.tip, QUIET
         if self.editor.sound_error:
