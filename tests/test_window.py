@@ -1224,7 +1224,7 @@ def test_the_log_is_one_json_line_an_action(model, tmp_path):
         click(window, window.view.map, 0.5, 0.5)
         window.on_key(" ")
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert [line["action"] for line in lines] == ["ready", "point", "release", "stop"]
+    assert [line["action"] for line in lines] == ["ready", "point", "release", "let go", "stop"]
     assert lines[1]["hits"] == np.count_nonzero(window.editor.bar)
     assert all(a["time"] <= b["time"] for a, b in zip(lines, lines[1:]))
 
