@@ -36,7 +36,7 @@ from patterns.feel import Feel, time_offsets
 from window import widgets
 from window.panel import shorten
 from window.view import HELP
-from window.window import EDITOR_KEYS, WINDOW_KEYS, Window
+from window.window import EDITOR_KEYS, HINTS, WINDOW_KEYS, Window
 import command_line
 from patterns.sampling import CLICK, Constraints
 
@@ -958,6 +958,7 @@ SIZES = [(1024, 640), (1300, 700), (1920, 1080), (3840, 2160), (1024, 2160), (38
 def check_tips(window):
     """Each control that is shown says in the line below what it does."""
     line = window.view.frame.regions[-1].artists[0]
+    window.hints.done.update(HINTS)
     for panel in filter(lambda panel: panel.shown, window.view.panels):
         for name, area in panel.areas.items():
             area_event(window, "motion_notify", name)

@@ -87,7 +87,7 @@ class MixerPage(RowsPage):
         editor, left, bottom = self.editor, self.left(len(COLUMNS) + 1), self.bottom(row)
         for i, (letter, kind, action, tip) in enumerate((("M", "mute", editor.mute, "silent, or heard"),
                                                          ("S", "solo", editor.solo, "heard alone"))):
-            self.panel.button(f"{name} {kind}", (left + 0.058 * i, bottom + 0.017, 0.052, HEIGHT - 0.034),
+            self.panel.button(f"{name} {kind}", (left + 0.058 * i, bottom + 0.19 * HEIGHT, 0.052, 0.62 * HEIGHT),
                               lambda action=action: action(row),
                               lambda letter=letter, kind=kind: (letter, getattr(editor.mixer.strips[row], kind)),
                               f"{name}: {tip}.")

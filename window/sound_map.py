@@ -13,7 +13,7 @@ from window.map_view import MAP, ZoomedMap
 from window.widgets import ACCENT, BACKGROUND, PANEL, QUIET
 
 DARK, BRIGHT, DOTS = "#172238", "#b9a26a", "#e8ebf1"
-AT_ONCE = 2  # cells whose brightness is computed in a frame
+SHOWN_EACH = 8  # cells whose brightness is computed, one a frame, before they are shown
 
 
 class SoundMap(ZoomedMap):
@@ -54,7 +54,7 @@ class SoundMap(ZoomedMap):
         panel.text(0.88, 0.945, "bright", QUIET, 9.5)
         for y, style, words in ((0.135, dict(marker="o", ms=4, color=DOTS), "a learned sound"),
                                 (0.095, dict(marker="o", ms=9, mfc="none", mec="white", mew=1.6), "what you hear"),
-                                (0.055, dict(marker="D", ms=6, mfc=ACCENT, mec="white"), "your own")):
+                                (0.055, dict(marker="D", ms=6, mfc=ACCENT, mec="white"), "from your kit")):
             panel.part.add_artist(Line2D([0.54], [y], ls="", **style))
             panel.text(0.575, y, words, QUIET, 9.5)
 
@@ -72,7 +72,7 @@ class SoundMap(ZoomedMap):
         return self.editor.sound_point(self.row) if self.plane else None
 
     def own_points(self):
-        """Where sounds of one's own lie: ((x, y), ...)."""
+        """Where a sound of the kit lies that is not from the map: ((x, y), ...)."""
         return tuple(map(tuple, self.plane.own_points.tolist())) if self.plane else ()
 
     # The mouse
@@ -95,11 +95,13 @@ class SoundMap(ZoomedMap):
     # The ground
 
     def compute(self):
-        """Compute the brightness of a few more cells, and show them."""
-        if self.plane and np.isnan(self.plane.brightness).any():
-            self.plane.compute_next(AT_ONCE)
-            self.show_brightness()
-            self.moved = self.editor.needs_paint = True
+        """Compute the brightness of one more cell; show it with the next ones."""
+        left = int(np.isnan(self.plane.brightness).sum()) if self.plane else 0
+        if left:
+            self.plane.compute_next()
+            if left % SHOWN_EACH == 1:
+                self.show_brightness()
+                self.moved = self.editor.needs_paint = True
 
     def show_brightness(self):
         self.image.set_data(brightness_pixels(self.plane.brightness))

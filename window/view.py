@@ -169,14 +169,15 @@ class View:
         text(0.03, 0.018, (0.02, 0.003, 0.97, 0.031), self.second_line, size=9.5)
 
     def second_line(self):
-        """What the control under the mouse does; else why there is no sound; else a hint."""
+        """What the control under the mouse does, on the map a hint instead; else why there is no sound; else a hint."""
         area = next((panel.hovered for panel in self.panels if panel.shown and panel.hovered), None)
-        if area:
+        hint = self.hints.text
+        if area and not (hint and area is self.map_view.area):
             return area.tip, QUIET
         if self.editor.sound_error:
             reason = self.editor.sound_error[0].upper() + self.editor.sound_error[1:]
             return f"{reason}. Bars still show, and save as WAV.", WARNING
-        return self.hints.text, QUIET
+        return hint, QUIET
 
     def make_help(self):
         self.help = Overlay(self.figure)
