@@ -1,0 +1,18 @@
+"""A minute of random acts on the window, at full speed and without a sound card: no exception, and what is heard is
+what is shown. benchmarks/soak.py is the long form."""
+
+import sys
+from pathlib import Path
+
+from tiny_map import write_tiny_map
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+
+import soak
+
+
+def test_a_minute_of_random_acts_breaks_nothing(tmp_path, monkeypatch):
+    write_tiny_map(tmp_path / "map.pt")
+    monkeypatch.setattr(soak, "Player", lambda kit: soak.Pacer(kit))
+    found = soak.main(["--acts", str(60 * soak.ACTS), "--seed", "4", "--model", str(tmp_path / "map.pt")])
+    assert found["acts"] == 600 and found["minutes"][-1] < 1500
