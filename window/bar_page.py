@@ -110,7 +110,7 @@ class BarPage:
 
         self.panel.area(f"{name} hits", box, f"{name}: one hit fewer or more; on the number: the model's own.", press,
                         wheel=lambda x, y, steps: self.editor.change_row(row, int(np.sign(steps))))
-        self.panel.region((left + 0.2 * width, bottom, 0.6 * width, height), [number], look, change)
+        self.panel.region((left + 0.2 * width, bottom, 0.6 * width, height), [number], look, change, patient=True)
 
     # The controls
 

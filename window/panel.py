@@ -256,7 +256,7 @@ class Slider:
         self.track = (left + self.room[0], bottom, width - sum(self.room), height)
         self.inside, self.last = not any(self.room), None
         self.make_artists()
-        self.panel.region(self.box, self.artists, lambda: (*self.full_look(), self.shown()), self.change)
+        self.panel.region(self.box, self.artists, lambda: (*self.full_look(), self.shown()), self.change, patient=True)
         self.panel.area(self.name, self.track, self.tip, self.press, drag=self.set, wheel=self.turn,
                         reset=self.default and (lambda x, y: self.default()),
                         margin=0 if self.inside else 0.012)
