@@ -36,6 +36,8 @@ POINT = (0.42, 1.9)  # of the map, whose bar is shown
 PARTS = (  # the area that a number marks, and where in its box; what it is and does
     ("map", 0, 1, "Map: click a point, drag to morph, scroll to zoom"),
     ("any style", 0, 1, "Styles: bars in the style that is clicked"),
+    ("Sounds", 0, 1, "Sounds: another kit, other drums"),
+    ("Mixer", 0, 1, "Mixer: level, pan, tune, decay of each row"),
     ("bar", 0.3, 1, "Bar: click a cell to put a hit in or take it out"),
     ("Kick", 0, 1, "Rows: click a name to lock its row"),
     ("Kick hits", 0, 1, "Hits of a row: one fewer, one more"),
@@ -59,7 +61,7 @@ COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
 class NoSound:
     """The methods of Player, in silence; the playhead stands."""
 
-    underruns = 0
+    underruns, message = 0, ""
 
     def open(self):
         pass
