@@ -35,6 +35,8 @@ from window.window import Window
 class Engine(sequencer.Sequencer):
     """A sequencer with the methods of a Player, and no sound card; it knows when it last took a pattern."""
 
+    message, latency, underruns = "", 0.0, 0
+
     def play(self, bars, feel):
         super().play(bars, feel)
         self.taken = time.perf_counter()
