@@ -124,7 +124,7 @@ class KitCommands:
     def hear(self, row):
         """Strike a row's sound once."""
         if self.open_sound():
-            self.player.strike(row)
+            self.with_sound(self.player.strike, row)
 
     # What a view shows
 

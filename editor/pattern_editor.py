@@ -166,17 +166,21 @@ class PatternEditor(Stateful, Controls, Transitions, KitCommands):
             self.update_kit()
         if self.playing and (self.shown_bars is not self.playing_bars or self.feel != heard.feel):
             self.playing_bars = self.shown_bars
-            self.player.play(self.shown_bars, self.feel)
+            self.with_sound(self.player.play, self.shown_bars, self.feel)
 
     def open_sound(self):
         """Open the sound card if it is not open; return whether there is one."""
         if not self.sound_error:
-            try:
-                self.player.open()
-            except OSError as error:  # no sound card, no PortAudio: everything else works
-                self.sound_error, self.needs_paint = one_line(error), True
-                self.log("no sound", reason=self.sound_error)
+            self.with_sound(self.player.open)
         return not self.sound_error
+
+    def with_sound(self, action, *arguments):
+        """Do what needs the sound card; without one, be silent and say so: everything else works."""
+        try:
+            action(*arguments)
+        except OSError as error:
+            self.sound_error, self.playing, self.playing_bars, self.needs_paint = one_line(error), False, None, True
+            self.log("no sound", reason=self.sound_error)
 
     @command
     def play_or_stop(self):

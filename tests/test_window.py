@@ -1271,3 +1271,16 @@ def test_what_the_player_says_is_shown_once(window):
     window.on_key("r")
     window.tick()
     assert window.editor.message != window.editor.player.message
+
+
+def test_a_sound_card_that_goes_while_it_plays_is_shown_and_all_else_works(window):
+    editor = window.editor
+    click(window, window.view.map, 0.4, 0.3)
+    assert editor.playing
+    editor.player.reason = "no sound: its process does not answer"
+    click(window, window.view.map, -0.4, 0.3)
+    assert not editor.playing and editor.sound_error == editor.player.reason
+    assert np.allclose(editor.point(), (-0.4, 0.3), atol=0.02)
+    editor.player.reason = None
+    window.on_key(" ")
+    assert editor.playing and not editor.sound_error
