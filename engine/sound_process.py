@@ -28,8 +28,6 @@ def serve():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     commands, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints would spoil the reports
-    with contextlib.suppress(AttributeError, OSError):  # where the system has it, and lets us: before busy programs
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
     with contextlib.suppress(ImportError, OSError):  # now, while the window is built, so that `open` is quick
         import sounddevice  # noqa: F401
     sys.setswitchinterval(0.0005)  # seconds that the callback may have to wait for another thread
@@ -74,6 +72,13 @@ def work(commands, reports):
         if name == "stop":
             gc.collect()
     output.close()
+
+
+def come_first():
+    """Let this thread run before busy programs, where the system has it and lets us. Not those that prepare sounds:
+    they would starve the sound server."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
 
 
 class Output:
@@ -184,7 +189,7 @@ class Stream:
             samplerate=SAMPLE_RATE, channels=channels, dtype="float32", latency=latency, callback=self._callback,
             finished_callback=self._finished)
         self.latency = float(self._stream.latency)
-        self._gaps = Gaps(self.latency)
+        self._gaps, self._first = Gaps(self.latency), True
         try:
             self._stream.start()
         except sounddevice.PortAudioError:
@@ -200,6 +205,9 @@ class Stream:
         self._stream.close(ignore_errors=True)
 
     def _callback(self, out, frames, times, status):
+        if self._first:
+            self._first = False
+            come_first()
         heard_at = times.outputBufferDacTime
         gap = self._gaps.before(time.perf_counter(), frames, heard_at, status.output_underflow)
         if self._output.playing is self:
