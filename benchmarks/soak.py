@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from command_line import Parser, Progress, number, run
 
 import numpy as np
-from matplotlib.backend_bases import KeyEvent, MouseEvent
+from matplotlib.backend_bases import KeyEvent, MouseEvent, ResizeEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sound_card import missing, null_sink
@@ -108,7 +108,8 @@ class Hand:
         """Another size of the window."""
         figure = self.window.figure
         figure.set_size_inches(np.divide(SIZES[self.rng.integers(len(SIZES))], figure.dpi))
-        self.window.canvas.draw()
+        ResizeEvent("resize_event", figure.canvas)._process()
+        figure.canvas.draw()
 
 
 def memory():

@@ -163,10 +163,11 @@ class KitCommands:
             return None
 
     def sound_name(self, row):
-        """What a row's sound is called."""
+        """What a row's sound is called: one's own by its file, that of a kit by the kit."""
         sound = self.sounds[row]
         if isinstance(sound, Sound):
-            return sound.name
+            files = sound.origin.get("files", ())
+            return Path(files[-1]).parent.name if files and sound.name == INSTRUMENTS[row] else sound.name
         if sound.file:
             return Path(sound.file).stem
         return f"kit {sound.seed}" if sound.kit else "made, {:.2f} {:.2f}".format(*self.sound_point(row))

@@ -83,11 +83,8 @@ class SoundsPage(RowsPage):
         self.make_wave(row, area)
         words = panel.text(0.63, bottom + HEIGHT / 2, size=9.5)
 
-        def change(sound, asked):
-            sound = editor.sound_name(row)
-            panel.fit_text(words, "" if sound == name else sound, 0.24)
-
-        panel.region((0.62, bottom, 0.255, HEIGHT), [words], lambda: (editor.kit[row], editor.sounds[row]), change)
+        panel.region((0.62, bottom, 0.255, HEIGHT), [words], lambda: (editor.kit[row], editor.sounds[row]),
+                     lambda *_: panel.fit_text(words, editor.sound_name(row), 0.24))
 
     def make_wave(self, row, area):
         editor, panel, bottom, (left, width) = self.editor, self.panel, self.bottom(row), WAVE
