@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from editor.controls import FASTEST, SLOWEST
-from editor.made_sounds import file_sound, first_of, kit_of_model, sound_at, whole
+from editor.made_sounds import file_sound, first_of, kit_of_model, sound_at, sound_like, whole
 from editor.files import MOST_BARS, read_pattern, read_points, write_all
 from editor.pattern_editor import PatternEditor
 from editor.transitions import CLOSEST
@@ -175,13 +175,15 @@ def sounds_of(options):
     """What the rows are to play, eight Sounds or MadeSounds, and the sound model: None where it has nothing to make."""
     (folder, path), seed = kit_paths(options), kit_seed_of(options)
     sounds = list(load_kit(folder, complete=path not in options.kit) if folder else [None] * len(INSTRUMENTS))
-    model = load_sound_model(path) if path and (None in sounds or options.sound) else None
+    model = load_sound_model(path) if path and (None in sounds or options.sound or options.sound_like) else None
     made = kit_of_model(model, seed) if None in sounds else sounds
     sounds = [sound or other for sound, other in zip(sounds, made)]
-    if options.sound and model is None:
-        raise ValueError("--sound: expected a sound model, found none: name one by --kit")
+    if model is None and (options.sound_like or any(not isinstance(place, Path) for _, place in options.sound)):
+        raise ValueError("--sound, --sound-like: expected a sound model, found none: name one by --kit")
     for row, place in options.sound:
         sounds[row] = file_sound(place) if isinstance(place, Path) else sound_at(model, row, place, seed)
+    for row, path in options.sound_like:
+        sounds[row] = sound_like(model, row, path, seed)
     return tuple(sounds), model
 
 
@@ -276,6 +278,12 @@ def row_sound(text):
         return row_named(name), Path(place)  # a file's name may have a comma
 
 
+def row_file(text):
+    """An argparse type: NAME=FILE as (row, Path)."""
+    name, _, path = text.partition("=")
+    return row_named(name), Path(path)
+
+
 def strip_change(text):
     """An argparse type: NAME.level=DB, NAME.mute or master=DB and the like as (row or None, {name: value})."""
     place, _, value = text.partition("=")
@@ -307,7 +315,7 @@ def check_options(parser, options):
         (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
         (not window, "web port log latency", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
-        (not window and "wav" not in given, "kit_seed sound mix", "is for --wav or the window"),
+        (not window and "wav" not in given, "kit_seed sound sound_like mix", "is for --wav or the window"),
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
@@ -391,6 +399,8 @@ def add_sound_options(parser):
     group.add_argument("--kit-seed", type=number(int, 0, 2**32 - 1), help="seed of a made kit (default: --seed, or 0)")
     group.add_argument("--sound", type=row_sound, nargs="+", default=[], metavar="ROW=FILE|X,Y",
                        help="a row's sound: your own, or that at a point of its sound map")
+    group.add_argument("--sound-like", type=row_file, nargs="+", default=[], metavar="ROW=FILE",
+                       help="your own as the point of the sound map where it lies: it gains softer strikes")
     group.add_argument("--mix", type=strip_change, nargs="+", default=[], metavar="ROW.NAME=VALUE",
                        help="Kick.level=-6 (dB) HHC.pan=0.3 Snare.tune=-2 (semitones) Tom.decay=0.5 Clap.mute "
                             "master=-3")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from command_line import one_line
-from editor.made_sounds import MadeSound, SoundMaker, file_sound, kit_of_model, plain_values
+from editor.made_sounds import MadeSound, SoundMaker, file_sound, kit_of_model, plain_values, sound_like
 from editor.state import command
 from formats.activation_matrix import INSTRUMENTS
 from formats.kit import Sound, load_kit
@@ -86,12 +86,7 @@ class KitCommands:
     def open_sound_file(self, row, path, as_point=False):
         """Take one's own sound: as it is, or as the point of the sound map where it lies, with its softer strikes."""
         path = Path(path).expanduser()
-        if as_point:
-            code, _ = encode_file(self.sound_model(), path, row)
-            sound = MadeSound(row, plain_values(code), self.kit_seed, None, str(path))
-        else:
-            sound = file_sound(path)
-        self.take_sound(row, sound)
+        self.take_sound(row, sound_like(self.sound_model(), row, path, self.kit_seed) if as_point else file_sound(path))
         self.report("own sound", f"{INSTRUMENTS[row]}: {path.name}.", row=row, path=str(path))
 
     @command

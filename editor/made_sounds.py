@@ -14,7 +14,7 @@ import torch
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import load_audio
 from formats.kit import SAMPLE_RATE, plain_sound
-from sounds.codes import random_codes
+from sounds.codes import encode_file, random_codes
 from sounds.kits import make_sound
 from sounds.sound_map import SoundPlane
 
@@ -48,6 +48,13 @@ def kit_of_model(model, seed):
 def sound_at(model, row, point, seed):
     """The MadeSound at a point (x, y) of a row's sound map."""
     return MadeSound(row, plain_values(SoundPlane(model, row).to_code(*point)), seed)
+
+
+def sound_like(model, row, path, seed):
+    """The MadeSound of one's own file: at its code, with its fine structure, so that at full velocity it is that file.
+    Raises ValueError or OSError, which names the file."""
+    code, _ = encode_file(model, path, row)
+    return MadeSound(row, plain_values(code), seed, None, str(path))
 
 
 def file_sound(path):

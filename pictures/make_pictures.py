@@ -1,6 +1,6 @@
 """Draw the pictures that README shows of the window and of the sounds that the shipped model makes, without a screen.
 
-python pictures/make_pictures.py       # writes window.png, window_parts.png and made_sounds.png beside this script
+python pictures/make_pictures.py       # writes window.png, window_parts.png, window_sounds.png and made_sounds.png
 python pictures/make_pictures.py --out some_folder
 python pictures/make_pictures.py --only sounds --model runs/mine --data my_sounds      # of one's own model
 """
@@ -20,8 +20,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from Activation_Matrix_To_Sound import MODEL, open_model
+from editor.made_sounds import kit_of_model
 from editor.pattern_editor import PatternEditor
 from formats.activation_matrix import INSTRUMENTS
+from formats.kit import load_kit
 from learning.figures import draw_spectrograms
 from make_sounds import make_sound
 from sounds.codes import load_sound_model, random_codes
@@ -54,6 +56,7 @@ PARTS = (  # the area that a number marks, and where in its box; what it is and 
     ("Save", 0, 1, "Save: MIDI, WAV and PNG"),
     ("?", 0, 1, "All keys"))
 SOUND_MODEL = ROOT / "pretrained" / "sound_vae.pt"
+ROW, MADE = 1, frozenset(range(6))  # of the sound map that is shown; those whose sounds are made
 EACH, UNHEARD = 6, 1  # sounds of a class in each row; seed of machines of ours that no model has heard
 COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
 
@@ -69,22 +72,50 @@ class NoSound:
     def play(self, bars, feel):
         pass
 
+    def set_kit(self, kit):
+        pass
+
+    def strike(self, row):
+        pass
+
     def position(self):
         return 0, 22
 
 
 def draw_window(model):
-    """The window at POINT, once all of its map is drawn: (view, pixels uint8 (height, width, 4))."""
+    """The window at POINT, once all of its map is drawn: (window, pixels uint8 (height, width, 4))."""
     figure = Figure(figsize=np.divide(SIZE, 100), dpi=100)
     FigureCanvasAgg(figure)
-    editor = PatternEditor(model, None, NoSound(), None)
+    kit = load_kit()
+    editor = PatternEditor(model, kit, NoSound(), None)
+    editor.use_sounds(kit, SOUND_MODEL)
     window = Window(figure, editor)
     figure.canvas.draw()
     editor.go_to(editor.plane.to_code(*POINT), "This point")
     while len(editor.hit_density.left):
         window.tick()
-    figure.canvas.draw()
-    return window.view, np.asarray(figure.canvas.buffer_rgba()).copy()
+    return window, pixels_of(window)
+
+
+def pixels_of(window):
+    """What a window shows: uint8 (height, width, 4)."""
+    window.canvas.draw()
+    return np.asarray(window.canvas.buffer_rgba()).copy()
+
+
+def draw_sounds_page(window):
+    """The page of sounds of a window, with a made kit and the whole sound map of ROW: its pixels."""
+    editor = window.editor
+    editor.sounds = tuple(made if row in MADE else sound for row, (sound, made) in enumerate(
+        zip(editor.sounds, kit_of_model(editor.sound_model(), 1))))
+    editor.kit = editor.whole_kit()
+    window.view.show_page("Sounds")
+    window.view.show_sound_map(ROW)
+    while len(editor.sound_plane(ROW).left):
+        window.tick()
+    editor.show_message("Kit 1: sounds that belong together, but for the 2 kept.")
+    editor.sound_locks = frozenset(range(len(editor.sounds))) - MADE
+    return pixels_of(window)
 
 
 def draw_parts(view, pixels):
@@ -149,10 +180,11 @@ def main(argv=None):
     options.out.mkdir(parents=True, exist_ok=True)
     paths = []
     if options.only != "sounds":
-        view, pixels = draw_window(open_model(MODEL))
-        paths += [options.out / name for name in ("window.png", "window_parts.png")]
+        window, pixels = draw_window(open_model(MODEL))
+        paths += [options.out / name for name in ("window.png", "window_parts.png", "window_sounds.png")]
         imsave(paths[0], pixels)
-        draw_parts(view, pixels).savefig(paths[1])
+        draw_parts(window.view, pixels).savefig(paths[1])
+        imsave(paths[2], draw_sounds_page(window))
     if options.only != "window":
         paths.append(options.out / "made_sounds.png")
         draw_sounds(load_sound_model(options.model), options.data, paths[-1])

@@ -164,6 +164,22 @@ def test_a_kit_may_be_a_folder_and_a_model_at_once(map_model, sound_model_path, 
     assert found.shape == expected.shape and np.abs(found - expected).max() < 2 ** -20
 
 
+def test_one_s_own_sound_may_be_a_point_and_gains_softer_strikes(sound_model_path, tmp_path):
+    rng = np.random.default_rng(0)
+    samples = (0.3 * rng.standard_normal(6000) * np.exp(-np.arange(6000) / 900)).astype(np.float32)
+    soundfile.write(tmp_path / "mine.wav", samples, 44100, "FLOAT")
+    bar = np.zeros((1, 8, 64), np.uint8)
+    bar[0, CLAP, [0, 32]] = 127, 30
+    np.save(tmp_path / "bar.npy", bar)
+    alike = {}
+    for option in ("--sound", "--sound-like"):
+        main(["--pattern", str(tmp_path / "bar.npy"), "--kit", str(sound_model_path), option,
+              f"Clap={tmp_path / 'mine.wav'}", "--wav", str(tmp_path / "bar.wav")])
+        hard, soft = (soundfile.read(tmp_path / "bar.wav")[0][at:at + 5000, 0] for at in (0, 44100))
+        alike[option] = np.corrcoef(hard, soft)[0, 1]
+    assert alike["--sound"] > 0.995 > 0.99 > alike["--sound-like"] > 0.3
+
+
 @pytest.mark.parametrize("mix", ["Kick.volume=3", "level=3", "Kick.level=99", "Kick.mute=1", "Kik.pan=0", "master=x"])
 def test_a_mix_that_is_none_is_one_line(mix, capsys):
     with pytest.raises(SystemExit) as end:
