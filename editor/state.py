@@ -67,7 +67,7 @@ class State:
 
     def work(self):
         """What would be lost without saving: bars by hand, sounds, the mixer."""
-        return self.bars.tobytes() if self.edited else None, self.anchors, self.sounds, self.mixer
+        return self.bars.tobytes() if self.edited else None, list(map(id, self.anchors)), self.sounds, self.mixer
 
 
 COMPARED = ("constraints", "sounds", "mixer", "sound_locks", "feel", "bpm", "drawn", "locks", "share")

@@ -1284,3 +1284,16 @@ def test_a_sound_card_that_goes_while_it_plays_is_shown_and_all_else_works(windo
     editor.player.reason = None
     window.on_key(" ")
     assert editor.playing and not editor.sound_error
+
+
+def test_bars_by_hand_are_unsaved_until_they_are_saved(window):
+    editor = window.editor
+    click(window, window.view.map, 0.4, 0.3)
+    assert not editor.unsaved  # a click on the map can be done again
+    for x in (-0.5, 0.5, 0.1):
+        click(window, window.view.grid, 5 + 20 * x, 2)
+        assert editor.unsaved
+        click(window, window.view.map, x, x)  # the edited bar lies on the map now
+        assert editor.unsaved and editor.anchors
+        editor.save()
+        assert not editor.unsaved
