@@ -1291,7 +1291,7 @@ def test_bars_by_hand_are_unsaved_until_they_are_saved(window):
     click(window, window.view.map, 0.4, 0.3)
     assert not editor.unsaved  # a click on the map can be done again
     for x in (-0.5, 0.5, 0.1):
-        click(window, window.view.grid, 5 + 20 * x, 2)
+        click(window, window.view.grid, 25 + 20 * x, 2)
         assert editor.unsaved
         click(window, window.view.map, x, x)  # the edited bar lies on the map now
         assert editor.unsaved and editor.anchors
