@@ -92,7 +92,8 @@ class Sequencer:
             self._wanted = None
 
     def strike(self, row, velocity=100):
-        """Sound one hit of a row with the next sample, whether or not a pattern plays. ValueError for what is none."""
+        """Sound one hit of a row with the next sample, whether or not a pattern plays or the row is muted. ValueError
+        for what is none."""
         if row not in range(len(INSTRUMENTS)) or velocity not in range(1, HARDEST + 1):
             raise ValueError(f"strike: expected a row from 0 to {len(INSTRUMENTS) - 1} and a velocity from 1 to "
                              f"{HARDEST}, found {row} and {velocity}")
@@ -195,7 +196,7 @@ class Sequencer:
         self._tails.reserve(voices.longest + self.BLOCK)
         gain = self._loop.gain if self._loop else self._loudness.gain_of_beat
         while self._struck:
-            self._strike(voices, self.clock, *self._struck.popleft(), gain)
+            self._strike(voices, self.clock, *self._struck.popleft(), gain, asked=True)
         for begin in range(0, len(samples), self.BLOCK):
             block = samples[begin:begin + self.BLOCK]
             block[:] = self._limiter.process(self._mix(len(block), voices)).T
@@ -231,9 +232,9 @@ class Sequencer:
                     heapq.heappush(self._coming, (at, row not in CHOKES, row, velocity, number, loop.gain))
             self._cell += 1
 
-    def _strike(self, voices, at, row, velocity, number, gain):
+    def _strike(self, voices, at, row, velocity, number, gain, asked=False):
         """Sound a hit from sample `at` on. Rows that cut come first: of two at once, both are heard."""
-        if not voices.heard[row]:
+        if not (asked or voices.heard[row]):
             return
         if row in CHOKES:
             self._tails.cut(at)

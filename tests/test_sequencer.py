@@ -105,7 +105,7 @@ def oracle_sum(hits, kit, count, rate, mixer=Mixer()):
                 sound = sound * envelope[:len(sound)]
         sound = sound[max(0, -start):max(0, count - start)]
         start = max(0, start)
-        left, right = 10 ** (mixer.master / 20) * mixer.gains(row)
+        left, right = 10 ** (mixer.master / 20) * mixer.heard(row) * mixer.gains(row)
         samples[start:start + len(sound)] += sound[:, None] * [left, right]
     return samples
 
@@ -410,6 +410,17 @@ def test_faders_reach_only_the_hits_to_come_and_no_sample_jumps():
         heard.append(np.concatenate([first, engine.fill(6000)]))
     for samples in heard:
         np.testing.assert_array_equal(samples, heard[1])
+
+
+def test_a_sound_that_one_asks_to_hear_is_heard_though_its_row_is_muted():
+    heard = {}
+    for name, mixer in (("plain", Mixer()), ("muted", Mixer().with_strip(SNARE, mute=True)),
+                        ("other solo", Mixer().with_strip(KICK, solo=True))):
+        engine = Sequencer(impulses(), 8000, 120, mixer)
+        engine.play(one_hit(SNARE, 4))
+        engine.strike(SNARE)
+        heard[name] = struck(engine.fill(5000))
+    assert len(heard["plain"]) == 2 and heard["muted"] == heard["other solo"] == heard["plain"][:1]
 
 
 def test_stop_strikes_no_more_and_lets_tails_ring():
