@@ -135,7 +135,7 @@ def make_window(model, kit, player, folder, seed):
     FigureCanvasAgg(figure)
     editor = PatternEditor(model, kit, player, folder, seed=seed)
     editor.use_sounds(kit, SOUND_MODEL if SOUND_MODEL.exists() else None)
-    files = {"bars": sorted((ROOT / "Dataset_Drum_Groove_Midi").rglob("*.mid"))[0]}
+    files = {"bars": sorted((ROOT / "Dataset_Drum_Groove_Midi").rglob("*.mid"))[0], "kit": KIT}
     window = Window(figure, editor, None, lambda kind: files.get(kind, KIT / "Snare.wav"))
     figure.canvas.draw()
     return window

@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from command_line import one_line
-from editor.made_sounds import MadeSound, SoundMaker, file_sound, kit_of_model, plain_values, sound_like
+from editor.made_sounds import (MadeSound, SoundMaker, file_sound, folder_kit, kit_of_model, plain_values,
+                                sound_like)
 from editor.state import command
 from formats.activation_matrix import INSTRUMENTS
-from formats.kit import Sound, load_kit
+from formats.kit import Sound
 from sounds.codes import encode_file, load_sound_model
 from sounds.sound_map import SoundPlane
 
@@ -63,7 +64,7 @@ class KitCommands:
     @command
     def open_kit(self, folder):
         """Take the sounds of a folder, for all rows whose sounds are not locked."""
-        self.take_kit(load_kit(Path(folder).expanduser(), complete=False))
+        self.take_kit(folder_kit(Path(folder).expanduser()))
         self.report("open kit", f"The kit of {Path(folder).name}.", path=str(folder))
 
     @command

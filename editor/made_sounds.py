@@ -4,6 +4,7 @@
     maker.sound(MadeSound(SNARE, code, seed=3))         # None at first; once on_made was called, a Sound
 """
 
+import functools
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import load_audio
-from formats.kit import SAMPLE_RATE, plain_sound
+from formats.kit import SAMPLE_RATE, load_kit, plain_sound
 from sounds.codes import encode_file, random_codes
 from sounds.kits import make_sound
 from sounds.sound_map import SoundPlane
@@ -59,7 +60,25 @@ def sound_like(model, row, path, seed):
 
 def file_sound(path):
     """One's own sound as it is, the same at every velocity. Raises ValueError or OSError, which names the file."""
+    return read_sound(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)  # so that undo keeps a file that was opened often but once
+def read_sound(path, changed):
+    """The Sound of a file that was changed at that time."""
     return plain_sound(path.stem, load_audio(path, SAMPLE_RATE)[0], {"files": [str(path)]})
+
+
+def folder_kit(folder):
+    """The Sounds of a folder, None for a row without. Raises ValueError or OSError, which names it or a file."""
+    changed = tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir()))
+    return read_kit(folder, changed)
+
+
+@functools.lru_cache(maxsize=4)
+def read_kit(folder, changed):
+    """The same of a folder whose files were changed at those times."""
+    return load_kit(folder, complete=False)
 
 
 def steps_of(model, made):

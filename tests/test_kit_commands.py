@@ -1,5 +1,6 @@
 """The editor's sounds and mixer: new kits, locks, points of the sound map, one's own files, undo, and the options."""
 
+import os
 import time
 from dataclasses import replace
 
@@ -140,6 +141,23 @@ def test_a_kit_of_a_folder_takes_the_rows_that_it_has(editor, tmp_path):
     before = editor.sounds
     editor.open_kit(tmp_path)
     assert editor.kit[KICK].name == "Kick" and editor.sounds[1:] == before[1:]
+
+
+def test_a_file_that_is_opened_again_is_not_held_twice_but_read_anew_when_it_has_changed(editor, tmp_path):
+    soundfile.write(tmp_path / "Kick.wav", np.full(300, 0.2), 44100)
+    held = []
+    for _ in range(2):
+        editor.open_sound_file(KICK, tmp_path / "Kick.wav")
+        editor.open_kit(tmp_path)
+        held += [editor.sounds[KICK]]
+    assert held[0] is held[1]
+    soundfile.write(tmp_path / "Kick.wav", np.full(200, 0.2), 44100)
+    os.utime(tmp_path / "Kick.wav", ns=(1, 1))
+    editor.open_kit(tmp_path)
+    assert len(editor.kit[KICK].samples()) == 200
+    before = editor.state
+    editor.open_kit(tmp_path / "none")
+    assert editor.state is before and "none" in editor.message
 
 
 # Without a window
