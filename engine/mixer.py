@@ -58,8 +58,10 @@ class Mixer:
         return not strip.mute and (strip.solo or not any(other.solo for other in self.strips))
 
     def gains(self, row):
-        """The gains of a row for left and right, where it is heard, the master's not in: (2,). Constant power, 1 each in
-        the middle."""
+        """The gains of a row for left and right, where it is heard, the master's not in: (2,).
+
+        Constant power, 1 each in the middle.
+        """
         strip = self.strips[row]
         angle = (strip.pan + 1) * np.pi / 4
         gain = 10 ** (strip.level / 20) * np.sqrt(2)
