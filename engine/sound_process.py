@@ -74,13 +74,6 @@ def work(commands, reports):
     output.close()
 
 
-def come_first():
-    """Let this thread run before busy programs, where the system has it and lets us. Not those that prepare sounds:
-    they would starve the sound server."""
-    with contextlib.suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
-
-
 class Output:
     """What a sequencer sounds on: one stream, and after two gaps within half a minute one with a longer buffer.
 
@@ -189,7 +182,7 @@ class Stream:
             samplerate=SAMPLE_RATE, channels=channels, dtype="float32", latency=latency, callback=self._callback,
             finished_callback=self._finished)
         self.latency = float(self._stream.latency)
-        self._gaps, self._first = Gaps(self.latency), True
+        self._gaps = Gaps(self.latency)
         try:
             self._stream.start()
         except sounddevice.PortAudioError:
@@ -205,9 +198,6 @@ class Stream:
         self._stream.close(ignore_errors=True)
 
     def _callback(self, out, frames, times, status):
-        if self._first:
-            self._first = False
-            come_first()
         heard_at = times.outputBufferDacTime
         gap = self._gaps.before(time.perf_counter(), frames, heard_at, status.output_underflow)
         if self._output.playing is self:
