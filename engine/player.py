@@ -47,11 +47,12 @@ class Player:
 
     def open(self):
         """Open the stream, silent, so that the first play() is as quick as the others."""
-        if self._child is None or self._child.poll() is not None:
-            self.message = ENDED if self._child else self.message
+        self._answered.clear()  # before the look at _ended: a process that ends from here on sets it again
+        if self._child is not None and self._child.poll() is not None:
+            self._reader.join()  # it reports the end
+        if self._child is None or self._ended:
             self._start()
         if not self._opened:
-            self._answered.clear()
             self._send("open")
             if not self._answered.wait(ANSWER):
                 raise AudioUnavailable("no sound: its process does not answer")
@@ -118,20 +119,23 @@ class Player:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "HIGH_PRIORITY_CLASS", 0))
         self._commands = queue.SimpleQueue()  # pickled; a thread writes them, so that nobody waits for the pipe
         self._places = ()  # (moment on perf_counter's clock, place heard from then on), the newest last
-        self._opened, self._refused, self._answered = False, None, threading.Event()
-        for work in (write_all, self._read):
-            threading.Thread(target=work, args=(self._child, self._commands), daemon=True).start()
+        self._opened, self._refused, self._ended, self._answered = False, None, False, threading.Event()
+        self._reader = threading.Thread(target=self._read, args=(self._child,), daemon=True)
+        self._reader.start()
+        threading.Thread(target=write_all, args=(self._child, self._commands), daemon=True).start()
         self._send(self._kit, self._bpm, self._mixer, self.latency)
 
     def _send(self, *command):
         self._commands.put(pickle.dumps(command))
 
-    def _read(self, child, _):
+    def _read(self, child):
         """Take the reports of a child until it ends."""
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while (report := pickle.load(child.stdout)) and child is self._child:
                 self._take(*report)
         if child is self._child:  # nobody closed it
+            child.wait()
+            self._ended = True
             self._take("closed", ENDED)
             self._take("opened", self._refused or "no sound: its process ended")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import types
 
@@ -457,6 +458,19 @@ def test_no_sound_is_one_line(module, reason, device_file):
                 act()
             assert "\n" not in str(error.value)
         assert player.position() is None
+
+
+def test_a_process_that_ends_while_it_is_asked_is_noticed(device_file, monkeypatch):
+    class LateClear(threading.Event):
+        def clear(self):
+            self.wait(10)  # until the process has ended, and its end is reported
+            super().clear()
+
+    (device_file.parent / "sounddevice.py").write_text("import os\nos._exit(3)")
+    monkeypatch.setattr("engine.player.ANSWER", 5)
+    monkeypatch.setattr("engine.player.threading.Event", LateClear)
+    with contextlib.closing(Player(small_kit())) as player, pytest.raises(AudioUnavailable, match="process ended"):
+        player.open()
 
 
 PARENT = """
