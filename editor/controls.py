@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from editor.state import command
+from editor.stateful import command
 from formats.activation_matrix import INSTRUMENTS
 from patterns import sampling
 from patterns.feel import LATEST
+from session.state import FASTEST, SLOWEST
 
-SLOWEST, FASTEST = 40, 240  # bpm
 DENSEST, HOTTEST = 100, 2.0  # hits a bar and temperature that the window offers; the command line goes further
 
 

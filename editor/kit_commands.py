@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from command_line import one_line
-from editor.made_sounds import (MadeSound, SoundMaker, file_sound, folder_kit, kit_of_model, plain_values,
-                                sound_like)
-from editor.state import command
+from editor.sound_maker import SoundMaker
+from editor.stateful import command
 from formats.activation_matrix import INSTRUMENTS
 from formats.kit import Sound
 from sounds.codes import encode_file, load_sound_model
+from sounds.kits import MadeSound, file_sound, folder_kit, kit_of_model, plain_values, sound_like
 from sounds.sound_map import SoundPlane
 
 NO_MODEL = "There is no sound model to make sounds with: name one by --kit."
@@ -28,7 +28,7 @@ class KitCommands:
 
     def begin_sounds(self, kit):
         """Begin with eight Sounds, without a sound model."""
-        self.kit, self.sound_model_path, self.kit_seed = kit, None, 0
+        self.kit, self.sound_model_path = kit, None
         self.maker, self.planes, self.codes_of_files = None, {}, {}
         self.to_strike = None  # the sound that is to be heard as soon as it is there
         self.updating = threading.RLock()  # of the kit: the maker's thread does it too
@@ -37,7 +37,8 @@ class KitCommands:
         """Begin with eight Sounds or MadeSounds. path, model: of the sound model, None where it is not loaded yet.
         seed: of the kit."""
         self.sound_model_path, self.kit_seed, self.sounds = path, seed, sounds
-        self.maker = model and SoundMaker(model, self.sound_is_made, self.sound_fails)
+        if model is not None:
+            self.begin_making(model)
         self.saved = self.good = self.state
         self.update_kit()
 
@@ -46,9 +47,12 @@ class KitCommands:
         if self.sound_model_path is None:
             raise ValueError(NO_MODEL)
         if self.maker is None:
-            model = load_sound_model(self.sound_model_path)
-            self.maker = SoundMaker(model, self.sound_is_made, self.sound_fails)
+            self.begin_making(load_sound_model(self.sound_model_path))
         return self.maker.model
+
+    def begin_making(self, model):
+        """Have sounds made by a sound model."""
+        self.maker = SoundMaker(model, self.sound_is_made, self.sound_fails)
 
     # What a person does
 

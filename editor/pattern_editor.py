@@ -4,35 +4,36 @@
     editor.go_to(editor.plane.to_code(0.5, -1), "This point")
     editor.lock(0); editor.random(); editor.undo(); editor.save()
 
-It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set. The state and undo are
-in state.py; commands on constraints and feel in controls.py, on the way from one bar to another in transitions.py, on
-sounds in kit_commands.py.
+It knows no pixels and no colours: a view reads its state, and paints when `needs_paint` is set. Undo is in stateful.py;
+the commands are by their subject in controls.py (constraints and feel), cells.py, transitions.py (from one bar to
+another), songs.py, kit_commands.py, live.py (tempo, recording) and saving.py.
 """
 
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from command_line import one_line
+from editor.cells import Cells
 from editor.controls import Controls
-from editor.files import read_pattern, save_pattern
 from editor.kit_commands import KitCommands
-from editor.state import State, Stateful, command
+from editor.live import Live
+from editor.saving import Saving
+from editor.songs import Songs
+from editor.stateful import Stateful, command
 from editor.transitions import Transitions
 from formats.activation_matrix import INSTRUMENTS
 from patterns import latent_map, paths, sampling
 from patterns.noise import Surface
+from session.state import State
 
-MOST_BARS, MOST_ANCHORS = 16, 24  # of a pattern in the window; on the map
-APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
-NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
+MOST_ANCHORS = 24  # on the map
 LOW_COVERAGE = 0.1  # below it, a point is far from all training bars
 
 
-class PatternEditor(Stateful, Controls, Transitions, KitCommands):
+class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, Live, Saving):
     """A pattern of one bar or several, the codes it was drawn at, and the constraints on what is drawn next.
 
     Args:
@@ -51,7 +52,8 @@ class PatternEditor(Stateful, Controls, Transitions, KitCommands):
         surface = Surface(sampling.DEFAULT_SEED if seed is None else seed)
         codes, constraints = self.plane.to_code(0, 0)[None], constraints or sampling.CLICK
         bars = sampling.draw(model, codes, surface, constraints)
-        super().__init__(State(codes, bars, constraints, surface, tuple(kit or ()), bpm=float(bpm)))
+        super().__init__(State(codes=codes, bars=bars, constraints=constraints, surface=surface, bpm=float(bpm),
+                               sounds=tuple(kit or ())))
         self.begin_sounds(self.sounds)
         self.first_seed, self.random_count = surface.seed, 0
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
@@ -290,33 +292,7 @@ class PatternEditor(Stateful, Controls, Transitions, KitCommands):
         self.audition("model", self.draw_each(codes, counted, self.surface.with_anchor()))
         self.report("model", "What the model makes of your bar, with as many hits. m: your bar again.")
 
-    # Files and velocities
-
-    @command
-    def open_file(self, path):
-        """Make the bars of a file the pattern, anchored at the codes that the encoder gives them."""
-        try:
-            bars = read_pattern(Path(path).expanduser(), MOST_BARS)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"Not opened: {one_line(error)}") from error
-        unsaved = self.unsaved
-        self.anchor_edits()
-        codes = sampling.encode(self.model, bars, self.constraints.style)
-        codes += np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None]
-        self.set_bars(bars, start=True, codes=codes, index=0, on_path=False, own=True, morph=None, edited=True)
-        self.anchor_edits()
-        self.saved = self.saved if unsaved else self.state
-        self.report("open", f"{Path(path).name}. m: what the model makes of it, n: the nearest training bar.",
-                    bars=len(bars))
-
-    def save(self):
-        """Write the bars as MIDI, WAV and PNG under the next free name; an error becomes a warning."""
-        try:
-            path = save_pattern(self.folder, self.shown_bars, self.bpm, self.whole_kit(), self.feel, self.mixer)
-            self.saved = self.state
-            self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
-        except (OSError, ValueError) as error:
-            self.report("not saved", f"Not saved: {one_line(error)}", "warning")
+    # Undo
 
     def undo(self):
         """Return to the state before the last command that changed it."""
@@ -331,18 +307,6 @@ class PatternEditor(Stateful, Controls, Transitions, KitCommands):
         if done:
             return self.report(name, f"{word}: {self.describe()}.")
         self.show_message(f"There is nothing to {name}.")
-
-    # The bar
-
-    @command
-    def toggle(self, row, step):
-        """Put a hit in a cell of the bar, or take it out."""
-        bars = self.shown_bars.copy()
-        bars[self.index, row, step] = 0 if bars[self.index, row, step] else NEW_HIT
-        self.set_bars(bars, edited=True)
-        velocity, place = int(self.bar[row, step]), f"beat {1 + step // 16}, step {1 + step % 16} of 16"
-        self.report("toggle", f"{INSTRUMENTS[row]}, {place}: hit {'added' if velocity else 'removed'}.",
-                    row=row, step=step, velocity=velocity)
 
     # What a view shows
 

@@ -4,18 +4,15 @@
     editor.begin_or_end_morph(); editor.open_file("b.mid"); editor.begin_or_end_morph(); editor.morph_to(0.5)
 """
 
-from collections import namedtuple
 from dataclasses import replace
 
 import numpy as np
 
-from editor.state import command
+from editor.stateful import command
 from patterns import noise, sampling
+from session.state import MorphEnds
 
 CLOSEST = 1e-3  # codes between which a morph goes: by the code it knows how far it is
-
-# The noise between the ends (`noise.Morph`), the bars (2, 8, 64) at them, the constraints under which they are these.
-MorphEnds = namedtuple("MorphEnds", "noise bars constraints")
 
 
 class Transitions:

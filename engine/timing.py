@@ -10,6 +10,7 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, check_bars
 from formats.kit import SAMPLE_RATE, check_rate
 from patterns.feel import Feel, time_offsets
 
+TAKE_OVER = ("now", "beat", "bar")  # when a pattern replaces another: with the next step, beat or bar
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
 
 
@@ -24,7 +25,7 @@ def step_starts(bars_count, bpm, sample_rate=SAMPLE_RATE):
 def find_hits(bars, feel=Feel(), bpm=120.0, sample_rate=SAMPLE_RATE):
     """Every hit of bars (n, 8, 64) as (sample, step of the loop, row, velocity, number), in the order of steps.
 
-    The sample may be below 0: before the loop's start is at its end. number: the how-many-th hit of its row, from 0.
+    The sample may be below 0: before the loop's start is at its end. number: of the hit in its row, from 0.
     """
     bar, steps, rows = np.nonzero(bars.transpose(0, 2, 1))
     places = (bar, rows, steps)

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from Activation_Matrix_To_Sound import MODEL, open_model
-from editor.made_sounds import kit_of_model
+from sounds.kits import kit_of_model
 from editor.pattern_editor import PatternEditor
 from formats.activation_matrix import INSTRUMENTS
 from formats.kit import load_kit

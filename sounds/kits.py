@@ -1,28 +1,115 @@
-"""Sounds and kits of a sound model: each with layers by velocity, and alternates for repeated hits.
+"""Kits of eight sounds: made by a sound model, with layers by velocity and alternates for repeated hits; or of files.
 
     model = load_sound_model("pretrained/sound_vae.pt")
-    first, *_, whole = make_sound(model, code, row=1, seed=3)       # the first at once, without layers
     kit = generate_kit(model, seed=3)                       # a tuple of eight Sounds that belong together
-    kit = open_kit(Path("dataset_audio/kit"), seed=3)       # of a folder or of a model
-    whole = sound_from_origin(model, whole.origin)          # made again
+    made = kit_of_model(model, seed=3)                      # the same as plain values: eight MadeSounds
+    first, *_, whole = make_sound(model, code, row=1, seed=3)       # the first at once, without layers
 """
 
+import functools
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from command_line import one_line
 from formats.activation_matrix import INSTRUMENTS
-from formats.audio import resample
+from formats.audio import load_audio, resample
 from formats.kit import HARDEST, SAMPLE_RATE, Sound, load_kit, plain_sound
-from sounds.codes import class_weights, load_sound, load_sound_model, random_codes, seeded_generator
+from sounds.codes import class_weights, encode_file, load_sound, random_codes, seeded_generator
+from sounds.sound_map import SoundPlane
 from sounds.spectrograms import one_thread_each, plan_transforms
 from sounds.synthesis import WORKERS, Drum, Source, check_codes, other_take
 
 VELOCITIES = (32, 64, 96, HARDEST)  # the highest of each layer, at which it is struck
 ALTERNATES = 2
+
+
+@dataclass(frozen=True)
+class MadeSound:
+    """All that a sound of a sound model follows from: the same values give the same samples.
+
+    row; code: floats (latent,); seed: chooses its exemplar; kit: the floats of the kit that this one is to suit, or
+    None; file: of one's own sound, whose fine structure it has, or None; exemplar: what it has it of else, None for the
+    one that the seed chooses.
+    """
+
+    row: int
+    code: tuple
+    seed: int = 0
+    kit: tuple | None = None
+    file: str | None = None
+    exemplar: int | None = None
+
+
+def kit_of_model(model, seed):
+    """Eight MadeSounds that belong together, one a row."""
+    codes, kits = random_codes(model, range(len(INSTRUMENTS)), seed)
+    return tuple(MadeSound(row, plain_values(code), seed, plain_values(kit))
+                 for row, (code, kit) in enumerate(zip(codes, kits)))
+
+
+def sound_at(model, row, point, seed):
+    """The MadeSound at a point (x, y) of a row's sound map."""
+    return MadeSound(row, plain_values(SoundPlane(model, row).to_code(*point)), seed)
+
+
+def sound_like(model, row, path, seed):
+    """The MadeSound of one's own file: at its code, with its fine structure, so that at full velocity it is that file.
+    Raises ValueError or OSError, which names the file."""
+    code, _ = encode_file(model, path, row)
+    return MadeSound(row, plain_values(code), seed, None, str(path))
+
+
+def file_sound(path):
+    """One's own sound as it is, the same at every velocity. Raises ValueError or OSError, which names the file."""
+    return read_sound(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)  # so that undo keeps a file that was opened often but once
+def read_sound(path, changed):
+    """The Sound of a file that was changed at that time."""
+    return plain_sound(path.stem, load_audio(path, SAMPLE_RATE)[0], {"files": [str(path)]})
+
+
+def folder_kit(folder):
+    """The Sounds of a folder, None for a row without. Raises ValueError or OSError, which names it or a file."""
+    changed = tuple(sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir()))
+    return read_kit(folder, changed)
+
+
+@functools.lru_cache(maxsize=4)
+def read_kit(folder, changed):
+    """The same of a folder whose files were changed at those times."""
+    return load_kit(folder, complete=False)
+
+
+def steps_of(model, made):
+    """A generator of what comes of a MadeSound: a first Sound at once, then the whole one, see make_sound."""
+    kit = None if made.kit is None else torch.tensor(made.kit)
+    return make_sound(model, torch.tensor(made.code), made.row, made.seed, kit, made.file, made.exemplar)
+
+
+def first_of(model, sound):
+    """A Sound as it is; of a MadeSound the first that comes of it."""
+    return next(steps_of(model, sound)) if isinstance(sound, MadeSound) else sound
+
+
+def whole(model, sound):
+    """A Sound as it is; of a MadeSound the whole one."""
+    return list(steps_of(model, sound))[-1] if isinstance(sound, MadeSound) else sound
+
+
+def is_whole(sound):
+    """Has a Sound all its layers?"""
+    return sound is not None and len(sound.layers) > 1
+
+
+def plain_values(tensor):
+    """A tensor (n,) as a tuple of floats, from which the same float32 tensor is made."""
+    return tuple(np.asarray(tensor, np.float64).tolist())
 
 
 def make_sound(model, code, row, seed=0, kit=None, source=None, exemplar=None):
@@ -31,17 +118,14 @@ def make_sound(model, code, row, seed=0, kit=None, source=None, exemplar=None):
 
     seed: it chooses the exemplar and the alternates. kit: the kit code (KIT,) that the exemplar is to suit. source: in
     place of an exemplar, one's own sound, a file or samples (n,) at the model's rate. exemplar: origin["exemplar"] of
-    the sound before, kept while it is near: so sounds along a path go over into each other. All Sounds have an
-    origin, see sound_from_origin. Raises ValueError for a code that cannot be used.
+    the sound before, kept while it is near: so sounds along a path go over into each other. Raises ValueError for a
+    code that cannot be used.
     """
     code, rate = check_codes(model, code[None])[0], model.sound["rate"]
-    file = isinstance(source, (str, Path))
-    samples = load_sound(model, source) if file else source
+    samples = load_sound(model, source) if isinstance(source, (str, Path)) else source
     drum = Drum(model, code, class_weights(row, 1)[0], None if source is None else [(Source(samples, row), 1.0)],
                 kit, seeded_generator(seed, row, 1), exemplar)
-    origin = {"class": INSTRUMENTS[row], "code": code.tolist(), "seed": seed, "model": model.path,
-              "kit": None if kit is None else [float(value) for value in kit], "exemplar": drum.place,
-              "source": str(source) if file else None if source is None else "samples"}
+    origin = {"exemplar": drum.place}
     hardest = resample(drum.strike(), rate, SAMPLE_RATE)
     yield (first := plain_sound(INSTRUMENTS[row], hardest, origin))
     plan_transforms(model.sound["settings"])
@@ -57,25 +141,6 @@ def make_sound(model, code, row, seed=0, kit=None, source=None, exemplar=None):
     yield Sound(INSTRUMENTS[row], layers, VELOCITIES, origin)
 
 
-def sound_from_origin(model, origin, samples=None):
-    """The whole Sound that make_sound gave with this origin. samples: those of a source that was no file.
-
-    Raises ValueError, naming the entry, for an origin that cannot be used; OSError where its file is gone.
-    """
-    if origin.get("class") not in INSTRUMENTS:
-        raise ValueError(f"class: expected one of {', '.join(INSTRUMENTS)}, found {origin.get('class')!r}")
-    if origin.get("source") == "samples" and samples is None:
-        raise ValueError(f"source: expected the samples that {origin['class']} was made of, found none")
-    try:
-        code, kit = (value if value is None else torch.tensor(value, dtype=torch.float32)
-                     for value in (origin["code"], origin["kit"]))
-        source = samples if origin["source"] == "samples" else origin["source"]
-        return list(make_sound(model, code, INSTRUMENTS.index(origin["class"]), origin["seed"], kit, source,
-                               origin["exemplar"]))[-1]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"origin: expected what make_sound gave, found {one_line(error)}") from None
-
-
 def generate_kit(model, seed=0):
     """Eight whole Sounds by seed that belong together, one a row."""
     codes, kits = random_codes(model, range(len(INSTRUMENTS)), seed)
@@ -85,10 +150,3 @@ def generate_kit(model, seed=0):
 
     with one_thread_each(), ThreadPoolExecutor(WORKERS) as pool:
         return tuple(pool.map(make, range(len(INSTRUMENTS))))
-
-
-def open_kit(path, seed):
-    """The eight Sounds of a folder; or, by seed, eight of a sound model (a run folder or .pt of train_audio.py)."""
-    if path.suffix != ".pt" and not (path / "best.pt").is_file():
-        return load_kit(path)
-    return generate_kit(load_sound_model(path), seed)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editor.files import save_pattern, write_all
+from session.export import save_pattern, write_all
 from engine.sequencer import Sequencer, render
 from formats import midi_file
 from formats.kit import plain_sound

@@ -12,7 +12,7 @@ from test_window import SilentPlayer
 from tiny_map import write_tiny_map
 
 from Activation_Matrix_To_Sound import main
-from editor.made_sounds import MadeSound, kit_of_model, whole
+from sounds.kits import MadeSound, kit_of_model, whole
 from editor.pattern_editor import PatternEditor
 from engine.mixer import Mixer
 from engine.sequencer import render

@@ -26,12 +26,14 @@ MAY_IMPORT = {
     "patterns": {"models", "formats", "Midi_To_Activation_Matrix", "download"},
     "sounds": {"models", "formats", "transforms", "audio2nsgt", "griffin_lim"},
     "engine": {"formats", "patterns"},
-    "editor": {"engine", "patterns", "sounds", "formats", "Midi_To_Activation_Matrix"},
-    "window": {"editor", "engine", "patterns", "sounds", "formats"},
+    "session": {"engine", "patterns", "sounds", "formats", "Midi_To_Activation_Matrix"},
+    "editor": {"session", "engine", "patterns", "sounds", "formats"},
+    "window": {"editor", "session", "engine", "patterns", "sounds", "formats"},
 }
 NOBODY_IMPORTS = {"Activation_Matrix_To_Sound", "train_bernoulli", "train_gaussian", "train_audio", "generate_sounds",
                   "evaluate"}
-PACKAGES = ("formats", "transforms", "networks", "learning", "patterns", "sounds", "engine", "editor", "window")
+PACKAGES = ("formats", "transforms", "networks", "learning", "patterns", "sounds", "engine", "session", "editor",
+            "window")
 # Their scripts may import all.
 SCRIPT_FOLDERS = {"benchmarks", "pictures", "Dataset_Drum_Groove_Midi", "dataset_audio", "pretrained", "golden"}
 NOT_AT_IMPORT = {"tkinter", "matplotlib.pyplot", "sounddevice"}
@@ -129,7 +131,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 # Sizes.
 
-MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 14400}
+MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 17000}
 MAY_TAKE_MORE_ARGUMENTS = {("models.py", "__init__")}  # a model is built from plain numbers
 
 

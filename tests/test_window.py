@@ -23,7 +23,7 @@ from tiny_map import write_tiny_map
 import Activation_Matrix_To_Sound
 import models
 from editor.controls import FASTEST, HOTTEST, SLOWEST
-from editor.files import next_name
+from session.export import next_name
 from editor.pattern_editor import PatternEditor
 from engine import sequencer
 from engine.player import AudioUnavailable

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from editor.controls import DENSEST, HOTTEST
-from editor.pattern_editor import MOST_BARS
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from patterns.sampling import STEADY, TEMPERATURE
+from session.state import MOST_BARS
 from window import widgets
 from window.widgets import ACCENT, BACKGROUND, LINE, QUIET, TEXT
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from command_line import one_line
-from editor.controls import FASTEST, SLOWEST
+from session.state import FASTEST, SLOWEST
 from window.bar_page import BarPage
 from window.map_view import MapView
 from window.mixer_page import MixerPage

@@ -1,4 +1,4 @@
-"""The editor's state, and undo: one immutable State, and a history of those before and after it.
+"""Undo, and what a command is: one immutable State, and a history of those before and after it.
 
     class Editor:
         @command                                        # undone as a whole; one that fails leaves all as it was
@@ -7,70 +7,10 @@
 """
 
 import functools
-from dataclasses import dataclass, fields, replace
-
-import numpy as np
+from dataclasses import fields, replace
 
 from command_line import one_line
-from engine.mixer import Mixer
-from patterns.feel import Feel
-from patterns.noise import Surface
-from patterns.sampling import Constraints
-
-UNDO_STEPS = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """All that a musician has made.
-
-    codes (bars, latent); bars uint8 (bars, 8, 64); index: the bar that is shown. drawn: the bars are what codes and
-    constraints ask for; else they are drawn with the next frame. constraints: on what is drawn next. surface: the noise
-    by which bars are drawn. anchors: bars of one's own, opened or edited, that lie on it; the surface has variations of
-    them after `next_variation`. own: the bars are from a file. edited: they are not what the surface gives at the
-    codes. on_path: they are a path with fills. locks: the rows that stay when the others are redrawn.
-    path_start: the code at which a path begins. morph_start, morph, share: see transitions.py.
-    audition_source: "nearest" or "model" while audition_bars are heard in place of the pattern; rank: the how-manieth
-    nearest. sounds: of each row its `Sound`, or the `MadeSound` that describes it, see sounds.py. mixer: their strips.
-    sound_locks: the rows whose sounds stay in a new kit.
-    """
-
-    codes: np.ndarray
-    bars: np.ndarray
-    constraints: Constraints
-    surface: Surface
-    sounds: tuple = ()
-    mixer: Mixer = Mixer()
-    sound_locks: frozenset = frozenset()
-    feel: Feel = Feel()
-    bpm: float = 120.0
-    index: int = 0
-    drawn: bool = True
-    anchors: tuple = ()
-    edited: bool = False
-    own: bool = False
-    on_path: bool = False
-    locks: frozenset = frozenset()
-    path_start: np.ndarray | None = None
-    morph_start: tuple | None = None
-    morph: tuple | None = None
-    share: float = 1.0
-    audition_source: str | None = None
-    audition_bars: np.ndarray | None = None
-    rank: int = 0
-
-    def same_as(self, other):
-        """Would nobody see or hear a difference, but for the bar that is shown and what is only auditioned?"""
-        return (self.codes.tobytes(), self.bars.tobytes(), self.morph is None) == (
-            other.codes.tobytes(), other.bars.tobytes(), other.morph is None) and all(
-            getattr(self, name) == getattr(other, name) for name in COMPARED)
-
-    def work(self):
-        """What would be lost without saving: bars by hand, sounds, the mixer."""
-        return self.bars.tobytes() if self.edited else None, list(map(id, self.anchors)), self.sounds, self.mixer
-
-
-COMPARED = ("constraints", "sounds", "mixer", "sound_locks", "feel", "bpm", "drawn", "locks", "share")
+from session.state import State
 
 
 def part(name):
@@ -122,7 +62,6 @@ class Stateful:
         if self.gesture is None and not self.state.same_as(before):
             self.past.append(before)
             self.future.clear()
-            del self.past[:-UNDO_STEPS]
 
     def refuse(self, error, before):
         """Return to a state, since what was asked for cannot be done, and say why."""

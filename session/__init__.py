@@ -1,0 +1,1 @@
+"""All that a musician has made, as one immutable state; and that as files."""
