@@ -5,6 +5,7 @@
 """
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import soxr
 from command_line import replacing
 
 SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3", ".au", ".caf", ".w64")
+TAG = b"dses"  # the RIFF chunk of a WAV file that carries a session
+MOST_CHUNKS, MOST_TAG = 1000, 1 << 26  # of a WAV file; bytes of the tag
 
 
 def load_audio(path, sample_rate=None):
@@ -80,3 +83,47 @@ def fit_length(samples, length):
     samples = samples[:length].astype(np.float32)  # a copy
     samples[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32) if fade > 1 else 0
     return samples
+
+
+def write_tag(path, text):
+    """Append text to a WAV file that is written, as a RIFF chunk of its own: other programs pass it over.
+
+    Raises OSError where the file cannot be written; ValueError where it is no WAV file, or would be too large for one.
+    """
+    content = text.encode()
+    with open(path, "r+b") as file:
+        check_riff(path, file.read(12))
+        end = file.seek(0, io.SEEK_END)
+        chunk = b"\0" * (end % 2) + struct.pack("<4sI", TAG, len(content)) + content + b"\0" * (len(content) % 2)
+        if end + len(chunk) - 8 >= 1 << 32:
+            raise ValueError(f"{path}: expected a WAV file below 4 GiB, found {end + len(chunk)} bytes")
+        file.write(chunk)
+        file.seek(4)
+        file.write(struct.pack("<I", end + len(chunk) - 8))
+
+
+def read_tag(path):
+    """The text that `write_tag` appended to a WAV file, None where there is none. Raises OSError where the file cannot
+    be read; ValueError, which names it, where it is no WAV file or its tag is cut off or no text."""
+    with open(path, "rb") as file:
+        check_riff(path, file.read(12))
+        for _ in range(MOST_CHUNKS):
+            if len(header := file.read(8)) < 8:
+                return None
+            name, length = struct.unpack("<4sI", header)
+            if name == TAG:
+                content = file.read(min(length, MOST_TAG) + 1)[:length]
+                try:
+                    if len(content) == length:
+                        return content.decode()
+                except UnicodeDecodeError:
+                    pass
+                raise ValueError(f"{path}: expected a session of {length} bytes of text, found a broken one")
+            file.seek(length + length % 2, io.SEEK_CUR)
+    return None
+
+
+def check_riff(path, header):
+    """Raise ValueError if the first 12 bytes of a file are not those of a WAV file."""
+    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        raise ValueError(f"{path}: expected a WAV file, found one without a RIFF header")

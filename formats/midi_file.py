@@ -12,7 +12,8 @@ import numpy as np
 
 TICKS_PER_QUARTER = 480  # of the files we write
 MAX_BYTES = 1 << 26  # 64 MiB is no drum part, and a device may have no end
-NAME, END_OF_TRACK, TEMPO, METER = 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
+TEXT, NAME, END_OF_TRACK, TEMPO, METER = 0x01, 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
+TAG = b"drum session "  # begins the text event that is ours: other programs write such events too
 
 
 def read_parts(path):
@@ -26,11 +27,7 @@ def read_parts(path):
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """
-    with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
-    ticks_per_quarter, tracks = _split_into_tracks(data)
+    ticks_per_quarter, tracks = _split_into_tracks(_read_bytes(path))
     parts, metas, end = [], [], 0
     for track in tracks:
         notes, metas_here, last = _read_track(track)
@@ -44,6 +41,25 @@ def read_parts(path):
     meters = [(tick, content[0], 1 << content[1]) for tick, kind, content in metas if kind == METER]
     tempos = [(tick, int.from_bytes(content, "big") / 1000) for tick, kind, content in metas if kind == TEMPO]
     return parts, end, ticks_per_quarter, meters, [tempo for tempo in tempos if tempo[1]]  # 0 ms is no tempo
+
+
+def read_text_tag(path):
+    """The text that `to_bytes` wrote into a MIDI file besides its notes, None where there is none. Raises what
+    `read_parts` raises."""
+    for track in _split_into_tracks(_read_bytes(path))[1]:
+        for _, kind, content in _read_track(track)[1]:
+            if kind == TEXT and content.startswith(TAG):
+                return content.removeprefix(TAG).decode()  # a UnicodeDecodeError is a ValueError
+    return None
+
+
+def _read_bytes(path):
+    """The bytes of a file that may be a MIDI file."""
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"expected a MIDI file of at most {MAX_BYTES} bytes")
+    return data
 
 
 def _split_into_tracks(data):
@@ -116,14 +132,18 @@ def _number(byte, stream):
     return number
 
 
-def to_bytes(hits, end, note_ticks, bpm=120):
+def to_bytes(hits, end, note_ticks, bpm=120, text=None):
     """The bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
 
     hits: [(tick, pitch, velocity)], whole numbers, each a note of `note_ticks`, or shorter where the next of its pitch
-    or the end comes first; end: of the track, in ticks; bpm: quarter notes a minute, 4 to 60,000.
+    or the end comes first; end: of the track, in ticks; bpm: quarter notes a minute, 4 to 60,000. text:
+    of a session, which `read_text_tag` gives back: a text event at the start; None for none.
     """
     events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
               (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4
+    if text is not None:
+        content = TAG + text.encode()
+        events.append((0, bytes([0xff, TEXT]) + _as_variable_length(len(content)) + content))
     next_of, stop_of = {}, {}  # pitch: the tick of its next note; (tick, pitch): the tick at which that note ends
     for tick, pitch, _ in sorted(hits, reverse=True):
         stop_of[tick, pitch] = min(tick + note_ticks, next_of.get(pitch, end))
