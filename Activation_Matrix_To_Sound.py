@@ -152,7 +152,7 @@ def in_words(fact):
     words = "{hits} hits at {point[0]:.2f} {point[1]:.2f}".format(**fact)
     words += f", near {fact['near']}" if fact["near"] else ""
     if fact["nearest"]:
-        words += f", novelty {fact['novelty']}; nearest played: " + ", ".join(
+        words += "; nearest played: " + ", ".join(
             f"{style} {cells} cells off at {x:.2f} {y:.2f}" for style, cells, (x, y) in fact["nearest"])
     return words
 

@@ -240,7 +240,7 @@ def test_every_source_says_where_its_bars_lie_and_how_new_they_are(command, mode
     assert status == 0 and fact["hits"] == 13 and np.allclose(fact["point"], point, atol=1e-6)
     assert fact["novelty"] == cells[0] and [near[1] for near in fact["nearest"]] == cells.tolist()
     x, y = fact["point"]
-    assert f"your bar 1: 13 hits at {x:.2f} {y:.2f}" in output and f"novelty {cells[0]}" in output
+    assert f"your bar 1: 13 hits at {x:.2f} {y:.2f}" in output and f"{cells[0]} cells off at" in output
 
 
 def test_like_gives_as_many_hits_as_the_bar_has(command, tmp_path):
