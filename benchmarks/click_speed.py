@@ -37,8 +37,8 @@ class Engine(sequencer.Sequencer):
 
     message, latency, underruns = "", 0.0, 0
 
-    def play(self, bars, feel):
-        super().play(bars, feel)
+    def play(self, *arguments):
+        super().play(*arguments)
         self.taken = time.perf_counter()
 
     def open(self):

@@ -1,7 +1,7 @@
 """The player: a kit on the sound card, in a process of its own, so that no drawing of bars or windows starves it.
 
     player = Player(load_kit()); player.play(bars)      # from the sound card, until stop()
-    player.play(bars, Feel(tight=100, swing=60))        # takes over with the next step
+    player.play(bars, Feel(tight=100, swing=60), "bar")  # takes over with the next bar
     player.position(), player.latency, player.underruns
 
 What the process does is in engine/sound_process.py; commands go to it in their order, through a pipe.
@@ -18,7 +18,8 @@ import time
 
 from command_line import ROOT
 from engine.mixer import Mixer
-from engine.timing import check_pattern, step_starts
+from engine.timing import check_pattern, check_start, step_starts
+from formats.activation_matrix import STEPS_PER_BAR
 from patterns.feel import Feel
 
 LATENCY = 0.03  # seconds, of the buffer that guards against underruns
@@ -42,7 +43,7 @@ class Player:
 
     def __init__(self, kit, bpm=120.0, mixer=Mixer(), latency=None):
         self.latency, self.underruns, self.message = latency or LATENCY, 0, ""
-        self._kit, self._bpm, self._mixer = tuple(kit), bpm, mixer
+        self._kit, self._bpm, self._mixer, self._metronome = tuple(kit), bpm, mixer, False
         self._start()
 
     def open(self):
@@ -59,11 +60,12 @@ class Player:
             if self._refused:
                 raise AudioUnavailable(self._refused)
 
-    def play(self, bars, feel=Feel()):
-        """Start the pattern, or let it take over without a gap with the next step."""
+    def play(self, bars, feel=Feel(), when="now", count_in=0):
+        """Start the pattern, or let it take over without a gap: see `Sequencer.play`."""
         bars = check_pattern(bars)
+        check_start(when, count_in)
         self.open()
-        self._send("play", bars, feel)
+        self._send("play", bars, feel, when, count_in)
 
     def strike(self, row, velocity=100):
         """Sound one hit of a row now, whether or not a pattern plays."""
@@ -89,6 +91,11 @@ class Player:
         self._mixer = mixer
         self._send("set_mixer", mixer)
 
+    def set_metronome(self, on):
+        """A click on each beat while a pattern plays."""
+        self._metronome = bool(on)
+        self._send("set_metronome", self._metronome)
+
     def position(self):
         """(bar, step) that is heard now, the output's latency counted in, or None in silence.
 
@@ -96,6 +103,17 @@ class Player:
         """
         now = time.perf_counter()
         return next((place for heard_at, place in reversed(self._places) if heard_at <= now), None)
+
+    def position_at(self, moment):
+        """(bar, step) that is heard at a moment of time.perf_counter(), a second ago at most: the step as a float.
+        None in silence and while it counts in."""
+        places = self._places
+        last = next((i for i in reversed(range(len(places))) if places[i][0] <= moment), None)
+        if last is None or places[last][1] is None:
+            return None
+        begin, (bar, step) = places[last]
+        lasts = places[last + 1][0] - begin if last + 1 < len(places) else 240 / self._bpm / STEPS_PER_BAR  # seconds
+        return bar, step + min((moment - begin) / max(lasts, 1e-9), 1 - 1e-9)
 
     def close(self):
         """Stop the sound at once and give the device back; the process ends."""
@@ -124,6 +142,7 @@ class Player:
         self._reader.start()
         threading.Thread(target=write_all, args=(self._child, self._commands), daemon=True).start()
         self._send(self._kit, self._bpm, self._mixer, self.latency)
+        self._send("set_metronome", self._metronome)
 
     def _send(self, *command):
         self._commands.put(pickle.dumps(command))

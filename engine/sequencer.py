@@ -21,7 +21,7 @@ import numpy as np
 from engine.limiter import Limiter
 from engine.loudness import Loudness
 from engine.mixer import Mixer
-from engine.timing import check_pattern, find_hits, step_starts
+from engine.timing import check_pattern, check_start, find_hits, step_starts
 from engine.voices import AMPLITUDE, CHOKES, Tails, Voices
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.kit import HARDEST, SAMPLE_RATE
@@ -68,7 +68,7 @@ class Sequencer:
         self._cell = self._began = 0  # the next step whose hits are not in _coming, the sample of the first step of all
         self._coming = []  # a heap of hits, see _gather, of steps that have begun or soon will
         self._history = ()  # (sample, (bar, step) or None), the newest last
-        self.mixer = mixer
+        self.mixer, self._metronome = mixer, False
         self.set_kit(kit)
 
     @property
@@ -76,11 +76,12 @@ class Sequencer:
         """Samples given so far."""
         return self._tails.clock
 
-    def play(self, bars, feel=Feel()):
+    def play(self, bars, feel=Feel(), when="now", count_in=0):
         """Start at step 0 with the next sample; or, while playing, let this pattern take over with the next step.
 
         A hit that stands before its step is then struck before it; one that comes before the very start, a pass later.
         """
+        check_start(when, count_in)
         with self._lock:
             if self._wanted is None:
                 self._runs += 1
@@ -117,6 +118,10 @@ class Sequencer:
             if self._wanted is not None:
                 gain = self._loudness.gain(self._wanted.found, self._wanted.starts[-1])
                 self._wanted = self._wanted._replace(gain=gain)
+
+    def set_metronome(self, on):
+        """A click on each beat while a pattern plays."""
+        self._metronome = bool(on)
 
     def set_mixer(self, mixer):
         """Play by another Mixer from the next hit on."""

@@ -11,6 +11,7 @@ from formats.kit import SAMPLE_RATE, check_rate
 from patterns.feel import Feel, time_offsets
 
 TAKE_OVER = ("now", "beat", "bar")  # when a pattern replaces another: with the next step, beat or bar
+MOST_COUNT_IN = 8  # bars of metronome before a pattern starts
 BPM_RANGE = (10.0, 1000.0)  # what the arithmetic is tested for; the window offers 40 to 240
 
 
@@ -34,6 +35,14 @@ def find_hits(bars, feel=Feel(), bpm=120.0, sample_rate=SAMPLE_RATE):
     counts = np.cumsum(rows[:, None] == np.arange(len(INSTRUMENTS)), axis=0)  # (hits, 8)
     numbers = np.take_along_axis(counts, rows[:, None], 1)[:, 0] - 1  # (hits,)
     return list(zip(*(each.tolist() for each in (starts, steps, rows, bars[places], numbers))))
+
+
+def check_start(when, count_in):
+    """Raises ValueError for what is no time of TAKE_OVER, or no count of bars from 0 to MOST_COUNT_IN."""
+    if when not in TAKE_OVER:
+        raise ValueError(f"when: expected {', '.join(TAKE_OVER[:-1])} or {TAKE_OVER[-1]}, found {when!r}")
+    if count_in not in range(MOST_COUNT_IN + 1):
+        raise ValueError(f"count_in: expected 0 to {MOST_COUNT_IN} bars, found {count_in!r}")
 
 
 def check_pattern(bars):

@@ -512,3 +512,14 @@ def test_the_sound_process_needs_neither_torch_nor_matplotlib(root):
     code = "import sys, engine.sound_process; print({'torch', 'matplotlib', 'scipy'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_the_place_at_a_moment_is_between_its_step_and_the_next():
+    with contextlib.closing(Player(small_kit(), bpm=120)) as player:
+        assert player.position_at(9.9) is None
+        player._take("places", [(10.0, (0, 63)), (10.03, (1, 0)), (10.07, None)])
+        player._take("places", [(11.0, (0, 5))])
+        between = ((10.0, (0, 63.0)), (10.02, (0, 63 + 2 / 3)), (10.04, (1, 0.25)), (11.0 + 1 / 64, (0, 5.5)))
+        for moment, place in (*between, (12, (0, 6.0))):
+            assert player.position_at(moment) == pytest.approx(place, abs=1e-6)
+        assert player.position_at(9.999) is player.position_at(10.08) is None

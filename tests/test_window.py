@@ -100,7 +100,7 @@ class SilentPlayer:
         if self.reason:
             raise AudioUnavailable(self.reason)
 
-    def play(self, bars, feel):
+    def play(self, bars, feel, when="now", count_in=0):
         self.open()
         self.bars, self.feel = bars.copy(), feel
 
@@ -115,6 +115,9 @@ class SilentPlayer:
 
     def set_mixer(self, mixer):
         self.mixer = mixer
+
+    def set_metronome(self, on):
+        self.metronome = on
 
     def strike(self, row, velocity=100):
         self.struck.append(row)
