@@ -18,26 +18,13 @@ from command_line import ROOT, Parser, Progress, find_files, number, one_line, r
 import numpy as np
 
 from formats import midi_file, notation
-from formats.activation_matrix import (CLAP, CLOSED_HAT, CYMBAL, INSTRUMENTS, KICK, OPEN_HAT, PERCUSSION, SNARE,
-                                       STEPS_PER_BAR, TOM, as_text, check_bars, load_matrix)
+from formats.activation_matrix import (INSTRUMENT_TO_PITCH, INSTRUMENTS, PERCUSSION, PITCH_TO_INSTRUMENT, STEPS_PER_BAR,
+                                       as_text, check_bars, load_matrix)
 from formats.bar_picture import show, write_picture
 
 GROOVES, PATTERNS = ROOT / "Dataset_Drum_Groove_Midi", ROOT / "Dataset_Drum_Groove_Pattern"
 MAX_BARS = 10_000  # five and a half hours at 120 bpm: a file of more is broken, and would fill the memory
-# General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
-# (22 and 26: the edge of the hi-hat; 58: the rim of the third tom). Any other pitch is Percu, and counted as unmapped.
-PITCHES = {
-    KICK: (36, 35),
-    SNARE: (38, 37, 40),  # 37: side stick
-    CLAP: (39,),
-    OPEN_HAT: (46, 26),
-    CLOSED_HAT: (42, 22, 44),  # 44: pedal
-    TOM: (45, 41, 43, 47, 48, 50, 58),
-    CYMBAL: (51, 49, 52, 53, 55, 57, 59),  # rides first: they strike most often
-    PERCUSSION: (56, 54, *range(60, 82)),  # cowbell, tambourine, hand drums, shakers, woods, triangles
-}
-PITCH_TO_INSTRUMENT = {pitch: row for row, pitches in PITCHES.items() for pitch in pitches}
-INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # written by write_midi
+# any other pitch is Percu, and counted as unmapped
 ROW_OF_PITCH = np.array([PITCH_TO_INSTRUMENT.get(pitch, PERCUSSION) for pitch in range(128)])
 UNMAPPED = ~np.isin(np.arange(128), list(PITCH_TO_INSTRUMENT))
 DRUM_CHANNEL = 10  # of General MIDI, counted from 1

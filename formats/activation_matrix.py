@@ -13,6 +13,20 @@ from command_line import one_line
 INSTRUMENTS = ("Kick", "Snare", "Clap", "HHO", "HHC", "Tom", "Cymb", "Percu")
 KICK, SNARE, CLAP, OPEN_HAT, CLOSED_HAT, TOM, CYMBAL, PERCUSSION = range(8)
 STEPS_PER_BAR = 64  # of a 4/4 bar: 16 steps a quarter note
+# General MIDI percussion (35 to 81), and what the Roland TD-11 of the Groove MIDI Dataset sends besides or instead
+# (22 and 26: the edge of the hi-hat; 58: the rim of the third tom).
+PITCHES = {
+    KICK: (36, 35),
+    SNARE: (38, 37, 40),  # 37: side stick
+    CLAP: (39,),
+    OPEN_HAT: (46, 26),
+    CLOSED_HAT: (42, 22, 44),  # 44: pedal
+    TOM: (45, 41, 43, 47, 48, 50, 58),
+    CYMBAL: (51, 49, 52, 53, 55, 57, 59),  # rides first: they strike most often
+    PERCUSSION: (56, 54, *range(60, 82)),  # cowbell, tambourine, hand drums, shakers, woods, triangles
+}
+PITCH_TO_INSTRUMENT = {pitch: row for row, pitches in PITCHES.items() for pitch in pitches}
+INSTRUMENT_TO_PITCH = tuple(PITCHES[row][0] for row in range(len(INSTRUMENTS)))  # what is written and sent
 
 
 def check_bars(bars):
