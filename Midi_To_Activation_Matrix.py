@@ -18,8 +18,8 @@ from command_line import ROOT, Parser, Progress, find_files, number, one_line, r
 import numpy as np
 
 from formats import midi_file, notation
-from formats.activation_matrix import (INSTRUMENT_TO_PITCH, INSTRUMENTS, PERCUSSION, PITCH_TO_INSTRUMENT, STEPS_PER_BAR,
-                                       as_text, check_bars, load_matrix)
+from formats.activation_matrix import (INSTRUMENT_TO_PITCH, INSTRUMENTS, PERCUSSION, PITCH_TO_INSTRUMENT,
+                                       STEPS_PER_BAR, as_text, check_bars, load_matrix)
 from formats.bar_picture import show, write_picture
 
 GROOVES, PATTERNS = ROOT / "Dataset_Drum_Groove_Midi", ROOT / "Dataset_Drum_Groove_Pattern"
