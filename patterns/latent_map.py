@@ -34,6 +34,7 @@ def load_bar_model(path):
     model = build_model(content, path)
     if content["class"] != "BernoulliVAE" or tuple(model.shape) != (len(INSTRUMENTS), STEPS_PER_BAR):
         raise ValueError(f"{path}: expected a model of drum bars, a BernoulliVAE of 8 x 64, found another one")
+    model.path = path  # what a session names
     return attach_map(model, content.get("map"), path)
 
 

@@ -1,12 +1,27 @@
 """Sessions as text: exact, strict, and carried by MIDI and WAV files."""
 
+import json
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_window import SilentPlayer
+from tiny_map import a_bar, write_tiny_map
 
+from editor.pattern_editor import PatternEditor
+from engine.mixer import Mixer, Strip
 from formats import audio, midi_file
+from formats.kit import load_kit, plain_sound
+from patterns import latent_map
+from patterns.feel import Feel
+from patterns.noise import Surface
+from patterns.sampling import Constraints
+from session.session_file import NOT_KEPT, from_text, read_session, state_kind, to_text
+from session.state import Part, Pattern, State
+from sounds.kits import MadeSound, file_sound
 
 HITS = [(0, 36, 100), (480, 38, 90)]
 
@@ -64,3 +79,224 @@ def test_a_tag_goes_into_a_wav_file_alone(tmp_path):
         with pytest.raises(ValueError, match="a.wav: expected a WAV file"):
             act(tmp_path / "a.wav")
     assert (tmp_path / "a.wav").read_bytes() == b"no wav file at all"
+
+
+# The text
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "tiny.pt"
+    write_tiny_map(path)
+    return latent_map.load_bar_model(path)
+
+
+@pytest.fixture(scope="module")
+def shipped(model):
+    """The shipped kit as a session gives it: the same objects each time."""
+    first = State(codes=np.zeros((1, 2)), bars=a_bar(0)[None], constraints=Constraints(), surface=Surface(),
+                  sounds=load_kit())
+    return from_text(to_text(first, model), "first", model)[0].sounds
+
+
+@pytest.fixture(scope="module")
+def editors(model, shipped, tmp_path_factory):
+    """Two editors, for the examples of a property: `start_anew` makes them as new."""
+    made = [PatternEditor(model, shipped, SilentPlayer(), tmp_path_factory.mktemp("saved"), seed=3) for _ in range(2)]
+    for editor in made:
+        editor.update_kit, editor.first = lambda: None, editor.state  # no sound of a model is made here
+    return made
+
+
+def start_anew(editor, state=None):
+    editor.state = state or editor.first
+    editor.past, editor.future, editor.random_count = [], [], 0
+    return editor
+
+
+@pytest.fixture(scope="module")
+def sound_model_path(tmp_path_factory):
+    """What a session knows of a sound model is its file's name and digest."""
+    path = tmp_path_factory.mktemp("sounds") / "sounds.pt"
+    path.write_bytes(b"a sound model")
+    return path
+
+
+COMMANDS = {
+    "random": lambda editor, n: editor.random(),
+    "point": lambda editor, n: editor.go_to(editor.plane.to_code(n / 50, -n / 30), "A point"),
+    "toggle": lambda editor, n: editor.toggle(n % 8, n % 64),
+    "edit": lambda editor, n: editor.set_bars(np.stack([a_bar(n + i) for i in range(len(editor.bars))]), edited=True),
+    "variation": lambda editor, n: editor.next_variation(),
+    "anew": lambda editor, n: editor.play_anew(),
+    "humanise": lambda editor, n: editor.humanise(),
+    "lock": lambda editor, n: editor.lock(n % 8),
+    "style": lambda editor, n: editor.set_style(("funk", "jazz", None)[n % 3]),
+    "density": lambda editor, n: editor.set_density(n % 60 if n % 3 else None),
+    "row": lambda editor, n: editor.change_row(n % 8, 1 if n % 2 else None),
+    "temperature": lambda editor, n: editor.set_temperature(n / 60),
+    "feel": lambda editor, n: editor.set_feel(tight=n, swing=50 + n / 4, push={n % 8: n / 7}),
+    "tempo": lambda editor, n: editor.set_tempo(60 + n / 3),
+    "strip": lambda editor, n: editor.set_strip(n % 8, level=-n / 10, pan=n / 100, decay=1 - n / 200),
+    "solo": lambda editor, n: editor.solo(n % 8),
+    "lock sound": lambda editor, n: editor.lock_sound(n % 8),
+    "path": lambda editor, n: editor.path(),
+    "bar": lambda editor, n: editor.choose_bar(n % len(editor.bars)),
+    "morph": lambda editor, n: editor.begin_or_end_morph(),
+    "morph to": lambda editor, n: editor.morph_to(n / 99),
+    "frame": lambda editor, n: editor.frame(),
+    "leave": lambda editor, n: editor.leave(),
+    "undo": lambda editor, n: editor.undo(),
+    "slot": lambda editor, n: keep_in_slot(editor, n % 8),
+    "song": lambda editor, n: set_song(editor, n),
+    "sound": lambda editor, n: set_sound(editor, n),
+}
+steps = st.lists(st.tuples(st.sampled_from(sorted(COMMANDS)), st.integers(0, 99)), max_size=12)
+
+
+def keep_in_slot(editor, slot):
+    if slot != editor.slot:
+        slots = list(editor.slots)
+        slots[editor.slot] = editor.state.pattern
+        editor.state = replace(editor.state, slots=tuple(slots), slot=slot)
+
+
+def set_song(editor, n):
+    editor.state = replace(editor.state, song=(Part(n % 8, 1 + n % 5, n % 2 == 0, n % 3), Part(0)), evolve=n % 9,
+                           fill_every=n % 3 * 4, metronome=n % 2 == 1, take_over=("now", "beat", "bar")[n % 3],
+                           follow=n % 2 == 0, kit_seed=n)
+
+
+def set_sound(editor, n):
+    """As a model's, without making it."""
+    made = MadeSound(n % 8, (0.1, float(np.float32(n / 7))), n, tuple(np.arange(6) / 7), None, n if n % 2 else None)
+    editor.state = replace(editor.state, sounds=(*editor.sounds[:n % 8], made, *editor.sounds[n % 8 + 1:]))
+
+
+def next_bars(editor):
+    """The bars of the present pattern, and after each of the commands that draw by what is hidden in the state."""
+    seen = [editor.shown_bars]
+    for act in (editor.frame, editor.next_variation, editor.play_anew, editor.humanise,
+                lambda: editor.go_to(editor.plane.to_code(0.1, 0.2), "There"), lambda: editor.set_density(20),
+                editor.frame, lambda: editor.morph_to(0.4), editor.frame):
+        act()
+        seen.append(editor.shown_bars)
+    return [bars.tobytes() for bars in seen]
+
+
+def random_session(editor, commands):
+    for name, n in commands:
+        COMMANDS[name](editor, n)
+    return editor.state
+
+
+@settings(max_examples=15, deadline=None)
+@given(commands=steps)
+def test_any_session_is_read_back_the_same_and_goes_on_the_same(editors, model, sound_model_path, commands):
+    editor, other = map(start_anew, editors)
+    before = random_session(editor, commands)
+    text = to_text(before, model, sound_model_path)
+    state, notes = from_text(text, "mine.json", model, sound_model_path)
+    assert notes == [] and text.isascii() and to_text(state, model, sound_model_path) == text
+    assert replace(state, slots=before.slots).same_as(before)
+    assert next_bars(start_anew(other, state)) == next_bars(editor)
+
+
+def test_the_sounds_of_files_are_those_of_the_files(shipped):
+    for read, loaded in zip(shipped, load_kit()):
+        assert (read.name, read.velocities, read.origin) == (loaded.name, loaded.velocities, loaded.origin)
+        for one, other in zip(read.layers, loaded.layers):
+            assert all(map(np.array_equal, one, other))
+
+
+def test_all_of_a_state_is_kept_but_what_is_heard_for_a_moment(editors, model, shipped):
+    state = start_anew(editors[0]).state
+    entries = state_kind([]).write(state)
+    assert set(entries) == {field.name for field in fields(State)} - NOT_KEPT
+    assert set(state_kind([]).write(replace(state, slots=(state.pattern,) * 8))["slots"][0]) == {
+        field.name for field in fields(Pattern)}
+    for value, plain, left_out in ((state.constraints, entries["constraints"], {"locked", "locked_rows"}),
+                                   (state.surface, entries["surface"], set()), (Feel(), entries["feel"], set()),
+                                   (Mixer(), entries["mixer"], set()), (Strip(), entries["mixer"]["strips"][0], set())):
+        assert set(plain) == {field.name for field in fields(value)} - left_out
+
+
+# Files from anywhere
+
+
+@pytest.fixture(scope="module")
+def rich(editors, model, sound_model_path):
+    """The text of a session that has one of everything."""
+    commands = [("toggle", 3), ("point", 4), ("feel", 30), ("row", 3), ("sound", 9), ("slot", 2), ("song", 4),
+                ("edit", 2), ("morph", 0), ("point", 40), ("morph", 0), ("morph", 0), ("path", 1), ("lock", 2)]
+    text = to_text(random_session(start_anew(editors[0]), commands), model, sound_model_path)
+    return lambda: text  # a test that fails would print it
+
+
+def refused(text, model, sound_model_path):
+    """Is a text refused in one line, or opened?"""
+    try:
+        from_text(text, "any.json", model, sound_model_path)
+        return False
+    except ValueError as error:
+        assert str(error).startswith("any.json: ") and "\n" not in str(error) and len(str(error)) < 500, error
+        return True
+
+
+def places(value, path=()):
+    """The path of each value in a tree of JSON."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inside:
+        yield from places(one, (*path, key))
+
+
+ODD = [None, True, -1, 0, 1, 7, 8, 1e3, 1e30, 10 ** 400, -0.5, "", "x", "0=0", "64=1", "\ud800", "9" * 5000, [], [[]], {},
+       {"Kick": "1=1 1=2"}, [1] * 2000, {"format": 1}, "/dev/zero", "AAAA", "AACAfw=="]
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_a_changed_session_is_opened_or_refused_in_one_line(model, sound_model_path, rich, data):
+    content = json.loads(rich())
+    *path, last = data.draw(st.sampled_from([place for place in places(content) if place]))
+    parent = content
+    for key in path:
+        parent = parent[key]
+    act = data.draw(st.sampled_from(["change", "remove", "add"]))
+    if act == "remove":
+        del parent[last]
+    elif act == "change":
+        parent[last] = data.draw(st.sampled_from(ODD))
+    elif isinstance(parent, dict):
+        parent["another"] = data.draw(st.sampled_from(ODD))
+    else:
+        parent.append(parent[last])
+    found = refused(json.dumps(content), model, sound_model_path)
+    if isinstance(parent, dict) and act != "change" and path[-1:] not in (["push"], ["row_hits"]) and path[:2] != [
+            "state", "bars"] and "morph" not in path and "morph_start" not in path and "slots" not in path:
+        assert found, (path, last, act)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_broken_text_is_refused_in_one_line(model, sound_model_path, rich, data):
+    start, length = data.draw(st.integers(0, len(rich()))), data.draw(st.integers(0, 300))
+    middle = data.draw(st.text(max_size=8))
+    text = rich()
+    refused(text[:start] + middle + text[start + length:], model, sound_model_path)
+    assert refused(text[:start], model, sound_model_path) == (start < len(text.rstrip()))
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("[" * 100_000, "expected JSON"), ('{"a":' * 100_000, "expected JSON"), ("", "expected JSON"), ("[]", "expected an"),
+    ("{}", "expected an object of"), ("9" * 5000, "expected JSON"), ("x" * (1 << 24) + "x", "at most"),
+    ('{"format": "ATIAM-Sequenceur session", "version": 2}', "newer program"),
+    ('{"format": "ATIAM-Sequenceur session", "version": true}', "version 1"),
+    ('{"format": "ATIAM-Sequenceur session", "version": NaN}', "NaN"),
+    ('{"format": "ATIAM-Sequenceur session", "version": 1, "version": 1}', "twice"),
+    ('{"format": "ATIAM-Sequenceur session", "version": 1}', "noise")])
+def test_what_is_no_session_is_refused_in_one_line(model, text, words):
+    with pytest.raises(ValueError, match=r"^any.json: [^\n]{1,300}$") as error:
+        from_text(text, "any.json", model)
+    assert words in str(error.value)
