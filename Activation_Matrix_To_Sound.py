@@ -31,7 +31,6 @@ import numpy as np
 import torch
 
 from editor.pattern_editor import PatternEditor
-from editor.transitions import CLOSEST
 from engine.mixer import Mixer
 from engine.player import Player
 from formats.activation_matrix import INSTRUMENTS, as_text
@@ -139,12 +138,7 @@ def morph_of_files(options, model, asked):
     count, ends = options.bars or PATH_BARS, np.concatenate([read_pattern(path, 1) for path in options.morph])
     if count < 2:
         raise ValueError(f"--bars: expected at least 2 of a morph, found {count}")
-    codes = sampling.encode(model, ends, asked.style)
-    codes[1] += CLOSEST * (np.abs(codes[1] - codes[0]).max() < CLOSEST)
-    bars = sampling.morph(model, *(sampling.anchor(model, *end, asked) for end in zip(ends, codes)), count, asked)
-    if (asked.hits, asked.row_hits) == (None, {}):
-        bars[[0, -1]] = ends  # velocities to the last bit
-    return bars, np.linspace(*codes, count).astype(np.float32)
+    return sampling.morph_of_bars(model, ends, sampling.encode(model, ends, asked.style), count, asked)
 
 
 def in_words(fact):

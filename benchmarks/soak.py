@@ -170,7 +170,7 @@ def play(window, hand, seconds, acts):
 
 def check(editor, hand):
     """What was sent to be heard is what is shown, unless there is no sound."""
-    if editor.playing and editor.drawn and editor.playing_bars is not editor.shown_bars:
+    if editor.playing and editor.drawn and editor.playing_bars is not editor.heard_bars:
         raise AssertionError(f"another pattern sounds than is shown, after {hand.last}")
 
 

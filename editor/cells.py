@@ -1,23 +1,163 @@
 """The bar that is shown, cell by cell. Commands of a PatternEditor.
 
-    editor.toggle(SNARE, 16)
+    editor.toggle(SNARE, 16); editor.set_cells({(HHC, step): None for step in range(0, 64, 8)})
+    editor.copy(KICK); editor.paste(TOM); editor.shift(-4, SNARE); editor.reverse(); editor.undo()
+
+grid: 4, a cell is a sixteenth, and what is struck anywhere in it is its hit; 1, a cell is a step.
 """
+
+import numpy as np
 
 from editor.stateful import command
 from formats.activation_matrix import INSTRUMENTS
+from patterns.variation import expected_velocity
 
-NEW_HIT = 100  # MIDI velocity of a hit that a click puts in
+SOFTEST, HARDEST = 1, 127  # MIDI velocities
+SIXTEENTH, EARLIEST = 4, 2  # steps; a hit so many steps before a sixteenth belongs to it
 
 
 class Cells:
-    """The commands of a PatternEditor on cells."""
+    """The commands of a PatternEditor on cells. row: None for all rows."""
+
+    clipboard = None  # what `copy` took: a bar (8, 64), or a row (64,) and its number
 
     @command
-    def toggle(self, row, step):
-        """Put a hit in a cell of the bar, or take it out."""
+    def toggle(self, row, step, grid=1):
+        """Put a hit in a cell of the bar, or take out the one that is there."""
+        there = self.hit_near(row, step, grid)
+        step = snap(step, grid) if there is None else there
+        velocity = self.new_velocity(row, step) if there is None else 0
+        self.change_bar({(row, step): velocity})
+        self.report("toggle", f"{place_name(row, step)}: hit {'added' if velocity else 'removed'}.", row=row, step=step,
+                    velocity=velocity)
+
+    @command
+    def set_cells(self, cells, grid=1):
+        """Set cells, {(row, step): velocity}, as one does by drawing along a row: 0 takes out all hits of a cell, None
+        puts one in where there is none."""
+        changes = {}
+        for (row, step), velocity in cells.items():
+            first, there = snap(step, grid), self.hit_near(row, step, grid)
+            if velocity == 0:
+                changes |= {(row, first + i): 0 for i in range(grid)}
+            elif there is None:
+                changes[row, first] = self.new_velocity(row, first) if velocity is None else velocity
+            elif velocity is not None:
+                changes[row, there] = velocity
+        self.change_bar(changes)
+        self.log("cells", cells=[[*cell, velocity] for cell, velocity in changes.items()])
+
+    @command
+    def set_velocity(self, row, step, velocity, grid=1):
+        """Strike the hit of a cell harder or softer: MIDI velocity, 1 to 127."""
+        step = self.hit_near(row, step, grid)
+        if step is None:
+            return
+        velocity = int(np.clip(velocity, SOFTEST, HARDEST))
+        self.change_bar({(row, step): velocity})
+        self.report("velocity", f"{place_name(row, step)}: velocity {velocity}.", row=row, step=step, velocity=velocity)
+
+    def hit_near(self, row, step, grid=1):
+        """The step of the hit in a cell, of several the nearest one to the step; None where there is none."""
+        first = snap(step, grid)
+        hits = first + np.flatnonzero(self.bar[row, first:first + grid])
+        return int(min(hits, key=lambda hit: abs(hit - step))) if len(hits) else None
+
+    def new_velocity(self, row, step):
+        """The velocity that the model expects of a hit that comes new into a cell."""
+        return expected_velocity(self.model, self.bar, row, step, self.code, self.constraints)
+
+    @command
+    def copy(self, row=None):
+        """Keep the bar, or a row of it, for `paste`."""
+        self.clipboard = (self.bar.copy(), None) if row is None else (self.bar[row].copy(), row)
+        self.report("copy", f"{rows_name(row)} copied.", row=row)
+
+    @command
+    def paste(self, row=None):
+        """Put what was copied in place of the bar; into a row, what was copied of a row, or that row of a bar. A row
+        without a place of its own goes where it came from."""
+        if self.clipboard is None:
+            return self.show_message("Nothing is copied yet.", "warning")
+        cells, source = self.clipboard
+        bar = self.bar.copy()
+        if source is not None:
+            row = source if row is None else row
+            bar[row] = cells
+        else:
+            bar[rows_of(row)] = cells[rows_of(row)]
+        self.set_bar(bar)
+        self.report("paste", f"{rows_name(row)} pasted.", row=row, source=source)
+
+    @command
+    def shift(self, steps, row=None):
+        """Let the hits come so many steps later, or earlier; of several bars they go on from one to the next, and from
+        the end of the last to the first."""
+        self.set_edited(shifted(self.shown_bars, steps, row))
+        self.report("shift", f"{rows_name(row)}: {abs(steps) / SIXTEENTH:g} sixteenths "
+                             f"{'later' if steps > 0 else 'earlier'}.", row=row, steps=steps)
+
+    @command
+    def reverse(self, row=None):
+        """Play the sixteenths of the bar backwards."""
+        bar = self.bar.copy()
+        bar[rows_of(row)] = reversed_rows(bar[rows_of(row)])
+        self.set_bar(bar)
+        self.report("reverse", f"{rows_name(row)} reversed.", row=row)
+
+    @command
+    def clear(self, row=None):
+        """Take all hits out of the bar."""
+        bar = self.bar.copy()
+        bar[rows_of(row)] = 0
+        self.set_bar(bar)
+        self.report("clear", f"{rows_name(row)} cleared.", row=row)
+
+    def change_bar(self, cells):
+        """Set cells of the bar that is shown: {(row, step): velocity}."""
+        bar = self.bar.copy()
+        for cell, velocity in cells.items():
+            bar[cell] = velocity
+        self.set_bar(bar)
+
+    def set_bar(self, bar):
+        """Let the bar that is shown be another."""
         bars = self.shown_bars.copy()
-        bars[self.index, row, step] = 0 if bars[self.index, row, step] else NEW_HIT
-        self.set_bars(bars, edited=True)
-        velocity, place = int(self.bar[row, step]), f"beat {1 + step // 16}, step {1 + step % 16} of 16"
-        self.report("toggle", f"{INSTRUMENTS[row]}, {place}: hit {'added' if velocity else 'removed'}.",
-                    row=row, step=step, velocity=velocity)
+        bars[self.index] = bar
+        self.set_edited(bars)
+
+    def set_edited(self, bars):
+        """Let the pattern be these bars, by hand; what was heard in its place is the pattern then."""
+        if self.audition_source or not np.array_equal(bars, self.bars):
+            self.set_bars(bars, edited=True)
+
+
+def snap(step, grid=SIXTEENTH):
+    """The first step of the cell of a grid that a step lies in."""
+    return step - step % grid
+
+
+def rows_of(row):
+    return slice(None) if row is None else [row]
+
+
+def rows_name(row):
+    return "The bar" if row is None else INSTRUMENTS[row]
+
+
+def place_name(row, step):
+    return f"{INSTRUMENTS[row]}, beat {1 + step // 16}, step {1 + step % 16} of 16"
+
+
+def shifted(bars, steps, row=None):
+    """Bars (n, 8, 64) with all hits, or those of a row, so many steps later, around the end of the last bar."""
+    bars, rows = bars.copy(), rows_of(row)
+    along = bars[:, rows].transpose(1, 0, 2)                                          # (rows, n, 64)
+    bars[:, rows] = np.roll(along.reshape(len(along), -1), steps, 1).reshape(along.shape).transpose(1, 0, 2)
+    return bars
+
+
+def reversed_rows(rows):
+    """Rows (..., 64) with their sixteenths backwards; a hit before or after its sixteenth stays so."""
+    blocks = np.roll(rows, EARLIEST, -1).reshape(*rows.shape[:-1], -1, SIXTEENTH)     # (..., 16, 4)
+    return np.roll(blocks[..., ::-1, :].reshape(rows.shape), -EARLIEST, -1)

@@ -186,7 +186,7 @@ class KitCommands:
     def take_sound(self, row, sound):
         """Give a row a sound, and let it be heard as soon as it is there, unless the loop strikes it anyway."""
         self.sounds = (*self.sounds[:row], sound, *self.sounds[row + 1:])
-        in_loop = self.playing and self.shown_bars[:, row].any() and self.mixer.heard(row)
+        in_loop = self.playing and self.heard_bars[:, row].any() and self.mixer.heard(row)
         dragged = self.gesture is not None and self.gesture.sounds[row] is not self.heard.sounds[row]
         self.to_strike = None if in_loop and dragged else sound
 

@@ -70,9 +70,19 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         return self.codes[self.index]
 
     @property
-    def shown_bars(self):
-        """What is seen and heard, the pattern or an audition: uint8, (bars, 8, 64)."""
+    def heard_bars(self):
+        """What is heard, the pattern or an audition: uint8 (bars, 8, 64)."""
         return self.audition_bars if self.audition_source else self.bars
+
+    @property
+    def shown_bars(self):
+        """What is heard, as many bars as there are codes: uint8 (bars, 8, 64). Of a song, the pattern of the slot that
+        is heard, with the bar that is heard as it is in the song."""
+        if self.audition_source != "song":
+            return self.heard_bars
+        bars = self.bars.copy()
+        bars[self.index] = self.heard_bars[self.song_bar]
+        return bars
 
     @property
     def bar(self):
@@ -154,7 +164,7 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
 
     def set_bars(self, bars, start=False, **changes):
         """Show bars, as many as there are codes; they play if others do, or if they are to start."""
-        self.state = replace(self.state, bars=bars, drawn=True, audition_source=None, **changes)
+        self.state = replace(self.state, bars=bars, drawn=True, audition_source=None, audition_bars=None, **changes)
         self.playing = self.playing or start and self.open_sound()
 
     def update(self):
@@ -166,9 +176,11 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
             self.player.set_mixer(self.mixer)
         if self.sounds is not heard.sounds:
             self.update_kit()
-        if self.playing and (self.shown_bars is not self.playing_bars or self.feel != heard.feel):
-            self.playing_bars = self.shown_bars
-            self.with_sound(self.player.play, self.shown_bars, self.feel)
+        if self.playing and (self.heard_bars is not self.playing_bars or self.feel != heard.feel):
+            self.playing_bars = self.heard_bars
+            start = self.song_start if self.audition_source == "song" else 0
+            self.with_sound(self.player.play, np.roll(self.heard_bars, -start, 0) if start else self.heard_bars,
+                            self.feel)
 
     def open_sound(self):
         """Open the sound card if it is not open; return whether there is one."""
@@ -244,6 +256,8 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         """Show one bar of several; keep it alone if it is shown already, or while they play."""
         if len(self.bars) == 1:
             return
+        if self.audition_source == "song":
+            self.end_audition()
         if not self.playing and index != self.index:
             self.index = index
             return self.show_message(f"Bar {index + 1}. Click again to keep that bar alone.")
@@ -327,6 +341,8 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         return rows * self.model.score_shape[1]
 
     def describe(self):
+        if self.audition_source == "song":
+            return self.describe_song()
         hits = int(np.count_nonzero(self.bar))
         words = f"{hits} hit{'s' * (hits != 1)}"
         if self.audition_source == "nearest":

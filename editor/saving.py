@@ -39,7 +39,7 @@ class Saving:
     def save(self):
         """Write the bars as MIDI, WAV and PNG under the next free name; an error becomes a warning."""
         try:
-            path = save_pattern(self.folder, self.shown_bars, self.bpm, self.whole_kit(), self.feel, self.mixer)
+            path = save_pattern(self.folder, self.heard_bars, self.bpm, self.whole_kit(), self.feel, self.mixer)
             self.saved = self.state
             self.report("save", f"Saved {path.name}.mid, .wav and .png in {self.folder}", path=str(path))
         except (OSError, ValueError) as error:

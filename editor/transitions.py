@@ -12,8 +12,6 @@ from editor.stateful import command
 from patterns import noise, sampling
 from session.state import MorphEnds
 
-CLOSEST = 1e-3  # codes between which a morph goes: by the code it knows how far it is
-
 
 class Transitions:
     """The commands of a PatternEditor that go from one bar to another."""
@@ -57,8 +55,8 @@ class Transitions:
             self.morph_start, self.morph = (self.bar, self.code), None
             return self.show_message("A morph from this bar: click, edit or open another, then g again.")
         (first, start), (last, end) = self.morph_start, (self.bar, self.code)
-        if np.abs(end - start).max() < CLOSEST:
-            end = start + np.float32(CLOSEST)
+        if np.abs(end - start).max() < sampling.CLOSEST:
+            end = start + np.float32(sampling.CLOSEST)
         ends = (sampling.anchor(self.model, *pair, self.constraints) for pair in ((first, start), (last, end)))
         morph = MorphEnds(noise.Morph(*ends), np.stack([first, last]), self.constraints)
         self.set_bars(last[None], start=True, codes=end[None], index=0, morph=morph, share=1.0, morph_start=None,

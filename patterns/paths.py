@@ -34,11 +34,17 @@ def interpolate(model, start, end, count, fills=True, seed=DEFAULT_SEED, constra
         return bars, codes
     for i in (*range(3, count - 1, 4), count - 1):
         bars[i] = fill(model, bars[i], codes[i], 2 if i == count - 1 else 1, seed, constraints)
-        after = bars[(i + 1) % count]
-        for row, velocity in ((CYMBAL, CRASH_VELOCITY), (KICK, KICK_VELOCITY)):
-            if row not in constraints.locked_rows:
-                after[row, 0] = max(after[row, 0], velocity)
+        bars[(i + 1) % count] = with_crash(bars[(i + 1) % count], constraints.locked_rows)
     return bars, codes
+
+
+def with_crash(bar, locked_rows=()):
+    """The bar (8, 64) that follows a fill: it opens with a crash and a kick, but for locked rows."""
+    bar = bar.copy()
+    for row, velocity in ((CYMBAL, CRASH_VELOCITY), (KICK, KICK_VELOCITY)):
+        if row not in locked_rows:
+            bar[row, 0] = max(bar[row, 0], velocity)
+    return bar
 
 
 def fill(model, bar, code, beats=1, seed=DEFAULT_SEED, constraints=Constraints()):

@@ -28,6 +28,7 @@ REDRAWS = 8  # of a bar that is empty
 CANDIDATES = 16  # bars drawn around locked rows, of which one is taken
 COLDEST = 0.05  # temperature at which there still is noise that gives any bar
 DECISIVE = 1e6  # noise that no logit outweighs
+CLOSEST = 1e-3  # codes between which a morph goes: by the code it knows how far it is
 STEADY, TEMPERATURE = 0.9, 0.85  # of the bar that a click asks for: a loop
 
 
@@ -241,6 +242,20 @@ def morph(model, start, end, count, constraints=None):
     share = torch.linspace(0, 1, count)[:, None]                                      # (count, 1)
     codes = start.code + share * (end.code - start.code)                              # (count, latent)
     return draw(model, codes, Morph(start, end), constraints)
+
+
+def morph_of_bars(model, ends, codes, count, constraints):
+    """`count` bars from one bar to another, and their codes: (uint8 (count, 8, 64), (count, latent)).
+
+    ends: both bars, uint8 (2, 8, 64), which come back to the last bit unless exact counts are asked for. codes: where
+    they lie, (2, latent). Raises what `draw` raises.
+    """
+    codes = np.array(codes, np.float32)
+    codes[1] += CLOSEST * (np.abs(codes[1] - codes[0]).max() < CLOSEST)
+    bars = morph(model, *(anchor(model, *end, constraints) for end in zip(ends, codes)), count, constraints)
+    if (constraints.hits, constraints.row_hits) == (None, {}):
+        bars[[0, -1]] = ends  # velocities to the last bit
+    return bars, np.linspace(*codes, count).astype(np.float32)
 
 
 def locked_part(model, constraints):

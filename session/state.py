@@ -60,8 +60,8 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a song: the slot's pattern so many times. fill: its last bar ends in one. morph: the bars that lead
-    from it to the next part."""
+    """A part of a song: the slot's pattern so many times. fill: its last bar ends in one. morph: the bars that come
+    after it and lead to the next part."""
 
     slot: int
     repeats: int = 1
@@ -113,15 +113,27 @@ class State(Pattern):
         """The Pattern of a slot, None where it is empty."""
         return self.pattern if slot == self.slot else self.slots[slot]
 
+    def in_slot(self, slot):
+        """This state with the pattern of another slot as the present one, which its slot keeps; an empty slot begins
+        as a copy of it."""
+        if slot == self.slot:
+            return self
+        slots = tuple(self.pattern if i == self.slot else pattern for i, pattern in enumerate(self.slots))
+        return self.with_pattern(self.slots[slot] or self.pattern, slots=slots, slot=slot)
+
     def same_as(self, other):
         """Would nobody see or hear a difference, but for the bar that is shown and what is only auditioned?"""
-        return self.same_pattern(other) and all(getattr(self, name) == getattr(other, name) for name in COMPARED)
+        return self.same_pattern(other) and all(
+            getattr(self, name) == getattr(other, name) for name in COMPARED) and all(
+            one is two or one and two and one.same_pattern(two)
+            for slot, (one, two) in enumerate(zip(self.slots, other.slots)) if slot != self.slot)
 
     def work(self):
-        """What would be lost without saving: bars by hand, sounds, the mixer, the song."""
+        """What would be lost without saving: bars by hand, sounds, the mixer, the other slots, the song."""
         return (self.bars.tobytes() if self.edited else None, list(map(id, self.anchors)), self.sounds, self.mixer,
+                [other.bars.tobytes() for slot, other in enumerate(self.slots) if other and slot != self.slot],
                 self.song)
 
 
-COMPARED = ("sounds", "mixer", "sound_locks", "kit_seed", "follow", "feel", "bpm", "slots", "slot", "song", "evolve",
+COMPARED = ("sounds", "mixer", "sound_locks", "kit_seed", "follow", "feel", "bpm", "slot", "song", "evolve",
             "fill_every", "take_over", "metronome")

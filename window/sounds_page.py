@@ -30,9 +30,8 @@ class RowsPage:
         """Has the loop just struck a row?"""
         if not self.editor.playing or self.shown_time is None:
             return False
-        bar, step = self.shown_time
-        bars = self.editor.shown_bars
-        return bool(bars[bar % len(bars), row, max(0, step - LIT + 1):step + 1].any())
+        step = self.shown_time[1]
+        return bool(self.editor.bar[row, max(0, step - LIT + 1):step + 1].any())
 
     def paint(self, dragging):
         """Paint what has changed."""

@@ -264,10 +264,8 @@ class Window:
         editor.frame()
         if not self.view.captured:
             return
-        if editor.playing:
-            bar, _ = editor.player.position() or (editor.index, 0)
-            if bar != editor.index and bar < len(editor.bars):
-                editor.index, editor.needs_paint = bar, True
+        if editor.playing and (place := editor.player.position()):
+            editor.follow_sound(place[0])
         if editor.needs_paint:
             self.follow()
         dragging = self.view.map_view.dragging
