@@ -58,7 +58,8 @@ def digest_of(path):
     try:
         path = Path(path) / "best.pt" if Path(path).is_dir() else Path(path)
         found = path.stat()
-        return digest(path, found.st_mtime_ns, found.st_size) if path.is_file() and found.st_size <= MOST_SOUND else None
+        readable = path.is_file() and found.st_size <= MOST_SOUND
+        return digest(path, found.st_mtime_ns, found.st_size) if readable else None
     except (OSError, ValueError):  # a name may hold anything
         return None
 
@@ -178,8 +179,8 @@ def in_lines(entries):
 
 
 def session_text(path):
-    """The text of a session: that of a .json, what a .mid or .wav carries, None where that carries none. Raises OSError,
-    or ValueError, which names the file."""
+    """The text of a session: that of a .json, what a .mid or .wav carries, None where that carries none. Raises
+    OSError, or ValueError, which names the file."""
     path, suffix = Path(path), Path(path).suffix.lower()
     if suffix == ".wav":
         return read_tag(path)
@@ -318,7 +319,8 @@ def load_sounds(saved, same_model, model_name):
         except (OSError, ValueError) as error:
             notes.append(f"{INSTRUMENTS[row]}: {one_line(error)}; it has the shipped kit's sound.")
     if lost:
-        notes.append(f"{', '.join(lost)}: made with another sound model, {model_name}; the shipped kit's sounds instead.")
+        notes.append(f"{', '.join(lost)}: made with another sound model, {model_name}; they have the shipped kit's "
+                     "sounds.")
     if None in sounds:
         sounds = [sound or shipped for sound, shipped in zip(sounds, load_kit())]
     return tuple(sounds), notes
