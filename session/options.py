@@ -173,8 +173,8 @@ def add_sound_options(parser):
     """The options of sounds and of the window."""
     group = parser.add_argument_group("sounds, with a window or without")
     group.add_argument("--kit", type=Path, nargs="+", default=[], metavar="PATH",
-                       help="folder of sounds (Snare.wav, its alternate Snare_2.wav, Snare_v064.wav for velocities up to "
-                            "64), a sound model, or both: the model makes what the folder lacks, and the sound maps "
+                       help="folder of sounds (Snare.wav, its alternate Snare_2.wav, Snare_v064.wav for velocities up "
+                            "to 64), a sound model, or both: the model makes what the folder lacks, and the sound maps "
                             "(default: dataset_audio/kit and pretrained/sound_vae.pt)")
     group.add_argument("--kit-seed", type=number(int, 0, 2**32 - 1), help="seed of a made kit (default: --seed, or 0)")
     group.add_argument("--sound", type=row_sound, nargs="+", default=[], metavar="ROW=FILE|X,Y",
