@@ -1,8 +1,12 @@
-"""Time: where the steps and the hits of a pattern stand, in samples.
+"""Time: where the steps and the hits of a pattern stand, in samples, and where a loop of them stands on a clock.
 
     starts = step_starts(len(bars), bpm=120)            # int64 (64 n + 1,)
     hits = find_hits(bars, Feel(swing=60), bpm=120)     # [(sample, step, row, velocity, number), ...]
+    line = line_through(loop, step=0, at=1000, tempo=120)  # the loop's start is at sample 1000
+    line.at(64)                                         # and its next bar here
 """
+
+from collections import namedtuple
 
 import numpy as np
 
@@ -50,6 +54,45 @@ def check_pattern(bars):
     if np.asarray(bars).dtype.kind not in "ui":
         raise ValueError(f"bars: expected whole velocities from 0 to 127, found the type {np.asarray(bars).dtype}")
     return check_bars(bars)
+
+
+def samples_a_step(bpm, sample_rate):
+    """How long a step lasts, in samples, as a fraction."""
+    return 240.0 / bpm / STEPS_PER_BAR * sample_rate
+
+
+class Loop(namedtuple("Loop", "bars feel bpm sample_rate found hits ahead length gain asked")):
+    """A pattern made ready to play: its hits as `find_hits` gives them, those (samples after the step, row, velocity,
+    number) of each step, by how many samples the earliest is ahead of its step, the samples of a pass, the gain of all,
+    the `Asked` of the call that asked for it."""
+
+    def offset(self, step):
+        """The sample of a step, or of a place between two, after the loop's start: each pass has whole samples."""
+        passes, step = divmod(step, len(self.hits))
+        return passes * self.length + round(step * (240.0 / self.bpm / STEPS_PER_BAR) * self.sample_rate)
+
+
+# Which run it belongs to, from a start to the next stop; which call of play() it is; when it takes over; the count-in.
+Asked = namedtuple("Asked", "run number when count_in")
+
+
+class Line(namedtuple("Line", "loop first base origin stretch")):
+    """A loop on the clock, from step `first` of a run on: its own first is step `base`, at sample `origin`, and its
+    time is `stretch` times that at which it was prepared (1 and whole samples: exactly as in a file)."""
+
+    def at(self, step):
+        """The sample at which a step of the run starts, or of a place between two."""
+        return round(self.origin + self.stretch * self.loop.offset(step - self.base))
+
+    def index(self, step):
+        """Which step of the loop a step of the run is."""
+        return (step - self.base) % len(self.loop.hits)
+
+
+def line_through(loop, step, at, tempo, first=0, base=0):
+    """The Line of a loop that is at a step of the run at a sample, at a tempo in bpm."""
+    stretch = loop.bpm / tempo
+    return Line(loop, first, base, at - stretch * loop.offset(step - base), stretch)
 
 
 def _samples_at(steps, bpm, sample_rate):

@@ -1,7 +1,7 @@
 """What sounds: the sounds of a kit as a mixer's strips make them, and the tails of all hits so far.
 
     voices = Voices(kit, mixer)                         # tuned and shortened once, for all hits to come
-    tails.add(at, voices.sounds[SNARE].samples(velocity=90, hit=3), voices.gains[SNARE])
+    tails.add(at, SNARE, voices.sounds[SNARE].samples(velocity=90, hit=3), voices.gains[SNARE])
 """
 
 import weakref
@@ -18,6 +18,8 @@ from formats.kit import Sound
 AMPLITUDE = np.r_[0, np.linspace(0.1, 1, 127) ** 2].astype(np.float32)
 
 CHOKES = {CLOSED_HAT: OPEN_HAT}  # {row: the row that it cuts}; another pair would need a ring of its own in Tails
+TOGETHER = tuple(int(row in CHOKES.values()) for row in range(len(INSTRUMENTS)))  # rings: what may be cut, the others
+CLICK_SECONDS, CLICK_LEVEL = 0.04, 0.4  # of the metronome: its peak
 CHOKE_SECONDS = 0.005  # in which what is cut fades away
 
 _shaped = weakref.WeakKeyDictionary()  # {Sound: ((tune, decay), what they make of it)}, the last of each
@@ -58,12 +60,21 @@ def _shape(samples, tune, decay):
     return (samples * 10 ** (-3 * shares * (1 / decay - 1))).astype(np.float32)
 
 
-class Tails:
-    """What the hits so far have yet to sound, stereo: two rings, one of the rows that may be cut, one of the others."""
+def metronome_click(sample_rate, accent):
+    """A short click, higher on the first beat of a bar: float32 (n,)."""
+    seconds = np.arange(round(CLICK_SECONDS * sample_rate)) / sample_rate
+    pitch = 1760 if accent else 1174.7  # Hz: a, and the d below
+    return (CLICK_LEVEL * np.sin(2 * np.pi * pitch * seconds) * np.exp(-7 * seconds / CLICK_SECONDS)).astype(np.float32)
 
-    def __init__(self, sample_rate):
+
+class Tails:
+    """What the hits so far have yet to sound, stereo, in rings; ring_of: the ring of each row, those that may be cut in
+    one by themselves."""
+
+    def __init__(self, sample_rate, ring_of=TOGETHER):
         self.clock = 0  # samples taken so far
-        self._rings = np.zeros((2, 2, 1), np.float32)  # (ring, channel, samples)
+        self._ring_of = ring_of
+        self._rings = np.zeros((max(ring_of) + 1, 2, 1), np.float32)  # (ring, channel, samples)
         self._scaled = np.empty(1, np.float32)
         self._fade = np.linspace(1, 0, max(2, round(CHOKE_SECONDS * sample_rate)), dtype=np.float32)
         self._cut_until = 0  # where the tails end that may be cut
@@ -73,37 +84,37 @@ class Tails:
         old = self._rings.shape[2]
         if longest <= old:
             return
-        grown = np.zeros((2, 2, 1 << (longest - 1).bit_length()), np.float32)
+        grown = np.zeros((len(self._rings), 2, 1 << (longest - 1).bit_length()), np.float32)
         at = self.clock + np.arange(old)
         grown[:, :, at % grown.shape[2]] = self._rings[:, :, at % old]
         self._rings, self._scaled = grown, np.empty(longest, np.float32)
 
-    def add(self, at, samples, gains, may_be_cut=False):
-        """Sound samples (n,) from sample `at` on with gains (left, right)."""
-        if may_be_cut:
+    def add(self, at, row, samples, gains):
+        """Sound samples (n,) of a row from sample `at` on with gains (left, right)."""
+        if row in CHOKES.values():
             self._cut_until = max(self._cut_until, at + len(samples))
         scaled, now = self._scaled[:len(samples)], None
-        for channel, gain in zip(self._rings[int(may_be_cut)], gains):
+        for channel, gain in zip(self._rings[self._ring_of[row]], gains):
             if gain != now:  # in the middle both are the same
                 np.multiply(samples, np.float32(gain), out=scaled)
                 now = gain
             for place, part in self._spans(at, len(samples)):
                 channel[place] += scaled[part]
 
-    def cut(self, at):
-        """Fade what rings and may be cut away from sample `at` on."""
-        fade = self._fade[:max(0, self._cut_until - at)]
+    def cut(self, at, row):
+        """Fade what rings of a row that may be cut away from sample `at` on."""
+        fade, ring = self._fade[:max(0, self._cut_until - at)], self._rings[self._ring_of[row]]
         for place, part in self._spans(at, len(fade)):
-            self._rings[1][:, place] *= fade[part]
+            ring[:, place] *= fade[part]
         for place, _ in self._spans(at + len(fade), self._cut_until - at - len(fade)):
-            self._rings[1][:, place] = 0
+            ring[:, place] = 0
         self._cut_until = min(self._cut_until, at + len(fade))
 
     def take(self, frames):
-        """The next samples, float32 (2, frames)."""
-        taken = np.empty((2, frames), np.float32)
+        """The next samples of each ring, float32 (rings, 2, frames)."""
+        taken = np.empty((len(self._rings), 2, frames), np.float32)
         for place, part in self._spans(self.clock, frames):
-            np.add(*self._rings[:, :, place], out=taken[:, part])
+            taken[:, :, part] = self._rings[:, :, place]
             self._rings[:, :, place] = 0
         self.clock += frames
         return taken

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from engine.limiter import CEILING
 from engine.loudness import Loudness
 from engine.mixer import Mixer
-from engine.sequencer import Sequencer, render
+from engine.sequencer import Sequencer, render, render_stems
 from engine.timing import find_hits, step_starts
-from engine.voices import AMPLITUDE, Voices
+from engine.voices import AMPLITUDE, Voices, metronome_click
 from formats.activation_matrix import CLOSED_HAT, INSTRUMENTS, KICK, OPEN_HAT, SNARE
 from formats.kit import Sound, load_kit, plain_sound
+from patterns.feel import Feel
 
 CLOSE = dict(rtol=0, atol=2e-6)  # float32 sums in another order
 SOFT = Mixer(master=-40.0)  # nothing reaches the limiter's ceiling
@@ -538,6 +539,322 @@ def test_other_threads_may_ask_while_it_fills():
     assert not errors and min(asked) >= 20
     samples = np.concatenate(filled)
     assert np.isfinite(samples).all() and 0 < np.abs(samples).max() < 1
+
+
+# Taking over, counting in, the metronome ------------------------------------------------------------------------------
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), swap=st.integers(0, 39_999), when=st.sampled_from(["now", "beat", "bar"]),
+       bpm=st.sampled_from([120.0, 97.3, 240.0]), counts=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+def test_a_pattern_takes_over_with_the_next_step_beat_or_bar(seed, swap, when, bpm, counts):
+    """At the same step of the loop, each hit at the sample of its own gain, whatever the blocks."""
+    kit, rate = layered_kit(seed, 900), 8000
+    old, new = some_bars(seed, counts[0], 0.1), some_bars(seed + 1, counts[1], 0.1)
+    engine = Sequencer(kit, rate, bpm, SOFT)
+    engine.play(old)
+    first = play_through(engine, swap, seed)
+    engine.play(new, when=when)
+    samples = np.concatenate([first, play_through(engine, 60_000 - swap, seed + 1)])[engine.delay:]
+
+    starts = [step_starts(len(bars), bpm, rate).tolist() for bars in (old, new)]
+    gains = [gain_of(bars, kit, bpm, rate) for bars in (old, new)]
+    hits, numbered = [], [list(oracle_hits(bars, bpm, rate, gain)) for bars, gain in zip((old, new), gains)]
+    unit = {"now": 1, "beat": 16, "bar": 64}[when]
+    passes, within = divmod(swap, starts[0][-1])
+    step = next(i for i, at in enumerate(starts[0]) if at >= within)  # the next one to come
+    step += -step % unit
+    border = passes * starts[0][-1] + starts[0][step]
+    index = step % (64 * len(old)) % (64 * len(new))
+    for origin in range(0, border, starts[0][-1]):
+        hits += [(origin + at, *hit) for at, *hit in numbered[0] if origin + at < border]
+    for origin in range(border - starts[1][index], 60_000, starts[1][-1]):
+        hits += [(origin + at, *hit) for at, *hit in numbered[1] if origin + at >= border]
+    np.testing.assert_allclose(samples, oracle_sum(hits, kit, len(samples), rate, SOFT), **CLOSE)
+
+
+def test_of_two_patterns_that_wait_for_the_bar_the_later_is_played_and_edits_keep_its_bar():
+    engine = Sequencer(impulses(), 8000, 120)
+    engine.play(one_hit(KICK))
+    engine.fill(3000)
+    engine.play(one_hit(SNARE), when="bar")
+    engine.fill(3000)
+    engine.play(one_hit(CLOSED_HAT), when="bar")
+    engine.set_kit(impulses())  # the same pattern at another gain: it waits as it did
+    engine.fill(30_000)
+    engine.set_kit(impulses())
+    assert [event[2] for event in engine.take_events() if event[1] == "hit"] == [KICK, CLOSED_HAT, CLOSED_HAT]
+
+
+def clicks_only(engine, plain, count, seed):
+    """What one engine sounds and the other does not, as (sample, accent)."""
+    difference = play_through(engine, count, seed) - play_through(plain, count, seed + 1)
+    found = struck(np.abs(difference[engine.delay:]) > 1e-6)
+    starts = [at - 1 for i, at in enumerate(found) if i == 0 or at - found[i - 1] > 100]  # a sine begins at 0
+    return [(at, bool(difference[at + 2 + engine.delay, 0] > 0.25 * np.abs(difference).max() * 2)) for at in starts]
+
+
+def test_the_metronome_clicks_on_each_beat_higher_on_the_first_and_is_no_part_of_the_pattern():
+    bars, quiet = some_bars(3, 2), Mixer(master=-40.0).with_strip(KICK, solo=True)
+    for mixer in (SOFT, quiet):
+        engine, plain = (Sequencer(small_kit(3), 8000, 125, mixer) for _ in range(2))
+        for each in (engine, plain):
+            each.play(bars)
+        engine.set_metronome(True)
+        found = clicks_only(engine, plain, 40_000, 3)
+        assert [at for at, _ in found] == [round(beat * 60 / 125 * 8000) for beat in range(11)]
+        engine.set_metronome(False)
+        play_through(engine, 4000)
+        plain.fill(4000)
+        assert not clicks_only(engine, plain, 10_000, 4)
+    spectra = [np.abs(np.fft.rfft(metronome_click(44100, accent), 44100)).argmax() for accent in (True, False)]
+    assert spectra[0] > 1.3 * spectra[1] and np.abs(metronome_click(44100, True)).max() < 0.5
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), bpm=st.sampled_from([120.0, 97.3]), count=st.integers(0, 3))
+def test_a_count_in_is_bars_of_clicks_and_then_the_pattern_from_step_0(seed, bpm, count):
+    kit, bars, rate = small_kit(seed), some_bars(seed, 2), 8000
+    engine = Sequencer(kit, rate, bpm, SOFT)
+    engine.fill(seed % 999)
+    engine.play(bars, count_in=count)
+    begin, length = seed % 999, round(64 * 240 / bpm / 64 * rate)
+    samples = play_through(engine, count * length + 1, seed)[engine.delay:]
+    loud = struck(samples[:count * length - engine.delay])
+    clicks = [at - 1 for i, at in enumerate(loud) if i == 0 or at - loud[i - 1] > 100]
+    assert clicks == pytest.approx([beat * length / 4 for beat in range(4 * count)], abs=1)
+    assert engine.place_at(engine.clock - 2) is None
+    rest = play_through(engine, 20_000, seed)
+    once = render(bars, kit, bpm, rate, loop=False, mixer=SOFT)
+    np.testing.assert_allclose(rest[engine.delay:], once[1:20_001 - engine.delay], **CLOSE)
+    starts = [event for event in engine.take_events() if event[1] in ("start", "clock")]
+    assert starts[:2] == [(begin + count * length, "start"), (begin + count * length, "clock")]
+
+
+@pytest.mark.parametrize("wrong, word", [({"when": "soon"}, "when"), ({"count_in": -1}, "count_in"),
+                                         ({"count_in": 9}, "count_in"), ({"count_in": 0.5}, "count_in")])
+def test_what_is_no_time_to_start_is_refused(wrong, word):
+    engine = Sequencer(impulses())
+    with pytest.raises(ValueError, match=f"^{word}: expected .*, found"):
+        engine.play(one_hit(KICK), **wrong)
+    assert not engine.fill(100).any()
+
+
+# Events ---------------------------------------------------------------------------------------------------------------
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), bpm=st.sampled_from([120.0, 97.3]), bars=st.integers(1, 2))
+def test_events_are_every_hit_and_clock_at_its_sample_once_and_in_order(seed, bpm, bars):
+    rate, feel = 8000, Feel(tight=50.0, swing=60.0, push={KICK: -20.0, SNARE: 15.0})
+    pattern, mixer = some_bars(seed, bars), SOFT.with_strip(CLOSED_HAT, mute=True)
+    engine = Sequencer(impulses(), rate, bpm, mixer)
+    engine.play(pattern, feel)
+    taken = []
+    for frames in np.random.default_rng(seed).integers(1, 3000, 30).tolist():
+        engine.fill(frames)
+        taken += engine.take_events()
+    end = engine.clock
+    engine.stop()
+    engine.fill(10)
+    assert engine.take_events() == [(end, "stop")] and taken[0] == (0, "start")
+    length = int(step_starts(bars, bpm, rate)[-1])
+    hits = [(origin + at, "hit", row, velocity) for origin in range(-length, end + length, length)
+            for at, step, row, velocity, _ in find_hits(pattern, feel, bpm, rate)
+            if row != CLOSED_HAT and 0 <= origin + at < end and origin >= 0]
+    clocks = [(origin + round(2 * k / 3 * (240 / bpm / 64) * rate), "clock") for origin in range(0, end, length)
+              for k in range(96 * bars)]
+    assert sorted(event for event in taken if event[1] == "hit") == sorted(hits)
+    assert [event for event in taken if event[1] == "clock"] == [event for event in clocks if event[0] < end]
+    assert [event[0] for event in taken] == sorted(event[0] for event in taken)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), acts=st.lists(st.tuples(
+    st.integers(1, 4000), st.sampled_from(["tempo", "now", "beat", "bar", "kit", "feel"])), min_size=1, max_size=12))
+def test_clocks_go_on_through_changes_of_tempo_and_pattern(seed, acts):
+    """Every clock once, and one hit of each step, of one pattern or the other, at the sample at which it sounds."""
+    generator = np.random.default_rng(seed)
+    every = np.full((1, 8, 64), 0, np.uint8)
+    every[:, KICK] = 100
+    engine = Sequencer(impulses(), 8000, 120)
+    engine.play(every)
+    events, heard, bpm, steps = [], [], 120, 0.0
+    for frames, act in acts:
+        heard.append(engine.fill(frames))
+        steps += frames * bpm / 240 * 64 / 8000
+        events += engine.take_events()
+        if act == "tempo":
+            bpm = float(generator.integers(60, 200))
+            engine.set_bpm(bpm)
+        elif act == "kit":
+            engine.set_kit(impulses())
+        else:
+            feel = Feel(swing=55.0 if act == "feel" else 50.0)
+            engine.play(np.repeat(every, generator.integers(1, 4), 0), feel, act if act in ("beat", "bar") else "now")
+    heard.append(engine.fill(4000 + engine.delay))
+    events += engine.take_events()
+    steps += (4000 + engine.delay) * bpm / 240 * 64 / 8000
+    hits, clocks = ([event[0] for event in events if event[1] == kind] for kind in ("hit", "clock"))
+    assert abs(len(hits) - steps) < 3 + len(acts) / 10 and abs(len(clocks) - steps * 1.5) < 4 + len(acts) / 10
+    inside = [at for at in hits if at + engine.delay < engine.clock]
+    assert struck(np.concatenate(heard)) == [at + engine.delay for at in sorted(set(inside))]
+    assert np.diff(clocks).min() > 0 and np.diff(clocks).max() < 1.05 * 8000 * 60 / 24 / 60
+    slowest = max(np.diff(hits))
+    assert slowest < 1.4 * 8000 * 240 / 64 / 60  # no gap
+
+
+def test_events_that_nobody_takes_are_few():
+    engine = Sequencer(impulses(), 4000, 900)
+    engine.play(np.full((1, 8, 64), 100, np.uint8))
+    engine.fill(60_000)
+    events = engine.take_events()
+    assert len(events) == engine.EVENTS and events[-1][0] > 59_900 and engine.take_events() == []
+    engine.strike(SNARE, 90)
+    engine.stop()
+    engine.fill(10)
+    assert engine.take_events() == [(60_000, "stop"), (60_000, "hit", SNARE, 90)]
+
+
+# An outside master ----------------------------------------------------------------------------------------------------
+
+def each_step(bars=1):
+    """A hit a step, whose velocity and row tell which it is."""
+    pattern = np.zeros((bars, 8, 64), np.uint8)
+    for step in range(64 * bars):
+        pattern[step // 64, 4 * (step // 64) % 8, step % 64] = 1 + step % 64
+    return pattern
+
+
+def step_of(event):
+    return event[3] - 1 + 64 * (event[2] // 4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), bars=st.integers(1, 2), often=st.sampled_from([1.0, 4.0, 16.0]),
+       tempi=st.lists(st.floats(60, 200), min_size=1, max_size=4))
+def test_an_outside_master_is_followed_with_no_hit_lost_or_doubled(seed, bars, often, tempi):
+    """It speaks every so many steps; its tempo moves a little all the time and by much now and then."""
+    rate, generator = 44100, np.random.default_rng(seed)
+    engine = Sequencer(impulses(), rate, 120)
+    sample, steps, spoken = 0.0, 0.0, []  # of the master
+    engine.follow(sample, steps, tempi[0])
+    engine.play(each_step(bars))
+    engine.fill(1)
+    for bpm in tempi:
+        for _ in range(int(48 / often)):
+            now = bpm * generator.uniform(0.998, 1.002)
+            engine.follow(sample, steps, now)
+            spoken.append((sample, steps, now))
+            sample, steps = sample + often * 240 / now / 64 * rate, steps + often
+            while engine.clock < sample - generator.integers(0, 1500):
+                engine.fill(int(generator.integers(1, 1024)))
+    hits = [event for event in engine.take_events() if event[1] == "hit"]
+    assert [step_of(hit) for hit in hits] == [k % (64 * bars) for k in range(len(hits))]
+    assert abs(len(hits) - steps) < 3
+    off = []
+    for count, hit in enumerate(hits):
+        begin, first, bpm = next(each for each in reversed(spoken) if each[1] <= count + 1e-6)
+        off.append(hit[0] - (begin + (count - first) * 240 / bpm / 64 * rate))
+    # within half a millisecond, but where a tempo changed by much within a block that was filled already
+    assert np.quantile(np.abs(off), 0.8) <= 22 and np.median(np.abs(off)) <= 1
+
+
+def test_hours_with_a_master_bring_no_drift():
+    engine, rate, bpm = Sequencer(impulses(), 8000, 120), 8000, 120.07
+    engine.follow(0, 0.0, bpm)
+    engine.play(each_step())
+    beat, engine.BLOCK = 60 / bpm * rate, 1 << 15
+    for count in range(4000):  # 33 minutes
+        engine.follow(count * beat, 16.0 * count, bpm)
+        engine.fill(round((count + 1) * beat) - engine.clock)
+        hits = [event for event in engine.take_events() if event[1] == "hit"]
+    assert [step_of(hit) for hit in hits][:16] == [(16 * 3999 + k) % 64 for k in range(16)]
+    np.testing.assert_allclose([hit[0] for hit in hits][:16], [(3999 + k / 16) * beat for k in range(16)], atol=1.01)
+
+
+def test_a_start_at_a_place_within_the_block_is_at_its_sample():
+    for place, first in ((0.0, 0), (80.0, 16), (10.25, 10), (10.75, 11)):
+        engine = Sequencer(impulses(), 8000, 100)
+        engine.play(each_step())
+        engine.fill(5000)
+        engine.take_events()
+        engine.stop()
+        engine.follow(5000 + 77, place, 120.0)
+        engine.play(each_step())
+        engine.fill(2000)
+        events = engine.take_events()
+        begin = 5077 + 250 * (round(place) - place)
+        assert events[0] == (5000, "stop") and [events[1][1], events[1][0]] == ["start", pytest.approx(begin, abs=1)]
+        hits = [event for event in events if event[1] == "hit"]
+        assert step_of(hits[0]) == first and hits[0][0] == pytest.approx(begin, abs=1)
+        assert hits[1][0] - hits[0][0] == pytest.approx(250, abs=1)
+
+
+def test_a_master_that_goes_elsewhere_is_gone_to_and_one_of_before_leaves_the_tempo():
+    engine = Sequencer(impulses(), 8000, 120)
+    engine.play(each_step(2))
+    engine.fill(1000)
+    engine.follow(1050, 100.0, 120.0)
+    engine.fill(1000)
+    hits = [(event[0], step_of(event)) for event in engine.take_events() if event[1] == "hit"]
+    assert hits[4] == (1050, 100) and [step for _, step in hits[4:]] == list(range(100, 104))
+    engine.set_bpm(240.0)
+    engine.fill(1000)
+    hits = [event[0] for event in engine.take_events() if event[1] == "hit"]
+    assert np.diff(hits).max() <= 125
+
+
+def test_a_pattern_that_takes_over_stands_at_the_master_s_place():
+    engine = Sequencer(impulses(), 8000, 120)
+    engine.follow(0, 64.0, 120.0)
+    engine.play(each_step(1))
+    engine.fill(8000)
+    engine.take_events()
+    engine.play(each_step(2), when="beat")
+    engine.fill(4000)
+    steps = [step_of(event) for event in engine.take_events() if event[1] == "hit"]
+    assert steps == list(range(96, 112))
+
+
+@pytest.mark.parametrize("wrong", [(0, 0.0, 5.0), (0, float("nan"), 120.0), (float("inf"), 0.0, 120.0)])
+def test_what_is_no_master_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        Sequencer(impulses()).follow(*wrong)
+
+
+# Stems ----------------------------------------------------------------------------------------------------------------
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), loop=st.booleans(), bars=st.integers(1, 2))
+def test_stems_are_the_rows_of_the_mix_before_the_limiter(seed, loop, bars):
+    kit, pattern, mixer = layered_kit(seed, 2000), some_bars(seed, bars), some_mixer(seed)
+    feel = Feel(push={KICK: -30.0, SNARE: 40.0})
+    stems = render_stems(pattern, kit, 300, 4000, loop, feel, mixer)
+    mix = render(pattern, kit, 300, 4000, loop, feel, mixer)
+    assert stems.dtype == np.float32 and stems.shape == (8, *mix.shape)
+    np.testing.assert_allclose(stems.sum(0), mix, **CLOSE)
+    for row in range(8):
+        others = pattern.copy()
+        others[:, [other for other in range(8) if other not in (row, CLOSED_HAT)]] = 0
+        if row != CLOSED_HAT and mixer.heard(row):
+            found = find_hits(pattern, feel, 300, 4000)
+            ratio = Loudness(kit).gain(found, 16 * 200 * bars) / max(gain_of(pattern, kit, 300, 4000), 1e-9)
+            assert ratio > 0 and stems[row].any() == bool(pattern[:, row].any())
+    loud = render_stems(np.full((1, 8, 64), 127, np.uint8), load_kit(), mixer=Mixer(master=12.0))
+    assert np.abs(loud.sum(0)).max() > CEILING
+
+
+@pytest.mark.parametrize("push", [-30.0, 30.0])
+def test_one_pass_from_silence_has_each_hit_once_and_the_last_tails(push):
+    bars, feel = np.zeros((1, 8, 64), np.uint8), Feel(push={KICK: push})
+    bars[0, KICK, [0, 5, 63]] = 100
+    kit = kit_of([np.linspace(0.01, 0.001, 3000)] + [np.zeros(1)] * 7)
+    samples = render(bars, kit, 120, 8000, loop=False, feel=feel, mixer=SOFT)
+    stems = render_stems(bars, kit, 120, 8000, loop=False, feel=feel, mixer=SOFT)
+    begun = np.flatnonzero(np.diff(samples[:, 0], prepend=0) > 1e-7).tolist()
+    moved = round(push / 1000 * 8000)
+    assert begun == sorted(at + moved + (16000 if at + moved < 0 else 0) for at in (0, 1250, 15750))
+    assert len(samples) == max(begun) + 3000 and samples[-1].any()
+    np.testing.assert_allclose(stems.sum(0), samples, **CLOSE)
 
 
 # What is refused ----------------------------------------------------------------------------------------------------
