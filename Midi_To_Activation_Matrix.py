@@ -175,7 +175,7 @@ def _counted(counter):
     return ", ".join(f"{count} in {key}" for key, count in counter.most_common())
 
 
-def write_midi(bars, path, bpm=120, offsets=0.0):
+def write_midi(bars, path, bpm=120, offsets=0.0, text=None):
     """Write bars as a Standard MIDI file of type 0, on channel 10, at 480 ticks a quarter note; it ends with a bar.
 
     Args:
@@ -184,6 +184,7 @@ def write_midi(bars, path, bpm=120, offsets=0.0):
         bpm: quarter notes a minute, 4 to 60,000.
         offsets: of each hit from its step, in steps, float (n, 8, 64), as `patterns.feel.time_offsets` gives them; a
             hit that leaves the file at one end is written at the other: it is a loop.
+        text: of a session that the file is to carry.
     """
     bars = check_bars(bars)
     if not 4 <= bpm <= 60_000:
@@ -194,7 +195,7 @@ def write_midi(bars, path, bpm=120, offsets=0.0):
     times = bar * STEPS_PER_BAR + step + np.broadcast_to(offsets, bars.shape)[places]
     ticks = np.rint(times * step_ticks).astype(int) % end
     hits = zip(ticks.tolist(), np.array(INSTRUMENT_TO_PITCH)[row].tolist(), bars[places].tolist())
-    data = midi_file.to_bytes(list(hits), end, step_ticks // 2, bpm)
+    data = midi_file.to_bytes(list(hits), end, step_ticks // 2, bpm, text=text)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 

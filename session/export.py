@@ -12,7 +12,7 @@ import numpy as np
 from command_line import one_line, replacing
 from engine.mixer import Mixer
 from engine.sequencer import render
-from formats.audio import save_audio
+from formats.audio import save_audio, write_tag
 from formats.bar_picture import write_picture
 from formats.kit import SAMPLE_RATE
 from Midi_To_Activation_Matrix import load_patterns, write_midi
@@ -47,23 +47,32 @@ def read_points(path):
     return points
 
 
-def write_all(bars, bpm, kit, feel=Feel(), mixer=Mixer(), **paths):
+def write_all(bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None, **paths):
     """Write bars (bars, 8, 64) to the paths npy, midi, wav and png, those that are given: all or none. Return them.
 
     The sound is a loop in stereo: its length is exact, and its last tails wrap to its start. kit: eight Sounds.
-    MIDI and sound have the feel; matrix and picture are of the steps. ValueError where they would be too long.
+    MIDI and sound have the feel; matrix and picture are of the steps. session: its text, see `session_file.to_text`,
+    which MIDI and sound then carry, and the path json gets. ValueError where they would be too long.
     """
     paths = {kind: path for kind, path in paths.items() if path}
     if set(paths) - {"npy"} and len(bars) > MOST_BARS:
         raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes all")
     writers = {"npy": lambda path: np.save(path, bars),
-               "midi": lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm)),
-               "wav": lambda path: save_audio(path, render(bars, kit, bpm, feel=feel, mixer=mixer), SAMPLE_RATE),
-               "png": lambda path: write_picture(bars, f"{bpm:g} bpm", path)}
+               "midi": lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm), text=session),
+               "wav": lambda path: write_wav(path, render(bars, kit, bpm, feel=feel, mixer=mixer), session),
+               "png": lambda path: write_picture(bars, f"{bpm:g} bpm", path),
+               "json": lambda path: path.write_text(session)}
     with contextlib.ExitStack() as stack:  # every file under a temporary name first: an error leaves all as it was
         for kind, path in paths.items():
             writers[kind](stack.enter_context(replacing(path)))
     return list(paths.values())
+
+
+def write_wav(path, samples, session=None):
+    """Write a sound as WAV that carries a session, if one is given."""
+    save_audio(path, samples, SAMPLE_RATE)
+    if session is not None:
+        write_tag(path, session)
 
 
 def save_pattern(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer()):
