@@ -12,10 +12,9 @@ from command_line import one_line
 from session.state import FASTEST, SLOWEST
 from window.bar_page import BarPage
 from window.map_view import MapView
-from window.mixer_page import MixerPage
 from window.panel import Overlay, Panel, extent
 from window.sound_map import SoundMap
-from window.sounds_page import SoundsPage
+from window.sounds_page import MixerPage, SoundsPage
 from window.widgets import BACKGROUND, BEAT, QUIET, TEXT, WARNING
 
 # Pixels of the window, of its left and its right half, for which texts and lines have their sizes, in points.
