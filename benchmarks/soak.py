@@ -91,7 +91,8 @@ class Hand:
         place = self.window.view.pixel_of(name, *self.rng.uniform(0.02, 0.98, 2))
         self.mouse("motion_notify", place)
         if kind == "wheel":
-            return self.mouse("scroll", place, step=float(self.rng.choice([-1, 1])))
+            return self.mouse("scroll", place, step=float(self.rng.choice([-1, 1])),
+                              modifiers=("shift",) * int(self.rng.integers(2)))
         self.mouse("button_press", place, button=int(self.rng.choice([1, 1, 1, 1, 3])))
         if kind != "click":
             for _ in range(self.rng.integers(1, 6)):
@@ -102,7 +103,8 @@ class Hand:
 
     def key(self, key):
         self.last = [*self.last[-9:], ("key", key)]
-        KeyEvent("key_press_event", self.window.canvas, key)._process()
+        for kind in ("key_press_event", "key_release_event"):
+            KeyEvent(kind, self.window.canvas, key)._process()
 
     def resize(self):
         """Another size of the window."""

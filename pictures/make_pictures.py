@@ -38,9 +38,11 @@ POINT = (0.42, 1.9)  # of the map, whose bar is shown
 PARTS = (  # the area that a number marks, and where in its box; what it is and does
     ("map", 0, 1, "Map: click a point, drag to morph, scroll to zoom"),
     ("any style", 0, 1, "Styles: bars in the style that is clicked"),
+    ("Song", 0, 1, "Song: your patterns, one after the other"),
     ("Sounds", 0, 1, "Sounds: another kit, other drums"),
     ("Mixer", 0, 1, "Mixer: level, pan, tune, decay of each row"),
-    ("bar", 0.3, 1, "Bar: click a cell to put a hit in or take it out"),
+    ("slot A", 0, 1, "Slots A to H: a pattern in each"),
+    ("bar", 0.3, 1, "Bar: click, draw along, drag up to strike harder"),
     ("Kick", 0, 1, "Rows: click a name to lock its row"),
     ("Kick hits", 0, 1, "Hits of a row: one fewer, one more"),
     ("Density", 0, 1, "What is drawn: hits, steady or fill, temperature"),
@@ -69,7 +71,7 @@ class NoSound:
     def open(self):
         pass
 
-    def play(self, bars, feel):
+    def play(self, bars, feel, when="now", count_in=0):
         pass
 
     def set_kit(self, kit):

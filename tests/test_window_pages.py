@@ -1,4 +1,4 @@
-"""The pages Sounds and Mixer of the window, and the sound map in the place of the map of patterns."""
+"""The pages Song, Sounds and Mixer of the window, and the sound map in the place of the map of patterns."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ from test_window import (SIZES, area_event, check_texts, check_tips, click, make
 
 from engine.mixer import Mixer, Strip
 from formats.activation_matrix import INSTRUMENTS
+from session.state import Part
+from window.song_page import COLUMNS as COLUMNS_OF_PARTS
+from window.song_page import ROWS as ROWS_OF_PARTS
 from window.sound_map import brightness_pixels
 from window.sounds_page import COLUMNS, peaks
 
@@ -39,7 +42,7 @@ def paint_until_still(window):
 
 def test_pages_are_shown_by_tabs_and_keys_and_only_what_is_shown_answers(window):
     view = window.view
-    for name in ("Sounds", "Mixer", "Bar"):
+    for name in ("Song", "Sounds", "Mixer", "Bar"):
         press_area(window, name)
         assert [page for page in view.pages if view.pages[page].panel.shown] == [name]
     before = state(window)
@@ -48,10 +51,10 @@ def test_pages_are_shown_by_tabs_and_keys_and_only_what_is_shown_answers(window)
     area_event(window, "button_release", "bar")
     assert state(window) == before, "the bar is hidden"
     seen = []
-    for key in ("tab", "tab", "tab", "shift+tab"):
+    for key in ("tab", "tab", "tab", "tab", "shift+tab"):
         window.on_key(key)
         seen.append(view.page)
-    assert seen == ["Bar", "Sounds", "Mixer", "Sounds"]
+    assert seen == ["Bar", "Song", "Sounds", "Mixer", "Sounds"]
 
 
 def test_a_click_on_a_wave_strikes_the_sound_and_opens_its_map_and_escape_goes_back(window):
@@ -244,3 +247,132 @@ def test_a_brighter_sound_is_a_lighter_cell_and_cells_to_come_are_as_their_neigh
     colours = brightness_pixels(grid).sum(axis=2)
     assert colours[0, 0] < colours[0, 4] < colours[4, 0] < colours[4, 4]
     assert (colours[1:4, 1:4] == colours[0, 0]).all()
+
+
+# The song ----------------------------------------------------------------------------------------------------------
+
+def make_song(window, *slots):
+    """Patterns of their own in slots A to D, and a song of these slots."""
+    editor = window.editor
+    for slot in range(1, 4):
+        editor.choose_slot(slot)
+        editor.random()
+    editor.choose_slot(0)
+    for slot in slots:
+        editor.add_part(slot)
+
+
+def parts(window):
+    return [part.slot for part in window.editor.song]
+
+
+def on_part(index):
+    """The place of a part of the song in the area of all, as fractions of its box."""
+    row, column = divmod(index, COLUMNS_OF_PARTS)
+    return (column + 0.4) / COLUMNS_OF_PARTS, 1 - (row + 0.5) / ROWS_OF_PARTS
+
+
+def test_slots_are_chosen_by_mouse_and_key_and_emptied_by_the_right_button(window):
+    editor = window.editor
+    first = editor.bars
+    press_area(window, "slot C")
+    window.on_key("r")
+    second = editor.bars
+    assert editor.slot == 2 and not np.array_equal(first, second)
+    window.on_key("A")
+    assert editor.slot == 0 and np.array_equal(editor.bars, first)
+    area_event(window, "button_press", "slot C", button=3)
+    assert editor.slots[2] is None
+    window.on_key("ctrl+z")
+    window.on_key("C")
+    assert np.array_equal(editor.bars, second)
+
+
+def test_parts_are_added_chosen_changed_and_removed(window):
+    editor = window.editor
+    make_song(window)
+    press_area(window, "Song")
+    press_area(window, "slot B")
+    press_area(window, "Add")
+    press_area(window, "slot D")
+    press_area(window, "Add")
+    assert parts(window) == [1, 3] and window.view.pages["Song"].part == 1
+    press_slider(window, "Times", 5)
+    press_slider(window, "Part morph", 2)
+    press_area(window, "Part fill")
+    assert editor.song[1] == Part(3, editor.song[1].repeats, True, 2) and 4 <= editor.song[1].repeats <= 6
+    press_area(window, "song", *on_part(0))
+    area_event(window, "scroll", "song", *on_part(0), step=1)
+    area_event(window, "scroll", "song", *on_part(0), step=1)
+    assert editor.song[0].repeats == 3 and window.view.pages["Song"].part == 0
+    press_area(window, "Remove")
+    assert parts(window) == [3]
+    window.on_key("delete")
+    press_area(window, "Remove")
+    assert parts(window) == []
+
+
+def test_a_drag_moves_a_part_in_one_step_of_undo_and_keys_move_it_too(window):
+    make_song(window, 0, 1, 2, 3)
+    window.view.show_page("Song")
+    past = len(window.editor.past)
+    area_event(window, "button_press", "song", *on_part(0))
+    for place in (1, 2):
+        area_event(window, "motion_notify", "song", *on_part(place))
+    area_event(window, "button_release", "song", *on_part(2))
+    assert parts(window) == [1, 2, 0, 3] and len(window.editor.past) == past + 1
+    for key in ("shift+right", "shift+right", "shift+left"):
+        window.on_key(key)
+    assert parts(window) == [1, 2, 0, 3]
+    window.on_key("shift+left")
+    assert parts(window) == [1, 0, 2, 3]
+
+
+def test_the_part_that_is_heard_lights_up(window):
+    editor, page = window.editor, window.view.pages["Song"]
+    make_song(window, 0, 1, 2)
+    editor.change_part(1, repeats=2)
+    window.view.show_page("Song")
+    assert page.sounding() is None
+    press_area(window, "Play song")
+    seen = []
+    for bar in range(4):
+        editor.player.bar = bar
+        window.tick()
+        seen.append(page.sounding())
+    assert seen == [0, 1, 1, 2] and "Song" in editor.describe()
+    press_area(window, "Play song")
+    assert page.sounding() is None and editor.playing
+
+
+def test_a_long_song_is_seen_by_rows(window):
+    make_song(window, *[0, 1] * 20)
+    page = window.view.pages["Song"]
+    window.view.show_page("Song")
+    assert page.above == 0 and page.part == 0
+    area_event(window, "scroll", "song", step=-1, modifiers=("shift",))
+    area_event(window, "scroll", "song", step=-1, modifiers=("shift",))
+    assert page.above == 1
+    press_area(window, "song", *on_part(31))
+    assert page.part == 39
+    window.editor.remove_part(0)
+    window.tick()
+    assert page.part == 38
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_no_text_of_the_song_overlaps_another_at_any_size(model, tmp_path, size):  # noqa: F811
+    window = make_window(model, tmp_path, size=size)
+    make_song(window, *range(4), *range(4))
+    editor = window.editor
+    for part in range(8):
+        editor.change_part(part, repeats=16, fill=True, morph=8)
+    editor.show_message("a long message " * 20)
+    for page in ("Song", "Bar"):
+        window.view.show_page(page)
+        window.tick()
+        check_texts(window)
+    if size == (700, 480):
+        window.view.show_page("Song")
+        window.tick()
+        check_tips(window)

@@ -180,9 +180,10 @@ def test_a_drag_morphs_and_the_bar_can_be_edited_while_it_plays(window, hand, mo
     assert np.allclose(line["point"], (0.4, 0.7), atol=0.02)
     before = point_bar(model, line)
     assert np.count_nonzero(before) == line["hits"]
-    hand.do("mousemove", *hand.on_bar(6, 37), "click", 1)
+    hand.do("mousemove", *hand.on_bar(6, 36), "click", 1)
     toggled = window.wait_for("toggle", toggles + 1)
-    assert (toggled["row"], toggled["step"], toggled["velocity"] > 0) == (6, 37, before[6, 37] == 0)
+    there = before[6, 36:40].any()
+    assert (toggled["row"], toggled["step"] // 4, toggled["velocity"] > 0) == (6, 9, not there)
 
 
 def test_every_control_works_for_real(window, hand, material):
@@ -227,6 +228,53 @@ def test_every_control_works_for_real(window, hand, material):
     hand.do("type", "--delay", 5, str(material / "own.mid"))
     hand.do("key", "Return")
     assert window.wait_for("open")["bars"] == 1
+
+
+def test_hits_are_drawn_struck_harder_and_erased_by_a_real_mouse(window, hand):
+    hand.do("mousemove", *hand.on_map(0.2, 0.3), "key", "Delete")  # no row is under the mouse: the whole bar
+    window.wait_for("clear")
+
+    def moves(*cells):
+        places = [hand.on_bar(row, step) for row, step in cells]
+        return [word for place in places for word in ("mousemove", *place, "sleep", 0.05)]
+
+    cells = len(window.log("cells"))
+    hand.do(*moves((4, 8)), "mousedown", 1, *moves((4, 12), (4, 20), (4, 33)), "mouseup", 1)
+    window.wait_for("cells", cells + 1)
+    time.sleep(0.3)
+    drawn = {step for line in window.log("cells")[cells:] for row, step, velocity in line["cells"] if velocity}
+    assert drawn <= set(range(12, 36, 4)) and 32 in drawn
+    hand.do(*moves((4, 16)), "mousedown", 1, *moves((3.5, 16), (2.5, 16), (2, 16)), "mouseup", 1)
+    time.sleep(0.3)
+    louder = [line["velocity"] for line in window.log("velocity")]
+    assert louder == sorted(louder) and louder[-1] > 100 and window.log("velocity")[-1]["step"] == 16
+    cells = len(window.log("cells"))
+    hand.do(*moves((4, 8)), "mousedown", 3, *moves((4, 14), (4, 32)), "mouseup", 3)
+    window.wait_for("cells", cells + 1)
+    time.sleep(0.3)
+    taken = {tuple(cell[:2]) for line in window.log("cells")[cells:] for cell in line["cells"]}
+    assert {(4, step) for step in range(8, 36, 4)} <= taken
+
+
+def test_slots_and_a_song_for_real(window, hand):
+    hand.do("mousemove", *hand.on_map(0.2, 0.3), "click", 1)
+    for key, action in (("shift+b", "slot"), ("r", "point")):
+        before = len(window.log(action))
+        hand.do("key", key)
+        window.wait_for(action, before + 1)
+    hand.click("slot A")
+    window.wait_for("slot", 2)
+    hand.click("Song")
+    for letter in "AB":
+        before = len(window.log("song"))
+        hand.do("key", f"shift+{letter.lower()}")
+        hand.click("Add")
+        window.wait_for("song", before + 1)
+    hand.click("Play song")
+    assert window.wait_for("play song")["bars"] == 2
+    hand.click("Play song")
+    window.wait_for("pattern", len(window.log("pattern")))
+    hand.click("Bar")
 
 
 def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, hand, material):
@@ -349,7 +397,7 @@ def test_the_web_window_is_clicked_dragged_and_heard_in_a_browser(card, material
             cell = hand.on_bar(2, 20)
             await page.click(left + cell[0], top + cell[1])
             toggled = program.wait_for("toggle")
-            assert (toggled["row"], toggled["step"]) == (2, 20)
+            assert (toggled["row"], toggled["step"] // 4) == (2, 5)
             await page.key("s")
             program.wait_for("save")
             await asyncio.sleep(0.5)

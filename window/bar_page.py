@@ -3,54 +3,191 @@
     page = BarPage(editor, Panel(figure), ask_for)      # ask_for(kind, action): action(path) of a file that is chosen
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from editor.cells import SIXTEENTH, snap
 from editor.controls import DENSEST, HOTTEST
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from patterns.sampling import STEADY, TEMPERATURE
-from session.state import MOST_BARS
+from session.state import MOST_BARS, SLOTS
 from window import widgets
-from window.widgets import ACCENT, BACKGROUND, LINE, QUIET, TEXT
+from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT
 
 # Boxes: left, bottom, width, height, in fractions of the right half.
 GRID, STRIP = (0.155, 0.445, 0.725, 0.395), (0.5, 0.884, 0.47, 0.034)
+SLOT_BOXES = (0.03, 0.884, 0.05, 0.034)  # of the first slot
+SEEN = (64, 32, 16)  # steps of the bar that are seen: all, two beats, one
+STILL, LOUDER = 0.03, 340  # shares of the bar's height: a move that is none; velocity for a move as high as the bar
 ACTIONS = (0.155, 0.052)  # bottom and height of the row of buttons
 
 
+@dataclass
+class Stroke:
+    """A drag on the bar, from a hit that was there, or that is new. up: where it began, a share of the bar's height.
+    last: the cell it has come to. kind: "draw" once it goes along the row, "velocity" once it goes up or down, None
+    before; or "erase"."""
+
+    row: int
+    step: int
+    up: float
+    velocity: int
+    was_there: bool
+    last: int
+    kind: str = None
+
+
+class BarGrid:
+    """The cells of the bar, and what the mouse does to them: it draws hits, sets velocities, erases, zooms in.
+
+    first, count: the steps that are seen. Seen whole, the bar has cells of a sixteenth, and each hit lies in one.
+    """
+
+    def __init__(self, editor, panel):
+        self.editor, self.panel = editor, panel
+        self.first, self.count, self.turned, self.stroke = 0, STEPS_PER_BAR, 0.0, None
+        self.axes = panel.part.add_axes(GRID)
+        self.cells, *lines = widgets.draw_bar(self.axes, editor.bar)
+        left, bottom, width, height = GRID
+        self.counts = [panel.text(left, bottom + height + 0.022, f"{1 + i // 4}{'e&a'[i % 4 - 1] if i % 4 else ''}",
+                                  QUIET, 10, ha="center") for i in range(STEPS_PER_BAR // SIXTEENTH)]
+        self.region = panel.region((left - 0.01, bottom, width + 0.02, height + 0.04),
+                                   [self.cells, *lines, *self.counts],
+                                   lambda: (editor.bar.tobytes(), self.first, self.count), self.change)
+        tip = "Click: a hit, or none. Drag along: more; up: louder. Right button: erase."
+        self.area = panel.area("bar", GRID, tip, self.press, drag=self.drag, release=self.release, pan=self.erase,
+                               drag_pan=self.erase_on, wheel=self.turn, slide=self.slide)
+
+    def change(self, _, first, count):
+        self.cells.set_array(widgets.bar_pixels(self.editor.bar))
+        self.axes.set_xlim(first - 0.5, first + count - 0.5)
+        for i, number in enumerate(self.counts):
+            place = (SIXTEENTH * i + 0.5 - first) / count
+            number.set(x=GRID[0] + place * GRID[2], visible=0 < place < 1 and (i % 4 == 0 or count < STEPS_PER_BAR))
+
+    # What is seen
+
+    def turn(self, x, y, steps):
+        """Zoom in or out around a place, by notches of the wheel; a pinch sends fractions."""
+        self.turned += steps
+        if abs(self.turned) >= 1:
+            self.zoom(np.sign(self.turned), x)
+            self.turned = 0.0
+
+    def zoom(self, steps, x=0.5):
+        """See less of the bar, larger, or more of it."""
+        count = SEEN[int(np.clip(SEEN.index(self.count) + steps, 0, len(SEEN) - 1))]
+        first, self.count = self.first + x * (self.count - count), count
+        self.look_at(first)
+
+    def slide(self, x, y, steps):
+        """See what is later, or earlier."""
+        self.look_at(self.first - SIXTEENTH * np.sign(steps))
+
+    def look_at(self, first):
+        self.first = int(np.clip(SIXTEENTH * round(first / SIXTEENTH), 0, STEPS_PER_BAR - self.count))
+        self.editor.needs_paint = True
+
+    # The mouse
+
+    @property
+    def cell(self):
+        """The steps of a cell: a sixteenth, or one where one has zoomed in."""
+        return SIXTEENTH if self.count == STEPS_PER_BAR else 1
+
+    def row_at(self, y):
+        """The row at a height, a share of the grid's; None beside."""
+        row = int(np.floor((1 - y) * len(INSTRUMENTS)))
+        return row if 0 <= row < len(INSTRUMENTS) else None
+
+    def step_at(self, x):
+        """The step at a place across."""
+        return self.first + int(np.clip(x * self.count, 0, self.count - 1))
+
+    def press(self, x, y):
+        row, step = self.row_at(np.clip(y, 1e-9, 1)), self.step_at(x)
+        there = self.editor.hit_near(row, step, self.cell) is not None
+        if not there:
+            self.editor.toggle(row, step, self.cell)
+        step = self.editor.hit_near(row, step, self.cell)
+        self.stroke = Stroke(row, step, y, int(self.editor.bar[row, step]), there, snap(step, self.cell))
+
+    def drag(self, x, y):
+        """Draw along the row, or set the velocity: the way of the first move decides."""
+        stroke, moved = self.stroke, y - self.stroke.up
+        if self.editor.gesture is None:  # it was undone meanwhile
+            return
+        if stroke.kind is None and snap(self.step_at(x), self.cell) != stroke.last:
+            stroke.kind = "draw"
+        elif stroke.kind is None and abs(moved) > STILL:
+            stroke.kind, stroke.up = "velocity", y
+        elif stroke.kind == "velocity":
+            self.editor.set_velocity(stroke.row, stroke.step, round(stroke.velocity + moved * LOUDER))
+        if stroke.kind == "draw":
+            self.set_cells(x, None)
+
+    def set_cells(self, x, velocity):
+        """Set the cells of the stroke's row from the last one to a place across."""
+        row, last, now = self.stroke.row, self.stroke.last, snap(self.step_at(x), self.cell)
+        self.stroke.last, (low, high) = now, sorted((last, now))
+        self.editor.set_cells({(row, step): velocity for step in range(low, high + 1, self.cell)}, self.cell)
+
+    def release(self):
+        stroke, self.stroke = self.stroke, None
+        if stroke.was_there and stroke.kind is None and self.editor.gesture is not None:
+            self.editor.toggle(stroke.row, stroke.step)
+
+    def erase(self, x, y):
+        """Erase a cell, and what the mouse goes over from there."""
+        self.stroke = Stroke(None, None, y, 0, False, None, "erase")
+        self.erase_on(x, y)
+
+    def erase_on(self, x, y):
+        row = self.row_at(y)
+        if row is None or self.editor.gesture is None:
+            return
+        if row != self.stroke.row:
+            self.stroke.row, self.stroke.last = row, snap(self.step_at(x), self.cell)
+        self.set_cells(x, 0)
+
+
+def make_slots(editor, panel):
+    """The letters of the slots: the present one lit, empty ones faint."""
+    left, bottom, width, height = SLOT_BOXES
+    for slot, letter in enumerate(SLOTS):
+        box = (left + slot * width, bottom, 0.9 * width, height)
+        face = panel.part.add_artist(Rectangle(box[:2], *box[2:], lw=0))
+        words = panel.text(box[0] + box[2] / 2, bottom + 0.48 * height, letter, size=9.5, ha="center")
+        tip = f"Slot {letter}: its pattern; an empty one begins as this. Right click: empty it."
+        area = panel.area(f"slot {letter}", box, tip, lambda x, y, slot=slot: editor.choose_slot(slot),
+                          pan=lambda x, y, slot=slot: editor.clear_slot(slot))
+
+        def change(present, filled, hovered, face=face, words=words):
+            face.set_facecolor(ACCENT if present else LINE if hovered else BEAT if filled else BACKGROUND)
+            words.set_color(BACKGROUND if present else TEXT if filled else QUIET if hovered else LINE)
+
+        panel.region(box, [face, words], lambda slot=slot, area=area: (
+            slot == editor.slot, editor.slots[slot] is not None, panel.hovered is area), change)
+
+
 class BarPage:
-    """grid: the axes of the bar. bar_region: its cells, without the playhead."""
+    """grid: the cells of the bar."""
 
     def __init__(self, editor, panel, ask_for):
         self.editor, self.panel, self.figure = editor, panel, panel.figure
         self.shown_time = None  # where the playhead is painted
-        self.make_bar()
-        self.make_facts()
+        self.grid = BarGrid(editor, panel)
+        self.playhead = self.grid.axes.add_patch(Rectangle((0, -0.5), 1, len(INSTRUMENTS), color="white", alpha=0.3,
+                                                           lw=0, animated=True))
+        make_slots(editor, panel)
         self.make_strip()
         self.make_rows()
         self.make_sliders()
         self.make_buttons(ask_for)
 
     # The bar
-
-    def make_bar(self):
-        editor = self.editor
-        self.grid = self.panel.part.add_axes(GRID)
-        cells, *lines = widgets.draw_bar(self.grid, editor.bar)
-        self.bar_region = self.panel.region(GRID, [cells, *lines], lambda: (editor.bar.tobytes(),),
-                                            lambda _: cells.set_array(widgets.bar_pixels(editor.bar)))
-        self.playhead = self.grid.add_patch(Rectangle((0, -0.5), 1, len(INSTRUMENTS), color="white", alpha=0.3, lw=0,
-                                                      animated=True))
-
-        def toggle(x, y):
-            editor.toggle(min(int((1 - y) * len(INSTRUMENTS)), 7), min(int(x * STEPS_PER_BAR), STEPS_PER_BAR - 1))
-
-        self.panel.area("bar", GRID, "Click a cell: put a hit in, or take it out.", toggle)
-
-    def make_facts(self):
-        text = self.panel.changing_text(0.03, 0.901, (0.02, 0.884, 0.46, 0.034), lambda: (
-            self.novelty_text(), ACCENT if self.editor.audition_source else QUIET), patient=True, size=9.5)
-        self.panel.second_rank.append(text)
 
     def novelty_text(self):
         """How far the bar is from the training bars."""
@@ -66,19 +203,27 @@ class BarPage:
         return f"{cells[0]} cell{'s' * int(cells[0] > 1)} unlike the nearest played bar"
 
     def make_strip(self):
-        editor, (left, bottom, width, height) = self.editor, STRIP
-        numbers = [self.panel.text(0, bottom + height / 2, str(i), size=9.5, ha="center")
-                   for i in range(1, MOST_BARS + 1)]
+        """The numbers of a pattern's bars; of a single bar, how far it is from the training bars."""
+        editor, panel, (left, bottom, width, height) = self.editor, self.panel, STRIP
+        numbers = [panel.text(0, bottom + height / 2, str(i), size=9.5, ha="center") for i in range(1, MOST_BARS + 1)]
+        facts = panel.text(left + width, bottom + height / 2, size=9.5, ha="right")
+        panel.second_rank.append(facts)
 
-        def change(count, index):
+        def look():
+            one = len(editor.bars) == 1
+            return len(editor.bars), editor.index, self.novelty_text() if one else "", editor.audition_source
+
+        def change(count, index, text, auditioned):
+            panel.fit_text(facts, text, width)
+            facts.set_color(ACCENT if auditioned else QUIET)
             for i, number in enumerate(numbers):
                 ink, paper = (BACKGROUND, ACCENT) if i == index else (QUIET, BACKGROUND)
                 number.set(visible=count > 1 and i < count, x=left + width * (i + 0.5) / count, color=ink,
                            bbox=dict(boxstyle="round,pad=0.2", lw=0, fc=paper))
 
-        self.panel.region(STRIP, numbers, lambda: (len(editor.bars), editor.index), change)
-        self.panel.area("strip", STRIP, "Click a bar's number: see it. Again: keep it alone.",
-                        lambda x, y: editor.choose_bar(int(x * len(editor.bars))))
+        panel.region(STRIP, [*numbers, facts], look, change, patient=True)
+        panel.area("strip", STRIP, "Click a bar's number: see it. Again: keep it alone.",
+                   lambda x, y: editor.choose_bar(int(x * len(editor.bars))))
 
     def make_rows(self):
         """Left of the bar its rows' names, each with a padlock; right of it the hits of each, to be asked for."""
@@ -168,11 +313,16 @@ class BarPage:
 
     # Painting
 
+    def row_at(self, x, y):
+        """The row at a pixel of the figure, over its name, its cells or its hits; None beside."""
+        grid = self.panel.pixel_box(GRID)
+        return self.grid.row_at((y - grid.y0) / grid.height) if self.panel.part.bbox.contains(x, y) else None
+
     def paint(self, dragging):
         """Paint what has changed, and the playhead."""
-        painted = self.bar_region.painted
+        painted = self.grid.region.painted
         self.panel.paint(dragging)
-        if self.bar_region.painted is not painted:
+        if self.grid.region.painted is not painted:
             self.bar_alone = self.figure.canvas.copy_from_bbox(self.pixel_box())
         self.paint_time()
 

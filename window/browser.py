@@ -17,7 +17,7 @@ PAGE = """<!DOCTYPE html>
   const socket = new WebSocket(`ws://${location.host}/NUMBER/ws`);
   new mpl.figure(NUMBER, socket, null, document.getElementById("figure"));
   socket.onclose = () => { document.body.textContent = "The program has ended. Start it again, reload this page."; };
-  const ours = event => /^( |Arrow.*|Tab|F[1-8])$/.test(event.key) || event.ctrlKey && /^[szy]$/i.test(event.key);
+  const ours = event => /^( |Arrow.*|Tab|F[1-9])$/.test(event.key) || event.ctrlKey && /^[szyoecv]$/i.test(event.key);
   addEventListener("keydown", event => { if (ours(event)) event.preventDefault(); });  // these keys are for the figure
   addEventListener("wheel", event => {  // over the figure it is for the map, a pinch too
     if (event.target.tagName === "CANVAS") event.preventDefault();

@@ -27,8 +27,9 @@ class Area:
     """A box that answers the mouse, by functions of the place (x, y) in fractions of the box.
 
     press, drag, release: of the left button; shifted: in place of press while Shift is down. pan, drag_pan: press and
-    drag of another button. reset: a double click, or a click of another button. wheel(x, y, steps). tip: what a click
-    does, in a sentence. margin: how far beside the box the mouse is on it too, in fractions of the panel.
+    drag of another button. reset: a double click, or a click of another button. wheel(x, y, steps), slide(x, y, steps):
+    the wheel, and the wheel with Shift. tip: what a click does, in a sentence. margin: how far beside the box the mouse
+    is on it too, in fractions of the panel.
     """
 
     box: tuple
@@ -41,6 +42,7 @@ class Area:
     drag_pan: Callable = None
     reset: Callable = None
     wheel: Callable = None
+    slide: Callable = None
     margin: float = 0.0
 
 

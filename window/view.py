@@ -14,6 +14,7 @@ from window.bar_page import BarPage
 from window.map_view import MapView
 from window.panel import Overlay, Panel, extent
 from window.sound_map import SoundMap
+from window.song_page import SongPage
 from window.sounds_page import MixerPage, SoundsPage
 from window.widgets import BACKGROUND, BEAT, QUIET, TEXT, WARNING
 
@@ -22,30 +23,41 @@ SIZE, LEFT, RIGHT, DPI = (1300, 700), 572, 728, 100
 LEGIBLE = 0.72  # the scale below which texts are not made smaller: what is of second rank goes instead
 SMALLEST = (385, 480)  # pixels of the right half that holds such texts
 MIDDLE_DOT = "  \N{MIDDLE DOT}  "
-HELP = """\
+HELP = ("""\
 space            play, stop
-click, drag      on the map: hear that point, morph; a diamond is a bar of your own
-scroll, + - 0    zoom; the whole map; drag with the right button to move it
-click            on the bar: put a hit in, take it out
-click            on a padlock: keep that row, redraw the others around it
-double click     on a slider: back to where it was at first; scroll: a little more, a little less
-Tab              the next page: Bar, Sounds, Mixer;  k  other sounds for all rows, a new kit
-F1 to F8         silence a row, or let it be heard; with Shift: hear it alone
-Ctrl+Z, Ctrl+Y   undo, redo
-Ctrl+S, s        save MIDI, WAV and PNG;  o  open a bar of yours, MIDI or .npy
-r, t, T          a random point; another variation of this one; the same score played anew
-p                a path: p, go to its end, p again for 8 bars, or 2 to 9 for so many
-g                a morph: g, go to its end, g again; then its slider, below the bar
-y, Y             the next style, the one before
-right, left      one hit more, one fewer;  a  as many as the model draws
-< >, [ ]         temperature; steadier bars, or fills
 up, down         tempo, by 5 bpm; with Shift by 1
-n, N             hear the nearest bar that a drummer played; the next nearest
+click, drag      on the map: hear that point, morph
+scroll, + - 0    zoom, on map or bar; the whole of it
+right button     on the map: move it; on the bar: erase
+r                a random point
+t, T             another variation; the same score played anew
+p                a path: p, go to its end, p for 8 bars, or 2 to 9
+g                a morph: g, go to its end, g; then its slider
+y, Y             the next style, the one before
+n, N             hear the nearest bar a drummer played; the next
 m                hear what the model makes of your bar
-v                velocities as a drummer would strike these hits
-d                hits as the next drummer times them
 Esc              back, close, leave
-?, h             show or hide this;  q  quit"""
+?, h             show or hide this;  q  quit""", """\
+click            on the bar: a hit, or none; drag along: more hits
+drag up, down    on a hit of the bar: how loud it is
+padlock          keep that row, redraw the others around it
+right, left      one hit more, one fewer;  a  the model's own
+< >, [ ]         temperature; steadier bars, or fills
+v, d             velocities of a drummer; timing of the next one
+Ctrl+C, Ctrl+V   copy, paste: the row under the mouse, or the bar
+Shift+left       the same a sixteenth earlier; Shift+right: later
+R, Delete        the same backwards; without its hits
+
+A to H           with Shift: a slot, a pattern of its own
+P                play the song, or the pattern
+Tab              the next page: Bar, Song, Sounds, Mixer
+k                other sounds for all rows, a new kit
+F1 to F8         silence a row; with Shift: hear it alone
+double click     on a slider: as at first; scroll: a little
+
+Ctrl+Z, Ctrl+Y   undo, redo
+Ctrl+S, s        save MIDI, WAV and PNG
+Ctrl+O, o        open a bar of yours, MIDI or .npy""")
 
 
 def arrange(width, height):
@@ -88,9 +100,11 @@ class View:
         self.left = self.map_view
         self.frame = Panel(figure)
         self.pages = {"Bar": BarPage(editor, Panel(figure), ask_for),
+                      "Song": SongPage(editor, Panel(figure)),
                       "Sounds": SoundsPage(editor, Panel(figure), ask_for, self.show_sound_map),
                       "Mixer": MixerPage(editor, Panel(figure))}
-        self.grid = self.pages["Bar"].grid
+        self.bar = self.pages["Bar"].grid
+        self.grid = self.bar.axes
         self.make_top()
         self.make_transport()
         self.make_status()
@@ -140,12 +154,12 @@ class View:
 
     def make_top(self):
         """The title, and the tabs of the pages."""
-        self.frame.changing_text(0.03, 0.951, (0.02, 0.926, 0.585, 0.05), lambda: (
+        self.frame.changing_text(0.03, 0.951, (0.02, 0.926, 0.505, 0.05), lambda: (
             self.editor.describe().replace(", ", MIDDLE_DOT),), size=13, fontweight="bold")
-        tips = {"Bar": "The bar, and what it is drawn by.", "Sounds": "Other drums: a sound for each row.",
-                "Mixer": "Level, pan, tune and decay of each row."}
+        tips = {"Bar": "The bar, and what it is drawn by.", "Song": "Your patterns, one after the other.",
+                "Sounds": "Other drums: a sound for each row.", "Mixer": "Level, pan, tune and decay of each row."}
         for i, name in enumerate(self.pages):
-            self.frame.button(name, (0.615 + 0.12 * i, 0.928, 0.115, 0.046), lambda name=name: self.show_page(name),
+            self.frame.button(name, (0.53 + 0.112 * i, 0.928, 0.107, 0.046), lambda name=name: self.show_page(name),
                               lambda name=name: (name, self.page == name), tips[name], quiet=True)
 
     def make_transport(self):
@@ -182,16 +196,27 @@ class View:
         self.help = Overlay(self.figure)
         self.help.place((0, 0, 1, 1))
         self.help_face = self.help.add(Rectangle((0, 0), 1, 1, fc=BEAT, ec=QUIET, lw=1))
-        self.help_text = self.help.add(self.help.text(0.5, 0.5, HELP, family="monospace", ha="center",
-                                                      multialignment="left", linespacing=1.6))
+        self.help_texts = [self.help.add(self.help.part.text(
+            0.5, 0.5, text, family="monospace", color=TEXT, va="top", linespacing=1.6, parse_math=False))
+            for text in HELP]
 
     def fit_help(self):
-        """Let the keys fill the window, in letters of at most 10.5 points."""
-        self.help_text.set_fontsize(10.5)
-        room, needed = 0.93 * self.figure.bbox.size, extent(self.help_text).size
-        self.help_text.set_fontsize(10.5 * min(1, *(room / needed)))
-        width, height = extent(self.help_text).size / self.figure.bbox.size + 0.04
-        self.help_face.set(x=0.5 - width / 2, y=0.5 - height / 2, width=width, height=height)
+        """Let the keys fill the window, in two columns of letters of at most 10.5 points."""
+        size, room = 10.5, 0.93 * self.figure.bbox.size
+        for _ in range(3):  # letters have whole pixels: they do not shrink in proportion
+            for text in self.help_texts:
+                text.set_fontsize(size)
+            size *= min(1, *(room / self.help_size()))
+        width, height = self.help_size() / self.figure.bbox.size
+        right = extent(self.help_texts[1]).width / self.figure.bbox.width
+        for text, x in zip(self.help_texts, (0.5 - width / 2, 0.5 + width / 2 - right)):
+            text.set_position((x, 0.5 + height / 2))
+        self.help_face.set(x=0.48 - width / 2, y=0.48 - height / 2, width=width + 0.04, height=height + 0.04)
+
+    def help_size(self):
+        """The size of the keys in pixels, the gap between the columns with it: (width, height)."""
+        (left, height), (right, other) = (extent(text).size for text in self.help_texts)
+        return np.array([left + right + 0.04 * (left + right), max(height, other)])
 
     def toggle_help(self):
         """Show or hide the keys."""

@@ -44,16 +44,13 @@ def bar_pixels(bar):
 
 
 def draw_bar(axes, bar):
-    """Draw a bar into axes, with the beats' numbers; return its cells and the lines between."""
+    """Draw a bar into axes; return its cells and the lines between."""
     steps, rows = np.arange(STEPS_PER_BAR), np.arange(len(INSTRUMENTS))
     cells = axes.pcolormesh(steps, rows, bar_pixels(bar), shading="nearest")
     widths = [3 if step % 16 == 0 else 1.5 if step % 4 == 0 else 0.5 for step in steps[1:]]
     lines = (axes.vlines(steps[1:] - 0.5, -0.5, rows[-1] + 0.5, BACKGROUND, linewidths=widths),
              axes.hlines(rows[1:] - 0.5, -0.5, steps[-1] + 0.5, BACKGROUND, linewidths=3.5))
-    axes.set(xlim=(-0.5, steps[-1] + 0.5), ylim=(rows[-1] + 0.5, -0.5), facecolor=BACKGROUND, yticks=[])
-    axes.set_xticks(range(0, STEPS_PER_BAR, 16), ["1", "2", "3", "4"], color=QUIET, fontsize=10)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0, pad=6)
+    axes.set(xlim=(-0.5, steps[-1] + 0.5), ylim=(rows[-1] + 0.5, -0.5), facecolor=BACKGROUND, xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return cells, *lines
 

@@ -9,6 +9,8 @@ import contextlib
 import time
 
 from formats.activation_matrix import INSTRUMENTS
+from session.state import SLOTS
+from window.bar_page import SEEN
 from window.map_view import ZOOM_STEP
 from window.view import View
 
@@ -23,12 +25,16 @@ EDITOR_KEYS = {  # key: the editor's command, its arguments
     **{key: ("change_tempo", by) for key, by in (("up", 5), ("down", -5), ("shift+up", 1), ("shift+down", -1))},
     **{key: ("change_steady", by) for key, by in (("[", 0.1), ("]", -0.1))},
     **{key: ("change_temperature", by) for key, by in (("<", -0.1), (",", -0.1), (">", 0.1), (".", 0.1))},
+    "P": ("play_song",), **{letter: ("choose_slot", slot) for slot, letter in enumerate(SLOTS)},
     "k": ("new_kit",), **{f"f{row + 1}": ("mute", row) for row in range(len(INSTRUMENTS))},
     **{f"shift+f{row + 1}": ("solo", row) for row in range(len(INSTRUMENTS))},
     **{str(count): ("end_path", count) for count in range(2, 10)}}
-WINDOW_KEYS = {"o": ("open_file",), "0": ("show_whole",), "tab": ("step_page", 1), "escape": ("go_back",),
+WINDOW_KEYS = {**dict.fromkeys(("o", "ctrl+o"), ("open_file",)), "0": ("show_whole",), "tab": ("step_page", 1),
+               "escape": ("go_back",),
                **dict.fromkeys(("shift+tab", "shift+iso_left_tab"), ("step_page", -1)),
                **dict.fromkeys(("h", "?"), ("show_help",)), **dict.fromkeys(("q", "ctrl+w"), ("ask_to_quit",)),
+               "ctrl+c": ("edit", "copy"), "ctrl+v": ("edit", "paste"), "R": ("edit", "reverse"),
+               "delete": ("edit", "clear"), "shift+left": ("shift_by", -1), "shift+right": ("shift_by", 1),
                **{key: ("zoom", by) for key, by in (("+", 1), ("=", 1), ("-", -1))}}
 FILES = {  # kind: title, words, names; None for a folder
     "bars": ("A bar of yours", "File (MIDI or .npy)", "*.mid *.midi *.MID *.npy"),
@@ -80,7 +86,7 @@ class Window:
         self.held = None  # (panel, area, what a move of the mouse does) while a button is down
         self.frames, self.held_since = 0, None  # painted so far; (moment, frames) at which a button went down
         self.followed = editor.point()  # the point that is known to be seen
-        self.pointed = None  # the point of the map under the mouse
+        self.mouse = (-1, -1)  # the pixel that it is at
         self.shift = self.sound_asked_for = self.asked_to_quit = self.leaving = False
         self.density_style = editor.constraints.style  # the style that the map's hit density is drawn in
         self.hints = Hints(editor.folder and editor.folder / ".hints")
@@ -113,6 +119,7 @@ class Window:
         elif area.reset:
             area.reset(*place)
         elif area.pan and not left:
+            self.editor.begin_gesture()
             area.pan(*place)
             self.hold(panel, area, area.drag_pan)
 
@@ -127,8 +134,7 @@ class Window:
             self.editor.open_sound()
         if not self.held:
             view.hover(event.x, event.y)
-        panel, area = view.area_at(event.x, event.y)
-        self.pointed = view.left.at(*panel.place_in(area, event.x, event.y)) if area is view.left.area else None
+        self.mouse = event.x, event.y
         if self.held and self.held[2]:
             panel, area, drag = self.held
             drag(*panel.place_in(area, event.x, event.y))
@@ -143,7 +149,8 @@ class Window:
         """The wheel, or a pinch in a browser: zoom around the mouse; over a control, a little more or less."""
         panel, area = self.view.area_at(event.x, event.y)
         if area and area.wheel and not self.view.overlay:
-            area.wheel(*panel.place_in(area, event.x, event.y), event.step)
+            shift = area.slide and "shift" in {event.key, *event.modifiers}
+            (area.slide if shift else area.wheel)(*panel.place_in(area, event.x, event.y), event.step)
             self.note(area, "drag")
 
     def on_release(self, event):
@@ -151,9 +158,9 @@ class Window:
             area, self.held = self.held[1], None
             self.view.left.frame()
             self.editor.frame()
-            self.editor.end_gesture()
             if area.release:
                 area.release()
+            self.editor.end_gesture()
             since, frames = self.held_since
             self.editor.log("let go", seconds=time.perf_counter() - since, frames=self.frames - frames)
 
@@ -195,14 +202,40 @@ class Window:
         else:
             self.editor.leave()
 
+    def place_on(self, area):
+        """Where on an area the mouse is, in fractions of its box, or None."""
+        panel, under = self.view.area_at(*self.mouse)
+        return panel.place_in(area, *self.mouse) if under is area else None
+
     def zoom(self, steps):
-        """Zoom in or out, around the mouse if it is on the map, else around the point that is heard."""
-        left = self.view.left
-        left.zoom_by(ZOOM_STEP ** (3 * steps), *self.pointed or left.point() or (0, 0))
+        """Zoom in or out around the mouse, where it is on the bar or on the map, else around the point heard."""
+        left, bar = self.view.left, self.view.bar
+        on_bar, on_map = self.place_on(bar.area), self.place_on(left.area)
+        if on_bar:
+            return bar.zoom(steps, on_bar[0])
+        left.zoom_by(ZOOM_STEP ** (3 * steps), *left.at(*on_map) if on_map else left.point() or (0, 0))
 
     def show_whole(self):
-        """Show the whole map."""
+        """Show the whole map, or bar."""
+        if self.place_on(self.view.bar.area):
+            return self.view.bar.zoom(-len(SEEN))
         self.view.left.show_whole()
+
+    def edit(self, command):
+        """Copy, paste, reverse or clear the row under the mouse, or else the bar; or remove a part of the song."""
+        page = self.view.pages[self.view.page]
+        if self.view.page == "Bar":
+            getattr(self.editor, command)(page.row_at(*self.mouse))
+        elif self.view.page == "Song" and command == "clear":
+            page.remove()
+
+    def shift_by(self, cells):
+        """Shift the row under the mouse, or else the bar, or a part of the song."""
+        page = self.view.pages[self.view.page]
+        if self.view.page == "Bar":
+            self.editor.shift(cells * page.grid.cell, page.row_at(*self.mouse))
+        elif self.view.page == "Song":
+            page.move(cells)
 
     def show_help(self):
         """Show the keys."""
