@@ -47,6 +47,9 @@ class Engine(sequencer.Sequencer):
     def position(self):
         return None
 
+    def take_notes(self):
+        return []
+
 
 def mouse(window, kind, x, y):
     """Press or release the mouse at a point of the map, as a backend tells the window."""

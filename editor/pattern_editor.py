@@ -55,6 +55,7 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         super().__init__(State(codes=codes, bars=bars, constraints=constraints, surface=surface, bpm=float(bpm),
                                sounds=tuple(kit or ())))
         self.begin_sounds(self.sounds)
+        self.begin_live()
         self.first_seed, self.random_count = surface.seed, 0
         self.random_seed = np.random.SeedSequence().entropy if seed is None else seed  # of the random points
         self.playing, self.playing_bars = False, None  # what the player was last asked for
@@ -144,10 +145,14 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         self.set_bars(self.draw(self.codes, self.on_path), start, edited=False)
 
     def frame(self):
-        """Once a frame: draw the bars that the state asks for; where there are none, return to the last that were."""
+        """Once a frame: draw the bars that the state asks for, and record what was played."""
         self.watch_player()
-        if self.drawn:
-            return
+        if not self.drawn:
+            self.draw_asked()
+        self.listen()
+
+    def draw_asked(self):
+        """Draw the bars that the state asks for; where there are none, return to the last that were."""
         try:
             self.redraw()
             if self.message_kind == "warning":
@@ -174,13 +179,12 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
             self.player.set_bpm(self.bpm)
         if self.mixer != heard.mixer:
             self.player.set_mixer(self.mixer)
+        if self.metronome != heard.metronome:
+            self.player.set_metronome(self.metronome)
         if self.sounds is not heard.sounds:
             self.update_kit()
         if self.playing and (self.heard_bars is not self.playing_bars or self.feel != heard.feel):
-            self.playing_bars = self.heard_bars
-            start = self.song_start if self.audition_source == "song" else 0
-            self.with_sound(self.player.play, np.roll(self.heard_bars, -start, 0) if start else self.heard_bars,
-                            self.feel)
+            self.play_bars()
 
     def open_sound(self):
         """Open the sound card if it is not open; return whether there is one."""
