@@ -10,6 +10,8 @@ python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --mi
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --tight 80 --swing 60 --push Snare=12 --midi bar.mid    # its feel
 python Activation_Matrix_To_Sound.py --morph one.mid other.mid --bars 8 --midi morph.mid
+python Activation_Matrix_To_Sound.py --slot A=one.mid B=other.mid --song A:4:fill B:2 A:4:morph=2 --wav song.wav
+python Activation_Matrix_To_Sound.py --pattern my_bar.mid --hits Kick@8=90 --reverse Tom --shift Snare=-4 --midi new.mid
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --kit pretrained/sound_vae.pt --kit-seed 3 --wav made.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --sound Snare=my.wav Kick=0.5,-1 --mix Kick.level=-3 --wav mixed.wav
 python Activation_Matrix_To_Sound.py --points points.npy --steady 0.2 --npy fills.npy     # as clicks there would give
@@ -30,10 +32,11 @@ import matplotlib
 import numpy as np
 import torch
 
+from editor.cells import backwards, shifted
 from editor.pattern_editor import PatternEditor
 from engine.mixer import Mixer
 from engine.player import Player
-from formats.activation_matrix import INSTRUMENTS, as_text
+from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from formats.kit import KIT, load_kit
 from patterns import latent_map, paths, sampling
 from patterns.feel import Feel
@@ -41,6 +44,8 @@ from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, Constraints
 from session.export import read_pattern, read_points, write_all
 from session.options import MODEL, check_options, make_parser
+from session.song import song_bars, state_of_bars
+from session.state import MOST_BARS
 from sounds.codes import load_sound_model
 from sounds.kits import file_sound, first_of, kit_of_model, sound_at, sound_like, whole
 from window import browser
@@ -85,6 +90,8 @@ def chosen_bars(options):
     if options.pattern and not (options.lock or options.humanise or options.nearest):
         return own, None
     model = open_model(options.model)
+    if options.song:
+        return song_bars(song_state(options, model), model)[0], None
     plane, training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
     seed = DEFAULT_SEED if options.seed is None else options.seed
     bars, codes = bars_and_codes(options, model, plane, own, seed)
@@ -139,6 +146,29 @@ def morph_of_files(options, model, asked):
     if count < 2:
         raise ValueError(f"--bars: expected at least 2 of a morph, found {count}")
     return sampling.morph_of_bars(model, ends, sampling.encode(model, ends, asked.style), count, asked)
+
+
+def song_state(options, model):
+    """A State with the patterns of --slot and the parts of --song."""
+    slots = {slot: read_pattern(path, MOST_BARS) for slot, path in options.slot}
+    if not slots:
+        raise ValueError("--song: expected the patterns of its slots, --slot A=FILE ..., found none")
+    seed = DEFAULT_SEED if options.seed is None else options.seed
+    return state_of_bars(model, slots, tuple(options.song), constraints_of(options, model), seed)
+
+
+def edit(bars, options):
+    """The bars (n, 8, 64) with --hits, --reverse and --shift."""
+    bars = bars.copy()
+    for row, step, velocity in options.hits:
+        if step >= STEPS_PER_BAR * len(bars):
+            raise ValueError(f"--hits: expected steps below {STEPS_PER_BAR * len(bars)}, found {step}")
+        bars[step // STEPS_PER_BAR, row, step % STEPS_PER_BAR] = velocity
+    for row in [None] if options.reverse == [] else options.reverse or ():
+        bars = backwards(bars, row)
+    for row, steps in options.shift:
+        bars = shifted(bars, steps, row)
+    return bars
 
 
 def in_words(fact):
@@ -244,12 +274,13 @@ def main(argv=None):
         open_window(options)
         return {}
     bars, facts = chosen_bars(options)
+    bars = edit(bars, options)
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     kit = [whole(model, sound) for sounds, model in [sounds_of(options)] for sound in sounds] if options.wav else None
     written = write_all(bars, options.bpm, kit, feel_of(options), mixer_of(options), npy=options.npy,
                         midi=options.midi, wav=options.wav, png=options.png)
-    if not options.points or len(bars) <= MOST_PRINTED:
+    if len(bars) <= MOST_PRINTED or not (options.points or options.song):
         print(*map(as_text, bars), sep="\n\n")
     for i, fact in enumerate(facts or (), start=1):
         print(f"{f'your bar {i}' if options.like else f'bar {i}'}: {in_words(fact)}")

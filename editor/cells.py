@@ -100,9 +100,7 @@ class Cells:
     @command
     def reverse(self, row=None):
         """Play the sixteenths of the bar backwards."""
-        bar = self.bar.copy()
-        bar[rows_of(row)] = reversed_rows(bar[rows_of(row)])
-        self.set_bar(bar)
+        self.set_bar(backwards(self.bar, row))
         self.report("reverse", f"{rows_name(row)} reversed.", row=row)
 
     @command
@@ -157,7 +155,11 @@ def shifted(bars, steps, row=None):
     return bars
 
 
-def reversed_rows(rows):
-    """Rows (..., 64) with their sixteenths backwards; a hit before or after its sixteenth stays so."""
-    blocks = np.roll(rows, EARLIEST, -1).reshape(*rows.shape[:-1], -1, SIXTEENTH)     # (..., 16, 4)
-    return np.roll(blocks[..., ::-1, :].reshape(rows.shape), -EARLIEST, -1)
+def backwards(bars, row=None):
+    """Bars (..., 8, 64) with their sixteenths backwards, or those of a row; a hit before or after its sixteenth stays
+    so."""
+    bars, rows = bars.copy(), rows_of(row)
+    steps = np.roll(bars[..., rows, :], EARLIEST, -1)                                 # (..., rows, 64)
+    blocks = steps.reshape(*steps.shape[:-1], -1, SIXTEENTH)[..., ::-1, :]            # (..., rows, 16, 4)
+    bars[..., rows, :] = np.roll(blocks.reshape(steps.shape), -EARLIEST, -1)
+    return bars

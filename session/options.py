@@ -11,10 +11,11 @@ from command_line import ROOT, Parser, number
 from engine.mixer import MASTER, RANGES
 from engine.player import LATENCY
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
+from formats.kit import HARDEST
 from patterns.feel import LATEST, SWUNG
 from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE
 from session.export import MOST_BARS
-from session.state import FASTEST, SLOWEST
+from session.state import FASTEST, MOST_BARS as MOST_PATTERN_BARS, MOST_SONG_BARS, SLOTS, SLOWEST, Part
 
 MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
 
@@ -63,6 +64,49 @@ def row_file(text):
     return row_named(name), Path(path)
 
 
+def slot_named(text):
+    """An argparse type: the number of a slot, by its letter."""
+    if text.upper() not in list(SLOTS):
+        raise argparse.ArgumentTypeError(f"expected a slot from {SLOTS[0]} to {SLOTS[-1]}, found {text!r}")
+    return SLOTS.index(text.upper())
+
+
+def slot_file(text):
+    """An argparse type: SLOT=FILE as (slot, Path)."""
+    slot, _, path = text.partition("=")
+    return slot_named(slot), Path(path)
+
+
+def song_part(text):
+    """An argparse type: a Part as A, A:4, A:4:fill or A:4:fill:morph=2."""
+    slot, *words = text.split(":")
+    fields = {"slot": slot_named(slot)}
+    for word in words:
+        name, _, value = word.partition("=")
+        if word.isdigit():
+            fields["repeats"] = number(int, 1, MOST_SONG_BARS)(word)
+        elif name == "morph":
+            fields["morph"] = number(int, 1, MOST_SONG_BARS)(value)
+        elif word == "fill":
+            fields["fill"] = True
+        else:
+            raise argparse.ArgumentTypeError(f"expected SLOT, SLOT:TIMES, with :fill or :morph=BARS, found {text!r}")
+    return Part(**fields)
+
+
+def row_steps(text):
+    """An argparse type: STEPS or NAME=STEPS as (row or None, steps)."""
+    name, _, steps = text.rpartition("=")
+    return row_named(name) if name else None, number(int, -STEPS_PER_BAR * MOST_BARS, STEPS_PER_BAR * MOST_BARS)(steps)
+
+
+def row_cell(text):
+    """An argparse type: NAME@STEP=VELOCITY as (row, step, velocity)."""
+    cell, _, velocity = text.partition("=")
+    name, _, step = cell.partition("@")
+    return row_named(name), number(int, 0, STEPS_PER_BAR * MOST_BARS - 1)(step), number(int, 0, HARDEST)(velocity)
+
+
 def strip_change(text):
     """An argparse type: NAME.level=DB, NAME.mute or master=DB and the like as (row or None, {name: value})."""
     place, _, value = text.partition("=")
@@ -85,13 +129,16 @@ def row_push(text):
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
-    window = not given & {"at", "random", "path", "morph", "points", "pattern", "like"}
+    window = not given & {"at", "random", "path", "morph", "points", "pattern", "like", "song"}
     plain = "pattern" in given and "lock" not in given
-    sources = "--at, --random, --path, --morph, --points, --pattern, --like"
+    sources = "--at, --random, --path, --morph, --points, --pattern, --like, --song"
     drawn = "is for what is drawn; a --pattern is taken as it is"
     silent = not window and not given & {"midi", "wav"}
     rules = (
-        (window, "bars wav midi png npy lock nearest humanise no_fills", f"needs one of {sources}"),
+        ("song" not in given, "slot", "needs --song PART ..., of which it is a part"),
+        (window, "bars wav midi png npy lock nearest humanise no_fills shift reverse hits", f"needs one of {sources}"),
+        ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills",
+         "does not go with --song, which is made of slots"),
         (not window, "web port log latency", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
         (not window and "wav" not in given, "kit_seed sound sound_like mix", "is for --wav or the window"),
@@ -139,9 +186,27 @@ def make_parser(description):
     group.add_argument("--midi", type=file_named(".mid", ".midi"), help="write a MIDI file")
     group.add_argument("--png", type=file_named(".png"), help="write a picture")
     group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
+    add_song_options(parser)
     add_bar_options(parser)
     add_sound_options(parser)
     return parser
+
+
+def add_song_options(parser):
+    """The options of songs, and of bars edited by hand."""
+    group = parser.add_argument_group("songs and edits, without a window")
+    group.add_argument("--slot", type=slot_file, nargs="+", default=[], metavar="SLOT=FILE",
+                       help=f"the patterns of a song: files of up to {MOST_PATTERN_BARS} bars, MIDI or .npy, in slots "
+                            f"{SLOTS[0]} to {SLOTS[-1]}")
+    group.add_argument("--song", type=song_part, nargs="+", metavar="SLOT:TIMES",
+                       help="slots in order: A:4 is A four times; A:4:fill ends in a fill; after A:4:morph=2 come 2 "
+                            "bars that lead to the next")
+    group.add_argument("--hits", type=row_cell, nargs="+", default=[], metavar="ROW@STEP=VELOCITY",
+                       help="set cells, steps from 0, 64 a bar: Kick@0=100 Snare@80=0; 0 takes a hit out")
+    group.add_argument("--reverse", type=row_named, nargs="*", metavar="ROW",
+                       help="each bar's sixteenths backwards, or those of these rows; after --hits")
+    group.add_argument("--shift", type=row_steps, nargs="+", default=[], metavar="[ROW=]STEPS",
+                       help="hits so many steps later, around the end; Snare=-4: a sixteenth earlier; after --reverse")
 
 
 def add_bar_options(parser):

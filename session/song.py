@@ -12,7 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from patterns import paths, sampling
-from session.state import MOST_SONG_BARS, SLOTS
+from patterns.noise import Surface
+from session.session_file import file_codes
+from session.state import MOST_SONG_BARS, SLOTS, Pattern, State
 
 FILL_BEATS = 2  # of the last bar of a part with a fill
 
@@ -47,6 +49,21 @@ def song_bars(state, model):
         locks = state.pattern_of(SLOTS.index(places[after].letter)).locks
         bars[after] = paths.with_crash(bars[after], locks)
     return np.stack(bars), places
+
+
+def state_of_bars(model, slots, song, constraints, seed):
+    """A State whose slots, {number: bars (n, 8, 64)}, hold bars of one's own, as the window opens them from files."""
+    patterns = {slot: own_pattern(model, bars, constraints, seed) for slot, bars in slots.items()}
+    first = min(patterns)
+    return State(**vars(patterns[first]), slots=tuple(map(patterns.get, range(len(SLOTS)))), slot=first, song=song)
+
+
+def own_pattern(model, bars, constraints, seed):
+    """A Pattern of bars of one's own, which lie on the surface of a seed where the encoder finds them."""
+    codes = file_codes(model, bars, constraints.style)
+    anchors = tuple(sampling.anchor(model, *pair, constraints) for pair in zip(bars, codes))
+    return Pattern(codes=codes, bars=bars, constraints=constraints, surface=Surface(seed, anchors=anchors),
+                   anchors=anchors, own=True)
 
 
 def check_song(state):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from test_window import SilentPlayer
 from tiny_map import a_bar, write_tiny_map
 
-from editor.cells import reversed_rows, shifted
+from editor.cells import backwards, shifted
 from editor.pattern_editor import PatternEditor
 from formats.kit import plain_sound
 from patterns.variation import expected_velocity
@@ -50,14 +50,16 @@ def test_a_shift_goes_around_the_whole_pattern_and_back(bars, steps, row):
 @given(BARS, ROW)
 @settings(deadline=None, max_examples=30)
 def test_backwards_twice_is_forwards(bars, row):
-    assert np.array_equal(reversed_rows(reversed_rows(bars)), bars)
+    assert np.array_equal(backwards(backwards(bars, row), row), bars)
+    others = [] if row is None else np.delete(np.arange(8), row)
+    assert np.array_equal(backwards(bars, row)[:, others], bars[:, others])
 
 
 @pytest.mark.parametrize("step, expected", [(0, 60), (60, 0), (16, 44), (1, 61), (15, 43), (63, 59), (62, 58)])
 def test_backwards_the_first_sixteenth_is_the_last_and_what_is_late_stays_late(step, expected):
-    row = np.zeros(64, np.uint8)
-    row[step] = 90
-    assert np.flatnonzero(reversed_rows(row)) == [expected]
+    bar = np.zeros((8, 64), np.uint8)
+    bar[3, step] = 90
+    assert np.argwhere(backwards(bar)).tolist() == [[3, expected]]
 
 
 def test_a_click_takes_out_the_hit_of_a_sixteenth_that_lies_off_its_grid(editor):

@@ -1,5 +1,6 @@
 """Slots and songs: what a song is made of, that it follows from the state alone, that what sounds is what is shown."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from test_window import SilentPlayer
 from tiny_map import a_bar, write_tiny_map
 
+import Activation_Matrix_To_Sound
+from editor.cells import backwards
 from editor.pattern_editor import PatternEditor
 from formats.activation_matrix import CYMBAL, KICK
 from formats.kit import plain_sound
@@ -325,3 +328,67 @@ def test_after_any_acts_what_sounds_is_shown_and_undo_returns_to_the_byte(model,
         assert (now is None) == (pattern is None), SLOTS[slot]
         if now:
             assert now.bars.tobytes() == pattern.bars.tobytes() and now.codes.tobytes() == pattern.codes.tobytes()
+
+
+# Without a window
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The model and two patterns, as files."""
+    folder = tmp_path_factory.mktemp("files")
+    write_tiny_map(folder / "tiny.pt")
+    np.save(folder / "own.npy", np.stack([a_bar(1), a_bar(2)]))
+    np.save(folder / "other.npy", a_bar(3)[None])
+    return folder
+
+
+def run_script(files, *arguments):
+    """The bars that the script gives."""
+    names = [re.sub(r"\w+\.npy", lambda name: str(files / name[0]), word) for word in arguments]
+    return Activation_Matrix_To_Sound.main([*names, "--model", str(files / "tiny.pt"), "--seed", "5"])["bars"]
+
+
+def test_the_script_makes_the_song_of_the_window(model, files, tmp_path):
+    editor = PatternEditor(model, KIT, SilentPlayer(), tmp_path, seed=5)
+    editor.open_file(files / "own.npy")
+    editor.choose_slot(1)
+    editor.open_file(files / "other.npy")
+    for slot, fields in ((0, {"repeats": 2, "fill": True}), (1, {"morph": 2}), (0, {})):
+        editor.add_part(slot)
+        editor.change_part(len(editor.song) - 1, **fields)
+    editor.play_song()
+    bars = run_script(files, "--slot", "A=own.npy", "b=other.npy", "--song", "a:2:fill", "B:morph=2", "A")
+    assert len(bars) == 9 and np.array_equal(bars, editor.heard_bars)
+
+
+def test_the_script_edits_as_the_window_does(model, files, tmp_path):
+    editor = PatternEditor(model, KIT, SilentPlayer(), tmp_path, seed=5)
+    editor.open_file(files / "own.npy")
+    editor.index = 1
+    editor.set_cells({(KICK, 10): 77, (1, 8): 0})
+    for editor.index in (0, 1):
+        editor.reverse(4)
+    editor.shift(-4)
+    editor.shift(7, 3)
+    asked = ("--hits", "Kick@74=77", "Snare@72=0", "--reverse", "HHC", "--shift", "-4", "HHO=7")
+    assert np.array_equal(run_script(files, "--pattern", "own.npy", *asked), editor.bars)
+    assert np.array_equal(run_script(files, "--pattern", "own.npy", "--reverse"), backwards(np.load(files / "own.npy")))
+
+
+OWN = ("--slot", "A=own.npy", "--song")
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--song", "A"), "--slot A=FILE"), (("--slot", "A=own.npy"), "--slot: needs --song"),
+    ((*OWN, "B"), "B, which is empty"), (("--slot", "I=own.npy", "--song", "A"), "A to H"),
+    ((*OWN, "A:4:tom"), "found 'A:4:tom'"), (("--slot", "A=no.npy", "--song", "A"), "no.npy"),
+    ((*OWN, "A:0"), "from 1"), ((*OWN, "A:200"), "at most 256"),
+    ((*OWN, "A", "--at", "0", "0"), "--at: does not go with --song"),
+    (("--shift", "4"), "--shift: needs one of"), (("--pattern", "own.npy", "--hits", "Kick@128=90"), "below 128"),
+    (("--pattern", "own.npy", "--hits", "Kick=90"), "expected"),
+    (("--pattern", "own.npy", "--shift", "x"), "expected")])
+def test_the_script_refuses_in_one_line_what_is_no_song_or_edit(files, capsys, arguments, words):
+    with pytest.raises((SystemExit, ValueError, OSError)) as refused:
+        run_script(files, *arguments)
+    found = capsys.readouterr().err or str(refused.value)
+    assert words in found and found.strip().count("\n") == 0
