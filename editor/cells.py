@@ -11,6 +11,7 @@ import numpy as np
 from editor.stateful import command
 from formats.activation_matrix import INSTRUMENTS
 from patterns.variation import expected_velocity
+from session.state import SLOTS
 
 SOFTEST, HARDEST = 1, 127  # MIDI velocities
 SIXTEENTH, EARLIEST = 4, 2  # steps; a hit so many steps before a sixteenth belongs to it
@@ -27,9 +28,9 @@ class Cells:
         there = self.hit_near(row, step, grid)
         step = snap(step, grid) if there is None else there
         velocity = self.new_velocity(row, step) if there is None else 0
-        self.change_bar({(row, step): velocity})
-        self.report("toggle", f"{place_name(row, step)}: hit {'added' if velocity else 'removed'}.", row=row, step=step,
-                    velocity=velocity)
+        self.edit(self.with_cells({(row, step): velocity}), "toggle",
+                  f"{place_name(row, step)}: hit {'added' if velocity else 'removed'}.", row=row, step=step,
+                  velocity=velocity)
 
     @command
     def set_cells(self, cells, grid=1):
@@ -41,11 +42,11 @@ class Cells:
             if velocity == 0:
                 changes |= {(row, first + i): 0 for i in range(grid)}
             elif there is None:
-                changes[row, first] = self.new_velocity(row, first) if velocity is None else velocity
+                changes[row, first] = self.new_velocity(row, first) if velocity is None else playable(velocity)
             elif velocity is not None:
-                changes[row, there] = velocity
-        self.change_bar(changes)
-        self.log("cells", cells=[[*cell, velocity] for cell, velocity in changes.items()])
+                changes[row, there] = playable(velocity)
+        self.edit(self.with_cells(changes), "cells", self.message,
+                  cells=[[*cell, velocity] for cell, velocity in changes.items()])
 
     @command
     def set_velocity(self, row, step, velocity, grid=1):
@@ -53,9 +54,9 @@ class Cells:
         step = self.hit_near(row, step, grid)
         if step is None:
             return
-        velocity = int(np.clip(velocity, SOFTEST, HARDEST))
-        self.change_bar({(row, step): velocity})
-        self.report("velocity", f"{place_name(row, step)}: velocity {velocity}.", row=row, step=step, velocity=velocity)
+        velocity = playable(velocity)
+        self.edit(self.with_cells({(row, step): velocity}), "velocity", f"{place_name(row, step)}: velocity {velocity}.",
+                  row=row, step=step, velocity=velocity)
 
     def hit_near(self, row, step, grid=1):
         """The step of the hit in a cell, of several the nearest one to the step; None where there is none."""
@@ -86,48 +87,52 @@ class Cells:
             bar[row] = cells
         else:
             bar[rows_of(row)] = cells[rows_of(row)]
-        self.set_bar(bar)
-        self.report("paste", f"{rows_name(row)} pasted.", row=row, source=source)
+        self.edit(bar, "paste", f"{rows_name(row)} pasted.", row=row, source=source)
 
     @command
     def shift(self, steps, row=None):
         """Let the hits come so many steps later, or earlier; of several bars they go on from one to the next, and from
         the end of the last to the first."""
-        self.set_edited(shifted(self.shown_bars, steps, row))
-        self.report("shift", f"{rows_name(row)}: {abs(steps) / SIXTEENTH:g} sixteenths "
-                             f"{'later' if steps > 0 else 'earlier'}.", row=row, steps=steps)
+        by = f"{abs(steps) / SIXTEENTH:g} sixteenth{'s' * (abs(steps) != SIXTEENTH)}"
+        self.edit(shifted(self.shown_bars, steps, row), "shift",
+                  f"{rows_name(row)}: {by} {'later' if steps > 0 else 'earlier'}.", row=row, steps=steps)
 
     @command
     def reverse(self, row=None):
         """Play the sixteenths of the bar backwards."""
-        self.set_bar(backwards(self.bar, row))
-        self.report("reverse", f"{rows_name(row)} reversed.", row=row)
+        self.edit(backwards(self.bar, row), "reverse", f"{rows_name(row)} reversed.", row=row)
 
     @command
     def clear(self, row=None):
         """Take all hits out of the bar."""
         bar = self.bar.copy()
         bar[rows_of(row)] = 0
-        self.set_bar(bar)
-        self.report("clear", f"{rows_name(row)} cleared.", row=row)
+        self.edit(bar, "clear", f"{rows_name(row)} cleared.", row=row)
 
-    def change_bar(self, cells):
-        """Set cells of the bar that is shown: {(row, step): velocity}."""
+    def with_cells(self, cells):
+        """The bar that is shown with these cells, {(row, step): velocity}."""
         bar = self.bar.copy()
         for cell, velocity in cells.items():
             bar[cell] = velocity
-        self.set_bar(bar)
+        return bar
 
-    def set_bar(self, bar):
-        """Let the bar that is shown be another."""
+    def edit(self, made, action, message, **details):
+        """Let the bar that is shown, (8, 64), or all bars be those made by hand, and report it. What was heard in place
+        of the pattern is the pattern then."""
         bars = self.shown_bars.copy()
-        bars[self.index] = bar
-        self.set_edited(bars)
-
-    def set_edited(self, bars):
-        """Let the pattern be these bars, by hand; what was heard in its place is the pattern then."""
+        bars[self.index if made.ndim == 2 else slice(None)] = made
+        if self.audition_source == "song":
+            message = f"{message} The song ends: this is slot {SLOTS[self.slot]}."
+        elif self.audition_source in ("nearest", "model"):
+            message = f"{message} This is your bar now."
         if self.audition_source or not np.array_equal(bars, self.bars):
             self.set_bars(bars, edited=True)
+        self.report(action, message, **details)
+
+
+def playable(velocity):
+    """A MIDI velocity of a hit, as near as there is."""
+    return int(np.clip(velocity, SOFTEST, HARDEST))
 
 
 def snap(step, grid=SIXTEENTH):

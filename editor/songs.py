@@ -87,6 +87,8 @@ class Songs:
         """Hear the song, from a part or from its beginning; while it is heard, without a part: the pattern again."""
         if self.audition_source == "song" and self.playing and from_part is None:
             return self.end_audition()
+        if self.recording:
+            self.end_recording()
         self.draw_now()
         self.stop()  # so that it begins at its beginning, not where the pattern stands
         self.hear_song(from_part or 0)
@@ -120,7 +122,7 @@ class Songs:
     def describe_song(self):
         """Where in the song one is."""
         place = self.song_places[self.song_bar]
-        time = TIMES[place.repeat] if place.repeat < len(TIMES) else f"{place.repeat + 1}th time"
+        time = TIMES[place.repeat] if place.repeat < len(TIMES) else f"time {place.repeat + 1}"
         words = f"Song, bar {self.song_bar + 1} of {len(self.song_places)}: {place.letter}"
         return words + f", {place.kind or time}" * bool(place.kind or time)
 
@@ -128,4 +130,4 @@ class Songs:
 def part_name(part):
     """A part as text: B 4 times with a fill, then a morph of 2 bars."""
     return (SLOTS[part.slot] + f" {part.repeats} times" * (part.repeats > 1) + " with a fill" * part.fill
-            + f", then a morph of {part.morph} bars" * bool(part.morph))
+            + f", then a morph of {part.morph} bar{'s' * (part.morph > 1)}" * bool(part.morph))

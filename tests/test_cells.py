@@ -107,6 +107,9 @@ def test_velocity_is_set_within_what_midi_has(editor, asked, velocity):
     row, step = map(int, np.argwhere(editor.bar)[0])
     editor.set_velocity(row, step, asked)
     assert editor.bar[row, step] == velocity
+    editor.set_cells({(row, step): 90})
+    editor.set_cells({(row, step): asked or 1}, grid=4)
+    assert editor.bar[row, step] == velocity
     empty, before = free_cell(editor), editor.state
     editor.set_velocity(*empty, 100, 4)
     assert editor.state is before
@@ -153,7 +156,7 @@ def test_what_is_heard_in_place_of_the_pattern_is_the_pattern_once_it_is_edited(
     editor.audition_nearest()
     heard = editor.heard_bars.copy()
     editor.toggle(*free_cell(editor))
-    assert editor.audition_source is None
+    assert editor.audition_source is None and editor.message.endswith("This is your bar now.")
     assert np.array_equal(editor.bars[0], heard[0]) and (editor.bars[1] != heard[1]).sum() == 1
     assert np.array_equal(editor.player.bars, editor.bars)
 

@@ -258,6 +258,7 @@ def test_an_edit_while_the_song_is_heard_ends_it_and_goes_into_the_slot_that_is_
     fill = editor.bar
     editor.toggle(7, 3)
     assert editor.audition_source is None and editor.slot == 0 and editor.playing
+    assert editor.message.endswith("The song ends: this is slot A.")
     assert np.array_equal(editor.bars[0], a_bar(1)) and (editor.bars[1] != fill).sum() == 1
     check_heard(editor)
     assert all(np.array_equal(editor.state.pattern_of(slot).bars, bars) for slot, bars in others.items())
@@ -295,6 +296,7 @@ ACTS = st.lists(st.one_of(
     st.just(("toggle", 7, 3)), st.just(("shift", 4)), st.just(("random",)), st.just(("end_path", 3)),
     st.just(("path",)), st.just(("next_variation",)), st.just(("play_anew",)), st.just(("audition_model",)),
     st.just(("choose_bar", 0)), st.just(("undo",)), st.just(("redo",)), st.just(("play_or_stop",)),
+    st.just(("set_take_over", "bar")), st.just(("record",)), st.just(("play_row", 1)), st.just(("audition_nearest",)),
     st.just(("set_density", 20)), st.just(("lock", 3)), st.tuples(st.just("hear"), st.integers(0, 9)),
     st.just(("part", "remove_part")), st.just(("part", "move_part", 1)),
     st.builds(lambda n: ("part", "change_part", n), st.integers(0, 3))), max_size=14)
