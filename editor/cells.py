@@ -55,8 +55,8 @@ class Cells:
         if step is None:
             return
         velocity = playable(velocity)
-        self.edit(self.with_cells({(row, step): velocity}), "velocity", f"{place_name(row, step)}: velocity {velocity}.",
-                  row=row, step=step, velocity=velocity)
+        self.edit(self.with_cells({(row, step): velocity}), "velocity",
+                  f"{place_name(row, step)}: velocity {velocity}.", row=row, step=step, velocity=velocity)
 
     def hit_near(self, row, step, grid=1):
         """The step of the hit in a cell, of several the nearest one to the step; None where there is none."""
