@@ -9,6 +9,8 @@ python Activation_Matrix_To_Sound.py --like my_bar.mid                 # where i
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --lock Kick Snare --midi new.mid     # redraw the rest
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --humanise --wav played.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --tight 80 --swing 60 --push Snare=12 --midi bar.mid    # its feel
+python Activation_Matrix_To_Sound.py --pattern my_bar.mid --continue --bars 8 --fill-every 4 --midi song.mid
+python Activation_Matrix_To_Sound.py --at 0.5 -1 --evolve 4 --bars 16 --fill-every 8 --wav evolves.wav
 python Activation_Matrix_To_Sound.py --morph one.mid other.mid --bars 8 --midi morph.mid
 python Activation_Matrix_To_Sound.py --slot A=one.mid B=other.mid --song A:4:fill B:2 A:4:morph=2 --wav song.wav
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --hits Kick@8=90 --reverse Tom --shift Snare=-4 --midi new.mid
@@ -38,7 +40,7 @@ from engine.mixer import Mixer
 from engine.player import Player
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
 from formats.kit import KIT, load_kit
-from patterns import latent_map, paths, sampling
+from patterns import latent_map, paths, sampling, variation
 from patterns.feel import Feel
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, Constraints
@@ -87,7 +89,8 @@ def chosen_bars(options):
     """What the options ask for without a window: (bars uint8 (n, 8, 64), facts of each, None of a pattern as it is and
     of many points)."""
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
-    if options.pattern and not (options.lock or options.humanise or options.nearest):
+    goes_on = options.evolve or vars(options)["continue"]
+    if options.pattern and not (options.lock or options.humanise or options.nearest or goes_on):
         return own, None
     model = open_model(options.model)
     if options.song:
@@ -95,6 +98,8 @@ def chosen_bars(options):
     plane, training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
     seed = DEFAULT_SEED if options.seed is None else options.seed
     bars, codes = bars_and_codes(options, model, plane, own, seed)
+    if goes_on:
+        bars, codes = bars_that_follow(options, model, bars, np.asarray(codes), seed)
     if options.points and len(bars) > MOST_PRINTED and not options.nearest:
         return bars, None
     facts = [describe_bar(bar, code, plane, training_bars) for bar, code in zip(own if options.like else bars, codes)]
@@ -171,6 +176,17 @@ def edit(bars, options):
     return bars
 
 
+def bars_that_follow(options, model, bars, codes, seed):
+    """The bars of --continue or --evolve, --bars of them, and their codes."""
+    asked = replace(constraints_of(options, model), locked_rows=tuple(options.lock or ()))
+    if options.evolve:
+        count = options.bars or PATH_BARS * len(bars)
+        bars, codes = variation.evolved_bars(model, bars, codes, options.evolve, count, seed, asked)
+    else:
+        bars, codes = variation.continue_bars(model, bars, codes, options.bars or PATH_BARS, seed, asked)
+    return variation.with_fills(model, bars, codes, options.fill_every, seed, asked), codes
+
+
 def in_words(fact):
     """A fact as a line of text."""
     words = "{hits} hits at {point[0]:.2f} {point[1]:.2f}".format(**fact)
@@ -245,6 +261,7 @@ def open_window(options):
         editor = PatternEditor(model, kit, player, options.save_to, options.bpm, constraints_of(options, model),
                                options.seed, log)
         editor.feel, editor.mixer = feel_of(options), mixer_of(options)
+        editor.evolve, editor.fill_every = options.evolve, options.fill_every
         editor.use_sounds(sounds, kit_paths(options)[1], sound_model, kit_seed_of(options))
         tk = matplotlib.get_backend().lower() == "tkagg"
         choose_file = file_dialog(figure) if tk else None

@@ -178,6 +178,7 @@ class Live:
     def play_bars(self):
         """Let the player have what is heard, but for hits that have sounded by hand and are still to come."""
         self.playing_bars = bars = self.heard_bars
+        self.ahead = None
         if self.audition_source == "song":
             bars = np.roll(bars, -self.song_start, 0)
         elif self.fresh and self.audition_source is None:

@@ -147,6 +147,7 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
     def frame(self):
         """Once a frame: draw the bars that the state asks for, and record what was played."""
         self.watch_player()
+        self.go_on()
         if not self.drawn:
             self.draw_asked()
         self.listen()

@@ -15,7 +15,8 @@ from formats.kit import HARDEST
 from patterns.feel import LATEST, SWUNG
 from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE
 from session.export import MOST_BARS
-from session.state import FASTEST, MOST_BARS as MOST_PATTERN_BARS, MOST_SONG_BARS, SLOTS, SLOWEST, Part
+from session.state import (FASTEST, MOST_BARS as MOST_PATTERN_BARS, MOST_BETWEEN_FILLS, MOST_EVOLVING,
+                           MOST_SONG_BARS, SLOTS, SLOWEST, Part)
 
 MODEL = ROOT / "pretrained" / "bernoulli_map.pt"
 
@@ -131,14 +132,16 @@ def check_options(parser, options):
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
     window = not given & {"at", "random", "path", "morph", "points", "pattern", "like", "song"}
     plain = "pattern" in given and "lock" not in given
+    as_it_is = plain and not given & {"continue", "evolve"}
     sources = "--at, --random, --path, --morph, --points, --pattern, --like, --song"
     drawn = "is for what is drawn; a --pattern is taken as it is"
     silent = not window and not given & {"midi", "wav"}
     rules = (
         ("song" not in given, "slot", "needs --song PART ..., of which it is a part"),
-        (window, "bars wav midi png npy lock nearest humanise no_fills shift reverse hits", f"needs one of {sources}"),
-        ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills",
-         "does not go with --song, which is made of slots"),
+        (window, "bars wav midi png npy lock nearest humanise no_fills shift reverse hits continue",
+         f"needs one of {sources}"),
+        ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills "
+         "continue evolve", "does not go with --song, which is made of slots"),
         (not window, "web port log latency", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
         (not window and "wav" not in given, "kit_seed sound sound_like mix", "is for --wav or the window"),
@@ -148,9 +151,13 @@ def check_options(parser, options):
         (given & {"humanise", "like", "morph"}, "lock",
          "goes with --pattern alone, or with --at, --random, --path or --points"),
         (plain, "at random path morph points like", "goes with --pattern only to redraw it, with --lock ROW ..."),
-        (plain, "density row_hits steady timing", drawn),
-        (plain and "humanise" not in given, "temperature", drawn),
-        (plain and not given & {"humanise", "nearest"}, "style", drawn))
+        (as_it_is, "density row_hits steady timing", drawn),
+        (as_it_is and "humanise" not in given, "temperature", drawn),
+        (as_it_is and not given & {"humanise", "nearest"}, "style", drawn),
+        (given & {"path", "morph", "points", "like", "nearest"}, "continue evolve",
+         "goes on from --at, --random or --pattern"),
+        ("evolve" in given, "continue", "not with --evolve: bars follow, or a loop evolves"),
+        (not window and not given & {"continue", "evolve"}, "fill_every", "needs --continue or --evolve CELLS"))
     for applies, names, reason in rules:
         for name in names.split():
             if applies and name in given:
@@ -179,6 +186,8 @@ def make_parser(description):
                        help="keep these rows of --pattern, redraw the rest (--at, --random, --path or where it lies)")
     group.add_argument("--humanise", action="store_true", help="strike the hits of --pattern as a drummer would")
     group.add_argument("--nearest", action="store_true", help="of each bar, the nearest one that a drummer played")
+    group.add_argument("--continue", action="store_true", help="bars that follow in the same style, to --bars N in all "
+                       "(default: 8)")
     group.add_argument("--no-fills", action="store_true", help="a --path without fills and crashes")
     group.add_argument("--bars", type=number(int, 1, MOST_BARS), metavar="N",
                        help="length in bars: the pattern repeats, or is cut, to fill it (default: the pattern once)")
@@ -220,6 +229,11 @@ def add_bar_options(parser):
                        help=f"0: the likeliest score, 1: as drummers vary, above: wilder (default: {TEMPERATURE})")
     group.add_argument("--steady", type=steadiness, default=STEADY, metavar="0..1",
                        help=f"from 0, a fill, to 1, as a loop goes on; any: either (default: {STEADY})")
+    group.add_argument("--evolve", type=number(int, 0, MOST_EVOLVING), default=0, metavar="CELLS",
+                       help="each pass of the loop changes so many cells of a bar; without a window --bars N "
+                            "bars of it (default: 8 passes)")
+    group.add_argument("--fill-every", type=number(int, 0, MOST_BETWEEN_FILLS), default=0, metavar="N",
+                       help="each N-th bar of --continue or --evolve ends in a fill")
     group.add_argument("--timing", metavar="NAME", help="play as this drummer of the map (default: any)")
     group.add_argument("--tight", type=number(float, 0, 100), default=0.0, metavar="PERCENT",
                        help="100: hits on the sixteenths, or triplets, that their beat implies, 0: as drawn (default)")

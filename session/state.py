@@ -17,6 +17,7 @@ from patterns.sampling import Constraints
 
 MOST_BARS, MOST_SONG_BARS = 16, 256  # of a pattern in the window, of a song
 SLOWEST, FASTEST = 40, 240  # bpm that the window offers
+MOST_EVOLVING, MOST_BETWEEN_FILLS = 32, 16  # cells that a pass changes, bars from a fill to the next
 SLOTS = "ABCDEFGH"
 
 # The noise between the ends (`noise.Morph`), the bars (2, 8, 64) at them, the constraints under which they are these.
@@ -78,8 +79,8 @@ class State(Pattern):
     slots: of each slot its Pattern, or None; the one of `slot` is out of date, since the present pattern is what it
     holds. song: Parts in order. evolve: the cells that change with each pass; fill_every: 4 makes each fourth bar a
     fill; 0 for none. take_over: when a pattern replaces the one that sounds, of timing.TAKE_OVER. metronome: is it on?
-    audition_source: "nearest", "model" or "song" while audition_bars are heard in place of the pattern; rank: which
-    of the nearest, from 0.
+    audition_source: "nearest", "model", "song" or "fill" while audition_bars are heard in place of the pattern; rank:
+    which of the nearest, from 0.
     """
 
     sounds: tuple = ()
