@@ -141,7 +141,7 @@ def check_options(parser, options):
         (window, "bars wav midi png npy lock nearest humanise no_fills shift reverse hits continue",
          f"needs one of {sources}"),
         ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills "
-         "continue evolve", "does not go with --song, which is made of slots"),
+         "continue evolve bars hits reverse shift", "does not go with --song, which is made of slots"),
         (not window, "web port log latency", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
         (not window and "wav" not in given, "kit_seed sound sound_like mix", "is for --wav or the window"),

@@ -386,6 +386,7 @@ OWN = ("--slot", "A=own.npy", "--song")
     ((*OWN, "A:4:tom"), "found 'A:4:tom'"), (("--slot", "A=no.npy", "--song", "A"), "no.npy"),
     ((*OWN, "A:0"), "from 1"), ((*OWN, "A:200"), "at most 256"),
     ((*OWN, "A", "--at", "0", "0"), "--at: does not go with --song"),
+    ((*OWN, "A", "--shift", "4"), "--shift: does not go with --song"),
     (("--shift", "4"), "--shift: needs one of"), (("--pattern", "own.npy", "--hits", "Kick@128=90"), "below 128"),
     (("--pattern", "own.npy", "--hits", "Kick=90"), "expected"),
     (("--pattern", "own.npy", "--shift", "x"), "expected")])
