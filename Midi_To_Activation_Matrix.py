@@ -43,8 +43,8 @@ def read_bars(path, channel=None):
         channel: the MIDI channel to read, 1 to 16; None finds the drums.
     Returns:
         uint8, (bars, 8, 64): velocities 1 to 127, 0 where nothing is struck. A hit goes to the nearest step, which
-        may be the first of the next bar; of two in one cell the louder stays. A silent bar counts where a hit
-        follows, or where it is complete before the track ends.
+        may be the first of the next bar, or of the loop where the track ends with a bar; of two in one cell the louder
+        stays. A silent bar counts where a hit follows, or where it is complete before the track ends.
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it gives no bar.
     """
@@ -55,7 +55,7 @@ def read_with_facts(path, channel=None):
     """As `read_bars`, with facts for the data report: (bars, facts).
 
     facts: "distances_ms" float (hits,), between each hit and its step; "unmapped", a Counter of pitches; "left_out", a
-    Counter of bars left out by reason; "bpm" at the first bar.
+    Counter of bars left out by reason; "bpm" at the first bar; "names_tempo": or is that the default of MIDI?
     """
     if channel is not None and channel not in range(1, 17):
         raise ValueError(f"channel: expected 1 to 16, found {channel}")
@@ -73,7 +73,7 @@ def read_with_facts(path, channel=None):
                                     for when in (ticks, first_tick))
     return matrices, {"distances_ms": np.abs(offsets) * quarter_ms, "left_out": left_out,
                       "unmapped": Counter(pitches[UNMAPPED[pitches]].tolist()),
-                      "bpm": float(60_000 / first_quarter_ms)}
+                      "bpm": float(60_000 / first_quarter_ms), "names_tempo": bool(tempos)}
 
 
 def _drum_hits(parts, channel):
@@ -139,14 +139,17 @@ def _bars_of_hits(hits, end, ticks_per_quarter, meters):
         step = (early[inside] - 32 * start) // (2 * ticks_per_quarter)
         if stop is None:  # the last bar may be short, where the track ends soon after its last hit
             bars = max((end - start) // bar_ticks, int(step.max(initial=-1)) // STEPS_PER_BAR + 1, 0)
+            if start == 0 < end and end % bar_ticks == 0 and (ticks[inside] < end).all():
+                bars = end // bar_ticks  # a loop, whose first beat may be struck early: at its end
         else:
             bars = (stop - start) // bar_ticks
             left_out["4/4, cut short by a change of meter"] += bool((stop - start) % bar_ticks)
-        inside, step = inside[step < bars * STEPS_PER_BAR], step[step < bars * STEPS_PER_BAR]
+        last = (bars + (stop is None)) * STEPS_PER_BAR
+        inside, step = inside[step < last], step[step < last]
         if bars and first_tick is None:
             first_tick = start
         kept.append(inside)
-        steps.append(step + count * STEPS_PER_BAR)
+        steps.append(step % (bars * STEPS_PER_BAR or 1) + count * STEPS_PER_BAR)
         offsets.append((ticks[inside] - start) / ticks_per_quarter - step / 16)
         count += bars
         if count > MAX_BARS:
@@ -175,8 +178,10 @@ def _counted(counter):
     return ", ".join(f"{count} in {key}" for key, count in counter.most_common())
 
 
-def write_midi(bars, path, bpm=120, offsets=0.0, text=None):
+def write_midi(bars, path, bpm=120, offsets=0.0, name="Drums", text=None):
     """Write bars as a Standard MIDI file of type 0, on channel 10, at 480 ticks a quarter note; it ends with a bar.
+
+    A note lasts a sixteenth, or until its row is struck again.
 
     Args:
         bars: (n, 8, 64) or (8, 64), whole velocities 0 to 127. `read_bars` gives them back.
@@ -184,7 +189,7 @@ def write_midi(bars, path, bpm=120, offsets=0.0, text=None):
         bpm: quarter notes a minute, 4 to 60,000.
         offsets: of each hit from its step, in steps, float (n, 8, 64), as `patterns.feel.time_offsets` gives them; a
             hit that leaves the file at one end is written at the other: it is a loop.
-        text: of a session that the file is to carry.
+        name: of the track. text: of a session that the file is to carry.
     """
     bars = check_bars(bars)
     if not 4 <= bpm <= 60_000:
@@ -195,7 +200,7 @@ def write_midi(bars, path, bpm=120, offsets=0.0, text=None):
     times = bar * STEPS_PER_BAR + step + np.broadcast_to(offsets, bars.shape)[places]
     ticks = np.rint(times * step_ticks).astype(int) % end
     hits = zip(ticks.tolist(), np.array(INSTRUMENT_TO_PITCH)[row].tolist(), bars[places].tolist())
-    data = midi_file.to_bytes(list(hits), end, step_ticks // 2, bpm, text=text)
+    data = midi_file.to_bytes(list(hits), end, 4 * step_ticks, bpm, name, text)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 

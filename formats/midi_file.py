@@ -1,7 +1,7 @@
 """Standard MIDI files of type 0 and 1 as bytes, read and written: every note-on of every channel, in plain Python.
 
     parts, end, ticks_per_quarter, meters, tempos = read_parts("groove.mid")
-    Path("loop.mid").write_bytes(to_bytes([(0, 36, 100), (480, 38, 90)], end=1920, note_ticks=15))
+    Path("loop.mid").write_bytes(to_bytes([(0, 36, 100), (480, 38, 90)], end=1920, note_ticks=120))
 """
 
 import struct
@@ -12,7 +12,7 @@ import numpy as np
 
 TICKS_PER_QUARTER = 480  # of the files we write
 MAX_BYTES = 1 << 26  # 64 MiB is no drum part, and a device may have no end
-TEXT, NAME, END_OF_TRACK, TEMPO, METER = 0x01, 0x03, 0x2f, 0x51, 0x58  # kinds of meta event
+TEXT, NAME, INSTRUMENT, END_OF_TRACK, TEMPO, METER = 0x01, 0x03, 0x04, 0x2f, 0x51, 0x58  # kinds of meta event
 TAG = b"drum session "  # begins the text event that is ours: other programs write such events too
 
 
@@ -22,8 +22,8 @@ def read_parts(path):
     Returns:
         (parts [(name or None, channel 1 to 16, hits int (3, n): ticks, pitches, velocities)], end of the last track in
         ticks, ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, milliseconds a quarter
-        note)]). Each channel of a track is a part, and has its name where the track has one channel only. A track
-        without notes is a part on channel None: its name may mention drums that are silent.
+        note)]). Each channel of a track is a part, and has its name (its instrument's too, if given) where the track has
+        one channel only. A track without notes is a part on channel None: its name may mention drums that are silent.
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """
@@ -31,8 +31,9 @@ def read_parts(path):
     parts, metas, end = [], [], 0
     for track in tracks:
         notes, metas_here, last = _read_track(track)
-        name = next((text for _, kind, content in metas_here
-                     if kind == NAME and (text := content.decode("latin-1").strip())), "")
+        names = {kind: text for _, kind, content in reversed(metas_here)
+                 if kind in (NAME, INSTRUMENT) and (text := content.decode("latin-1").strip())}
+        name = ", ".join(names[kind] for kind in sorted(names))
         parts += [(name if len(notes) == 1 else None, status - 0x8f, np.array(hits).reshape(-1, 3).T)
                   for status, hits in notes.items()] or [(name, None, np.zeros((3, 0), int))]
         metas += metas_here
@@ -132,18 +133,17 @@ def _number(byte, stream):
     return number
 
 
-def to_bytes(hits, end, note_ticks, bpm=120, text=None):
+def to_bytes(hits, end, note_ticks, bpm=120, name="Drums", text=None):
     """The bytes of a MIDI file of type 0: drums on channel 10 in 4/4, 480 ticks per quarter note.
 
     hits: [(tick, pitch, velocity)], whole numbers, each a note of `note_ticks`, or shorter where the next of its pitch
-    or the end comes first; end: of the track, in ticks; bpm: quarter notes a minute, 4 to 60,000. text:
-    of a session, which `read_text_tag` gives back: a text event at the start; None for none.
+    or the end comes first; end: of the track, in ticks; bpm: quarter notes a minute, 4 to 60,000; name: of the track.
+    text: of a session, which `read_text_tag` gives back: a text event at the start; None for none.
     """
-    events = [(0, b"\xff\x03\x05Drums"), (0, b"\xff\x51\x03" + round(60e6 / bpm).to_bytes(3, "big")),
-              (0, b"\xff\x58\x04\x04\x02\x18\x08")]  # 4/4
+    events = [(0, _meta(NAME, name.encode())), (0, _meta(INSTRUMENT, b"Drums")),
+              (0, _meta(TEMPO, round(60e6 / bpm).to_bytes(3, "big"))), (0, _meta(METER, b"\x04\x02\x18\x08"))]  # 4/4
     if text is not None:
-        content = TAG + text.encode()
-        events.append((0, bytes([0xff, TEXT]) + _as_variable_length(len(content)) + content))
+        events.append((0, _meta(TEXT, TAG + text.encode())))
     next_of, stop_of = {}, {}  # pitch: the tick of its next note; (tick, pitch): the tick at which that note ends
     for tick, pitch, _ in sorted(hits, reverse=True):
         stop_of[tick, pitch] = min(tick + note_ticks, next_of.get(pitch, end))
@@ -152,10 +152,15 @@ def to_bytes(hits, end, note_ticks, bpm=120, text=None):
         events += (tick, bytes([0x99, pitch, velocity])), (stop_of[tick, pitch], bytes([0x89, pitch, 0]))
     events.sort(key=lambda event: (event[0], event[1][0] == 0x99))  # of one tick, a note ends before the next begins
     track, now = b"", 0
-    for tick, event in [*events, (end, b"\xff\x2f\x00")]:
+    for tick, event in [*events, (end, _meta(END_OF_TRACK))]:
         track += _as_variable_length(tick - now) + event
         now = tick
     return struct.pack(">4sIHHH4sI", b"MThd", 6, 0, 1, TICKS_PER_QUARTER, b"MTrk", len(track)) + track
+
+
+def _meta(kind, content=b""):
+    """The bytes of a meta event."""
+    return bytes([0xff, kind]) + _as_variable_length(len(content)) + content
 
 
 def _as_variable_length(number):

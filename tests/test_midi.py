@@ -7,6 +7,7 @@ import sys
 from fractions import Fraction
 from math import floor
 
+import mido
 import numpy as np
 import pretty_midi
 import pytest
@@ -128,6 +129,37 @@ def test_the_track_ends_exactly_with_the_loop(tmp_path, count):
     assert one.events[-1].type == MetaEvents.END_OF_TRACK
 
 
+@given(some_bars(), st.floats(40, 240))
+@settings(max_examples=20, deadline=None)
+def test_a_note_lasts_a_sixteenth_or_until_its_row_is_struck_again_or_the_file_ends(scratch, bars, bpm):
+    midi.write_midi(bars, scratch / "notes.mid", bpm)
+    file = mido.MidiFile(scratch / "notes.mid")
+    (one,), sounding, found, now = file.tracks, {}, {}, 0
+    for event in one:
+        now += event.time
+        if event.type == "note_on" and event.velocity:
+            assert event.note not in sounding and event.channel == 9
+            sounding[event.note] = now
+        elif event.type in ("note_on", "note_off"):
+            started = sounding.pop(event.note)
+            found[started, event.note] = now - started
+    assert not sounding
+    steps = {(64 * bar + step, row) for bar, row, step in np.argwhere(bars).tolist()}
+    assert found == {(30 * step, midi.INSTRUMENT_TO_PITCH[row]): 30 * next(
+        after for after in range(1, 5) if after == 4 or step + after == 64 * len(bars) or (step + after, row) in steps)
+        for step, row in steps}
+
+
+def test_a_file_bears_its_name_tempo_and_meter(tmp_path):
+    midi.write_midi(np.zeros((3, 8, 64), np.uint8), tmp_path / "a.mid", 97.5, name="Sérénade 1")
+    (one,) = mido.MidiFile(tmp_path / "a.mid", charset="utf-8").tracks
+    assert one.name == "Sérénade 1"
+    assert [mido.tempo2bpm(event.tempo) for event in one if event.type == "set_tempo"] == [pytest.approx(97.5, 1e-5)]
+    assert [(event.numerator, event.denominator) for event in one if event.type == "time_signature"] == [(4, 4)]
+    assert sum(event.time for event in one) == 3 * 1920
+    assert np.array_equal(midi.read_bars(tmp_path / "a.mid"), np.zeros((3, 8, 64)))  # silent drums, whatever the name
+
+
 def test_write_midi_takes_one_bar_and_writes_the_same_bytes_twice(tmp_path):
     bar = np.zeros((8, 64))
     bar[0, ::16] = 100.0
@@ -158,7 +190,8 @@ def test_write_midi_refuses_a_tempo_that_midi_cannot_hold(tmp_path, bpm):
 @settings(max_examples=50, deadline=None)
 def test_a_hit_goes_to_the_nearest_step_of_its_time_in_ticks(scratch, division, data):
     ticks = data.draw(st.lists(st.integers(0, 12 * division), min_size=1, max_size=12, unique=True))
-    bars = midi.read_bars(drum_file(scratch / "grid.mid", [(tick, KICK, 90) for tick in ticks], division))
+    bars = midi.read_bars(drum_file(scratch / "grid.mid", [(tick, KICK, 90) for tick in ticks], division,
+                                    end=13 * division))  # not with a bar, as a loop ends
     steps = {floor(Fraction(16 * tick, division) + Fraction(1, 2)) for tick in ticks}  # half up
     assert struck(bars) == {(step // 64, 0, step % 64): 90 for step in steps}
 
@@ -166,6 +199,21 @@ def test_a_hit_goes_to_the_nearest_step_of_its_time_in_ticks(scratch, division, 
 def test_a_hit_just_before_the_barline_is_the_next_bars_first_and_one_a_little_earlier_stays(tmp_path):
     bars = midi.read_bars(drum_file(tmp_path / "x.mid", [(1920 - 15, KICK, 90), (1920 - 16, SNARE, 80)]))
     assert struck(bars) == {(1, 0, 0): 90, (0, 1, 63): 80}
+
+
+@pytest.mark.parametrize("end, expected", [
+    (3840, {(0, 0, 0): 90, (0, 1, 32): 80}), (3841, {(0, 1, 32): 80, (2, 0, 0): 90})])
+def test_where_the_track_ends_with_a_bar_a_hit_just_before_is_the_first_of_the_loop(tmp_path, end, expected):
+    path = drum_file(tmp_path / "x.mid", [(960, SNARE, 80), (3835, KICK, 90)], end=end)
+    assert struck(midi.read_bars(path)) == expected
+    assert midi.read_with_facts(path)[1]["distances_ms"].max() < 6
+
+
+@given(some_bars(), st.floats(-0.49, 0.49), st.sampled_from([40, 97.3, 240]))
+@settings(max_examples=30, deadline=None)
+def test_a_loop_pushed_early_or_late_is_read_back_with_no_bar_more(scratch, bars, push, bpm):
+    midi.write_midi(bars, scratch / "pushed.mid", bpm, push)
+    assert np.array_equal(midi.read_bars(scratch / "pushed.mid"), bars)
 
 
 def test_the_louder_of_two_hits_in_a_cell_stays(tmp_path):
