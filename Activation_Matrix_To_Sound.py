@@ -44,7 +44,7 @@ from patterns import latent_map, paths, sampling, variation
 from patterns.feel import Feel
 from patterns.latent_map import describe_bar
 from patterns.sampling import DEFAULT_SEED, Constraints
-from session.export import read_pattern, read_points, write_all
+from session.export import read_pattern, read_points, read_with_tempo, write_all
 from session.options import MODEL, check_options, make_parser
 from session.song import song_bars, state_of_bars
 from session.state import MOST_BARS
@@ -55,6 +55,7 @@ from window.window import Window, file_dialog
 
 SOUND_MODEL = ROOT / "pretrained" / "sound_vae.pt"
 AT_ONCE, MOST_PRINTED, PATH_BARS = 500, 16, 8  # bars at --points drawn together, printed; of a path or a morph
+TEMPO = 120.0  # where neither --bpm nor a file names one
 
 
 def open_model(path):
@@ -108,6 +109,12 @@ def chosen_bars(options):
             raise ValueError(f"--nearest: {options.model} holds no training bars in its map")
         bars = np.stack([training_bars.bar(fact["index"], seed) for fact in facts])
     return bars, facts
+
+
+def tempo_of(options):
+    """The tempo asked for, else that of the MIDI file whose bars these are, else TEMPO."""
+    source = options.pattern or options.like or options.morph and options.morph[0]
+    return options.bpm or (read_with_tempo(source, 1)[1] if source else None) or TEMPO
 
 
 def bars_and_codes(options, model, plane, own, seed):
@@ -254,12 +261,12 @@ def open_window(options):
         print("No GUI toolkit, or no display: the window opens in a browser instead.")
         pyplot.switch_backend("webagg")
     web = matplotlib.get_backend().lower() == "webagg"
-    player = Player(kit, bpm=options.bpm, latency=options.latency and options.latency / 1000)
+    player = Player(kit, bpm=options.bpm or TEMPO, latency=options.latency and options.latency / 1000)
     with open(options.log or os.devnull, "a", encoding="utf-8") as log, contextlib.closing(player):
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
-        editor = PatternEditor(model, kit, player, options.save_to, options.bpm, constraints_of(options, model),
-                               options.seed, log)
+        editor = PatternEditor(model, kit, player, options.save_to, options.bpm or TEMPO,
+                               constraints_of(options, model), options.seed, log)
         editor.feel, editor.mixer = feel_of(options), mixer_of(options)
         editor.evolve, editor.fill_every = options.evolve, options.fill_every
         editor.use_sounds(sounds, kit_paths(options)[1], sound_model, kit_seed_of(options))
@@ -295,7 +302,7 @@ def main(argv=None):
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     kit = [whole(model, sound) for sounds, model in [sounds_of(options)] for sound in sounds] if options.wav else None
-    written = write_all(bars, options.bpm, kit, feel_of(options), mixer_of(options), npy=options.npy,
+    written = write_all(bars, tempo_of(options), kit, feel_of(options), mixer_of(options), npy=options.npy,
                         midi=options.midi, wav=options.wav, png=options.png)
     if len(bars) <= MOST_PRINTED or not (options.points or options.song):
         print(*map(as_text, bars), sep="\n\n")

@@ -10,8 +10,8 @@ import numpy as np
 from command_line import one_line
 from editor.stateful import command
 from patterns import sampling
-from session.export import read_pattern, save_pattern
-from session.state import MOST_BARS
+from session.export import read_with_tempo, save_pattern
+from session.state import FASTEST, MOST_BARS, SLOWEST
 
 APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
 
@@ -21,9 +21,9 @@ class Saving:
 
     @command
     def open_file(self, path):
-        """Make the bars of a file the pattern, anchored at the codes that the encoder gives them."""
+        """Make the bars of a file the pattern, anchored at the codes that the encoder gives them, at its tempo."""
         try:
-            bars = read_pattern(Path(path).expanduser(), MOST_BARS)
+            bars, bpm = read_with_tempo(Path(path).expanduser(), MOST_BARS)
         except (OSError, ValueError) as error:
             raise ValueError(f"Not opened: {one_line(error)}") from error
         unsaved = self.unsaved
@@ -32,8 +32,10 @@ class Saving:
         codes += np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None]
         self.set_bars(bars, start=True, codes=codes, index=0, on_path=False, own=True, morph=None, edited=True)
         self.anchor_edits()
+        self.bpm = self.bpm if bpm is None else float(np.clip(bpm, SLOWEST, FASTEST))
+        tempo = f" ({self.bpm:g} bpm here, not its {bpm:g})" if bpm not in (None, self.bpm) else ""
         self.saved = self.saved if unsaved else self.state
-        self.report("open", f"{Path(path).name}. m: what the model makes of it, n: the nearest training bar.",
+        self.report("open", f"{Path(path).name}{tempo}. m: what the model makes of it, n: the nearest training bar.",
                     bars=len(bars))
 
     def save(self):

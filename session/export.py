@@ -12,10 +12,11 @@ import numpy as np
 from command_line import one_line, replacing
 from engine.mixer import Mixer
 from engine.sequencer import render
+from formats.activation_matrix import load_matrix
 from formats.audio import save_audio, write_tag
 from formats.bar_picture import write_picture
 from formats.kit import SAMPLE_RATE
-from Midi_To_Activation_Matrix import load_patterns, write_midi
+from Midi_To_Activation_Matrix import read_with_facts, write_midi
 from patterns.feel import Feel, time_offsets
 
 MOST_BARS = 1000  # at once: half an hour at 120 bpm
@@ -24,12 +25,22 @@ MOST_POINTS, FARTHEST = 100_000, 100  # at once; from the middle of the map
 
 def read_pattern(path, bars=None):
     """The bars, or the first `bars`, of a MIDI file or matrix: uint8 (bars, 8, 64). OSError or ValueError names it."""
+    return read_with_tempo(path, bars)[0]
+
+
+def read_with_tempo(path, bars=None):
+    """As `read_pattern`, with the tempo at the first bar: (bars, bpm), None where the file names none."""
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a MIDI file or a .npy matrix, found a folder")
-    found = load_patterns(path)[0]
+    found, facts = (load_matrix(path), {}) if path.suffix.lower() == ".npy" else read_with_facts(path)
     if len(found) > MOST_BARS and not bars:
         raise ValueError(f"{path}: expected at most {MOST_BARS} bars, found {len(found)}; --bars N takes the first N")
-    return found[:bars]
+    return np.array(found[:bars]), short_tempo(facts["bpm"]) if facts.get("names_tempo") else None
+
+
+def short_tempo(bpm):
+    """The shortest decimal that a MIDI file would hold as it holds bpm: 122 for the 122.00008 of 491,803 us a beat."""
+    return next(short for digits in range(16) if round(60e6 / (short := round(bpm, digits) or 1)) == round(60e6 / bpm))
 
 
 def read_points(path):

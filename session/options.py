@@ -10,6 +10,7 @@ from pathlib import Path
 from command_line import ROOT, Parser, number
 from engine.mixer import MASTER, RANGES
 from engine.player import LATENCY
+from engine.timing import BPM_RANGE
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.kit import HARDEST
 from patterns.feel import LATEST, SWUNG
@@ -162,6 +163,8 @@ def check_options(parser, options):
         for name in names.split():
             if applies and name in given:
                 parser.error(f"--{name.replace('_', '-')}: {reason}")
+    if window and options.bpm and not SLOWEST <= options.bpm <= FASTEST:
+        parser.error(f"--bpm: expected {SLOWEST} to {FASTEST} in the window, found {options.bpm:g}")
     return window
 
 
@@ -244,7 +247,7 @@ def add_bar_options(parser):
                        help="milliseconds that a row is late: Snare=12 HHC=-5")
     group.add_argument("--seed", type=number(int, 0, 2**32 - 1),
                        help=f"random seed of the bars (default: {DEFAULT_SEED}; the window's random points: any)")
-    group.add_argument("--bpm", type=number(float, SLOWEST, FASTEST), default=120, help="tempo (default: 120)")
+    group.add_argument("--bpm", type=number(float, *BPM_RANGE), help="tempo (default: that of a MIDI file, or 120)")
     group.add_argument("--model", type=Path, default=MODEL, help="checkpoint (default: pretrained/bernoulli_map.pt)")
 
 

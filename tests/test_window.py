@@ -372,7 +372,7 @@ def test_the_text_grid_shows_each_hit(command, tmp_path):
 @pytest.mark.parametrize("arguments", [
     ["--at", 1, 2, 3], ["--at", 1], ["--at", "nan", 0], ["--at", "inf", 0], ["--at", 1, "x"], ["--at", 1e9, 0],
     ["--random", 0], ["--random", -1], ["--random", 2.5], ["--random", 10 ** 9], ["--random", 1, "--seed", -1],
-    ["--at", 0, 0, "--bpm", 1000], ["--at", 0, 0, "--bpm", "nan"], ["--at", 0, 0, "--bpm", 0],
+    ["--at", 0, 0, "--bpm", 1001], ["--bpm", 300], ["--at", 0, 0, "--bpm", "nan"], ["--at", 0, 0, "--bpm", 0],
     ["--at", 0, 0, "--density", 900], ["--at", 0, 0, "--density", -1], ["--at", 0, 0, "--bars", 0],
     ["--at", 0, 0, "--random", 2], ["--at", 0, 0, "--pattern", "a.mid"], ["--random", 2, "--pattern", "a.mid"],
     ["--wav", "a.wav"], ["--bars", 3], ["--at", 0, 0, "--web"], ["--at", 0, 0, "--port", 8000], ["--port", 70000],
