@@ -301,9 +301,12 @@ def main(argv=None):
     bars = edit(bars, options)
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
-    kit = [whole(model, sound) for sounds, model in [sounds_of(options)] for sound in sounds] if options.wav else None
-    written = write_all(bars, tempo_of(options), kit, feel_of(options), mixer_of(options), npy=options.npy,
-                        midi=options.midi, wav=options.wav, png=options.png)
+    sounding = {"wav": options.wav, "stems": options.stems, "kit": options.save_kit, "sfz": options.sfz,
+                "hydrogen": options.hydrogen}
+    sounds, model = sounds_of(options) if any(sounding.values()) else ((), None)
+    written = write_all(bars, tempo_of(options), [whole(model, sound) for sound in sounds], feel_of(options),
+                        mixer_of(options), options.bits, options.tail, npy=options.npy, midi=options.midi,
+                        png=options.png, **sounding)
     if len(bars) <= MOST_PRINTED or not (options.points or options.song):
         print(*map(as_text, bars), sep="\n\n")
     for i, fact in enumerate(facts or (), start=1):

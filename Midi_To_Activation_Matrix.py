@@ -189,7 +189,7 @@ def write_midi(bars, path, bpm=120, offsets=0.0, name="Drums", text=None):
         bpm: quarter notes a minute, 4 to 60,000.
         offsets: of each hit from its step, in steps, float (n, 8, 64), as `patterns.feel.time_offsets` gives them; a
             hit that leaves the file at one end is written at the other: it is a loop.
-        name: of the track. text: of a session that the file is to carry.
+        name: of the track. text: of a session, see `midi_file.read_text_tag`.
     """
     bars = check_bars(bars)
     if not 4 <= bpm <= 60_000:

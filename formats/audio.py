@@ -75,6 +75,14 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
         temporary.write_bytes(content.getbuffer())
 
 
+def dithered(samples, bits=16):
+    """Samples with triangular noise of one step, so that rounding to so many bits leaves no distortion (Lipshitz,
+    Wannamaker and Vanderkooy, Quantization and Dither, 1992); the same noise each time."""
+    step = 2.0 ** (1 - bits)
+    noise = np.random.default_rng(0).random((2, *samples.shape), np.float32).sum(axis=0) - 1
+    return np.clip(samples + np.float32(step) * noise, -1, 1)
+
+
 def fit_length(samples, length):
     """A sound (n,) as float32 (length,): padded with silence, or cut with a linear fade over its last tenth."""
     if len(samples) <= length:

@@ -10,6 +10,7 @@ velocity is struck at 127; Snare_v051_1.wav, Snare_v051_2.wav are both.
 
 import re
 from bisect import bisect_left
+from collections import namedtuple
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +55,11 @@ class Sound:
         """What a hit of a MIDI velocity sounds like, the `hit`-th of its row: float32 (n,)."""
         layer = self.layers[bisect_left(self.velocities, velocity)]
         return layer[hit % len(layer)]
+
+
+# What another sampler is given of a row: its Sound, MIDI pitch, level in dB, pan from -1 to 1, tune in semitones, is it
+# heard, the pitch of the instrument that cuts it off, or None.
+Instrument = namedtuple("Instrument", "sound pitch level pan tune heard cut_by")
 
 
 def plain_sound(name, samples, origin=None):
@@ -110,14 +116,24 @@ def load_sound_of(name, files, sample_rate=SAMPLE_RATE):
     return Sound(name, (*levelled, layers[-1]), tuple(sorted(files)), origin)
 
 
+def layer_files(sound):
+    """The files of a Sound, as load_kit reads them: of each layer (softest velocity, hardest, [name, ...])."""
+    softest = [1, *(velocity + 1 for velocity in sound.velocities[:-1])]
+    stems = [sound.name + (f"_v{velocity:03}" if velocity < HARDEST else "") for velocity in sound.velocities]
+    return [(low, high, [stem + (f"_{number}" if number > 1 else "") + ".wav" for number in range(1, len(layer) + 1)])
+            for low, high, stem, layer in zip(softest, sound.velocities, stems, sound.layers)]
+
+
 def save_sound(folder, sound):
-    """Write all layers and alternates of a Sound into a folder, as load_kit reads them; returns the paths."""
+    """Write all layers and alternates of a Sound into a folder, as load_kit reads them; returns the paths.
+
+    24 bits, or 32-bit float where a soft layer, raised to the level of the hardest, has peaks beyond full scale.
+    """
     paths = []
-    for velocity, layer in zip(sound.velocities, sound.layers):
-        for number, samples in enumerate(layer, 1):
-            named = (f"_v{velocity:03}" if velocity < HARDEST else "") + (f"_{number}" if number > 1 else "")
-            paths.append(Path(folder) / f"{sound.name}{named}.wav")
-            save_audio(paths[-1], samples, SAMPLE_RATE)
+    for (*_, names), layer in zip(layer_files(sound), sound.layers):
+        for name, samples in zip(names, layer):
+            paths.append(Path(folder) / name)
+            save_audio(paths[-1], samples, SAMPLE_RATE, "FLOAT" if np.abs(samples).max() > 1 else "PCM_24")
     return paths
 
 

@@ -1,25 +1,33 @@
-"""Bars from files, and bars into files: MIDI, sound, picture and matrix, all or none.
+"""Bars from files, and bars and kits into files and folders, all or none.
 
-    bars = read_pattern(Path("a.mid"))                                     # uint8, (bars, 8, 64)
-    write_all(bars, 120, load_kit(), midi=Path("b.mid"), wav=Path("b.wav"))
+    bars, bpm = read_with_tempo(Path("a.mid"))                             # uint8, (bars, 8, 64); 122.0
+    write_all(bars, 120, load_kit(), midi=Path("b.mid"), wav=Path("b.wav"), stems=Path("b_stems"))
 """
 
 import contextlib
 import itertools
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from command_line import one_line, replacing
+from engine import sequencer
 from engine.mixer import Mixer
-from engine.sequencer import render
-from formats.activation_matrix import load_matrix
-from formats.audio import save_audio, write_tag
+from engine.voices import AMPLITUDE, CHOKES, shaped
+from formats.activation_matrix import INSTRUMENT_TO_PITCH, INSTRUMENTS, load_matrix
+from formats.audio import dithered, save_audio, write_tag
 from formats.bar_picture import write_picture
-from formats.kit import SAMPLE_RATE
+from formats.hydrogen import write_archive, write_hydrogen
+from formats.kit import SAMPLE_RATE, Instrument, save_sound
+from formats.sfz import write_sfz
 from Midi_To_Activation_Matrix import read_with_facts, write_midi
 from patterns.feel import Feel, time_offsets
 
 MOST_BARS = 1000  # at once: half an hour at 120 bpm
+SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}  # bits of a WAV
 MOST_POINTS, FARTHEST = 100_000, 100  # at once; from the middle of the map
 
 
@@ -58,39 +66,109 @@ def read_points(path):
     return points
 
 
-def write_all(bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None, **paths):
-    """Write bars (bars, 8, 64) to the paths npy, midi, wav and png, those that are given: all or none. Return them.
+def write_all(bars, bpm, kit, /, feel=Feel(), mixer=Mixer(), bits=24, tail=False, session=None, **paths):
+    """Write bars (n, 8, 64) to those paths that are given: all or none. Return them.
 
-    The sound is a loop in stereo: its length is exact, and its last tails wrap to its start. kit: eight Sounds.
-    MIDI and sound have the feel; matrix and picture are of the steps. session: its text, see `session_file.to_text`,
-    which MIDI and sound then carry, and the path json gets. ValueError where they would be too long.
+    Files: npy, midi, png, and wav, in stereo, of 16, 24 or 32 bits (float): a loop, whose length is exact and whose
+    last tails wrap to its start; with `tail` played once, ringing out. Folders, new or empty: stems, a 32-bit WAV a
+    row, whose sum is the sound before its limiter; kit, sfz and hydrogen (or a .h2drumkit file), its sounds.
+    MIDI and sound have the feel; matrix and picture are of the steps. kit: eight Sounds. session: its text, see
+    `session_file.to_text`, which MIDI and sound carry, and the path json gets. ValueError or OSError where one of them
+    cannot be written.
     """
     paths = {kind: path for kind, path in paths.items() if path}
     if set(paths) - {"npy"} and len(bars) > MOST_BARS:
-        raise ValueError(f"--midi, --wav, --png: expected at most {MOST_BARS} bars, found {len(bars)}; --npy takes all")
-    writers = {"npy": lambda path: np.save(path, bars),
-               "midi": lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm), text=session),
-               "wav": lambda path: write_wav(path, render(bars, kit, bpm, feel=feel, mixer=mixer), session),
-               "png": lambda path: write_picture(bars, f"{bpm:g} bpm", path),
-               "json": lambda path: path.write_text(session)}
-    with contextlib.ExitStack() as stack:  # every file under a temporary name first: an error leaves all as it was
+        raise ValueError(f"expected at most {MOST_BARS} bars but for --npy, found {len(bars)}")
+    if len(set(paths.values())) < len(paths):
+        raise ValueError(f"expected a name for each, found one twice in {', '.join(map(str, paths.values()))}")
+    played = {"loop": not tail, "feel": feel, "mixer": mixer}
+    instruments = instruments_of(kit, mixer) if set(paths) & {"sfz", "hydrogen"} else None
+    archive = "hydrogen" in paths and paths["hydrogen"].suffix == ".h2drumkit"
+    writers = {
+        "npy": lambda path: np.save(path, bars),
+        "midi": lambda path: write_midi(bars, path, bpm, time_offsets(bars, feel, bpm), paths["midi"].stem, session),
+        "wav": lambda path: write_sound(path, sequencer.render(bars, kit, bpm, **played), bits, session),
+        "png": lambda path: write_picture(bars, f"{bpm:g} bpm", path),
+        "json": lambda path: path.write_text(session, encoding="utf-8"),
+        "stems": lambda path: write_stems(path, sequencer.render_stems(bars, kit, bpm, **played)),
+        "kit": lambda path: [save_sound(path, sound) for sound in named(kit)],
+        "sfz": lambda path: write_sfz(path, instruments, AMPLITUDE),
+        "hydrogen": lambda path: write_archive(path, instruments, AMPLITUDE, paths["hydrogen"].stem) if archive else
+        write_hydrogen(path, instruments, AMPLITUDE)}
+    folders = {"stems", "kit", "sfz", "hydrogen"} - ({"hydrogen"} if archive else set())
+    with contextlib.ExitStack() as stack:  # everything under a temporary name first: an error leaves all as it was
         for kind, path in paths.items():
-            writers[kind](stack.enter_context(replacing(path)))
+            writers[kind](stack.enter_context((new_folder if kind in folders else replacing)(path)))
     return list(paths.values())
 
 
-def write_wav(path, samples, session=None):
-    """Write a sound as WAV that carries a session, if one is given."""
-    save_audio(path, samples, SAMPLE_RATE)
+@contextlib.contextmanager
+def new_folder(path):
+    """Yield a temporary folder, named as `path`, which takes its place if the block ends well.
+
+    Raises OSError, which names it, where it cannot be made or there is something.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        found = "files in it" if path.is_dir() else "a file"
+        raise FileExistsError(f"{path}: expected a new or an empty folder, found {found}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise OSError(f"{path}: cannot write here ({error.strerror})") from error
+    with temporary:
+        inside = Path(temporary.name) / path.name
+        inside.mkdir()
+        yield inside
+        if path.exists():
+            path.rmdir()
+        os.replace(inside, path)
+
+
+def write_sound(path, samples, bits, session=None):
+    """Write samples (n, 2) as a WAV of so many bits, which carries the text of a session."""
+    save_audio(path, dithered(samples) if bits == 16 else samples, SAMPLE_RATE, SUBTYPES[bits])
     if session is not None:
         write_tag(path, session)
 
 
-def save_pattern(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer()):
+def write_stems(folder, stems):
+    """Write those of the stems (8, n, 2) in which something sounds, each under the name of its row, in 32 bits."""
+    for name, stem in zip(INSTRUMENTS, stems):
+        if stem.any():
+            save_audio(folder / f"{name}.wav", stem, SAMPLE_RATE, "FLOAT")
+
+
+def named(kit):
+    """The Sounds of a kit under the names of their rows."""
+    return [replace(sound, name=name) for sound, name in zip(kit, INSTRUMENTS)]
+
+
+def instruments_of(kit, mixer=Mixer()):
+    """What another sampler needs of each row, its `Instrument`; decay, which formats lack, is in the samples."""
+    cut_by = {cut: INSTRUMENT_TO_PITCH[cutting] for cutting, cut in CHOKES.items()}
+    return [Instrument(shaped(sound, 0.0, strip.decay), INSTRUMENT_TO_PITCH[row], strip.level + mixer.master, strip.pan,
+                       strip.tune, mixer.heard(row), cut_by.get(row))
+            for row, (sound, strip) in enumerate(zip(named(kit), mixer.strips))]
+
+
+def save_pattern(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None):
     """Write bars as MIDI, WAV and PNG under the folder's next free name; return the path without a suffix."""
     path = folder / next_name(folder)
     midi, wav, png = map(path.with_suffix, (".mid", ".wav", ".png"))
-    write_all(bars, bpm, kit, feel, mixer, midi=midi, wav=wav, png=png)
+    write_all(bars, bpm, kit, feel, mixer, session=session, midi=midi, wav=wav, png=png)
+    return path
+
+
+def save_everything(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None):
+    """Write bars in every format into a new folder in the folder, under its next free name; return its path."""
+    path = folder / next_name(folder)
+    with new_folder(path) as inside:
+        files = {kind: inside / f"{path.name}.{suffix}" for kind, suffix in
+                 (("npy", "npy"), ("midi", "mid"), ("wav", "wav"), ("png", "png"), ("hydrogen", "h2drumkit"))}
+        write_all(bars, bpm, kit, feel, mixer, session=session, **files, stems=inside / "stems", kit=inside / "kit",
+                  sfz=inside / f"{path.name}_sfz")
     return path
 
 

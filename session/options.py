@@ -15,7 +15,7 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from formats.kit import HARDEST
 from patterns.feel import LATEST, SWUNG
 from patterns.sampling import DEFAULT_SEED, STEADY, TEMPERATURE
-from session.export import MOST_BARS
+from session.export import MOST_BARS, SUBTYPES
 from session.state import (FASTEST, MOST_BARS as MOST_PATTERN_BARS, MOST_BETWEEN_FILLS, MOST_EVOLVING,
                            MOST_SONG_BARS, SLOTS, SLOWEST, Part)
 
@@ -136,16 +136,21 @@ def check_options(parser, options):
     as_it_is = plain and not given & {"continue", "evolve"}
     sources = "--at, --random, --path, --morph, --points, --pattern, --like, --song"
     drawn = "is for what is drawn; a --pattern is taken as it is"
-    silent = not window and not given & {"midi", "wav"}
+    sounds = given & {"wav", "stems", "save_kit", "sfz", "hydrogen"}
+    silent = not window and not given & {"midi", "wav", "stems"}
     rules = (
         ("song" not in given, "slot", "needs --song PART ..., of which it is a part"),
-        (window, "bars wav midi png npy lock nearest humanise no_fills shift reverse hits continue",
+        (window, "bars wav midi png npy stems save_kit sfz hydrogen lock nearest humanise no_fills shift reverse hits "
+         "continue",
          f"needs one of {sources}"),
         ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills "
          "continue evolve bars hits reverse shift", "does not go with --song, which is made of slots"),
         (not window, "web port log latency", f"is for the window, not for {sources}"),
-        (silent, "tight swing swing_of push", "is for what is heard: --wav, --midi or the window"),
-        (not window and "wav" not in given, "kit_seed sound sound_like mix", "is for --wav or the window"),
+        (silent, "tight swing swing_of push", "is for what is heard: --wav, --stems, --midi or the window"),
+        (not window and not sounds, "kit_seed sound sound_like mix",
+         "is for --wav, --stems, --save-kit, --sfz, --hydrogen or the window"),
+        ("wav" not in given, "bits", "is for --wav"),
+        (not given & {"wav", "stems"}, "tail", "is for --wav and --stems"),
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
@@ -194,10 +199,7 @@ def make_parser(description):
     group.add_argument("--no-fills", action="store_true", help="a --path without fills and crashes")
     group.add_argument("--bars", type=number(int, 1, MOST_BARS), metavar="N",
                        help="length in bars: the pattern repeats, or is cut, to fill it (default: the pattern once)")
-    group.add_argument("--wav", type=file_named(".wav"), help="write the sound, as a loop: its tails wrap to its start")
-    group.add_argument("--midi", type=file_named(".mid", ".midi"), help="write a MIDI file")
-    group.add_argument("--png", type=file_named(".png"), help="write a picture")
-    group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
+    add_export_options(group)
     add_song_options(parser)
     add_bar_options(parser)
     add_sound_options(parser)
@@ -219,6 +221,22 @@ def add_song_options(parser):
                        help="each bar's sixteenths backwards, or those of these rows; after --hits")
     group.add_argument("--shift", type=row_steps, nargs="+", default=[], metavar="[ROW=]STEPS",
                        help="hits so many steps later, around the end; Snare=-4: a sixteenth earlier; after --reverse")
+
+
+def add_export_options(group):
+    """The options of what is written."""
+    group.add_argument("--wav", type=file_named(".wav"), help="write the sound, as a loop: its tails wrap to its start")
+    group.add_argument("--bits", type=int, choices=SUBTYPES, default=24, help="of --wav; 32: float (default: 24)")
+    group.add_argument("--tail", action="store_true", help="play --wav and --stems once, ringing out, not as a loop")
+    group.add_argument("--stems", type=Path, metavar="FOLDER",
+                       help="write a WAV a row, 32-bit float; together they are the sound before its limiter")
+    group.add_argument("--midi", type=file_named(".mid", ".midi"), help="write a MIDI file")
+    group.add_argument("--png", type=file_named(".png"), help="write a picture")
+    group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
+    group.add_argument("--save-kit", type=Path, metavar="FOLDER", help="write the sounds as a folder that --kit takes")
+    group.add_argument("--sfz", type=Path, metavar="FOLDER", help="write the sounds for a player of SFZ")
+    group.add_argument("--hydrogen", type=Path, metavar="FOLDER",
+                       help="write the sounds as a kit of Hydrogen; FOLDER.h2drumkit: in one file")
 
 
 def add_bar_options(parser):
