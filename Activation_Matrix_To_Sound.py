@@ -112,8 +112,9 @@ def chosen_bars(options):
 
 
 def tempo_of(options):
-    """The tempo asked for, else that of the MIDI file whose bars these are, else TEMPO."""
-    source = options.pattern or options.like or options.morph and options.morph[0]
+    """The tempo asked for, else that of the MIDI file whose bars these are, or come first, else TEMPO."""
+    first = options.morph[0] if options.morph else dict(options.slot).get(options.song[0].slot) if options.song else None
+    source = options.pattern or options.like or first
     return options.bpm or (read_with_tempo(source, 1)[1] if source else None) or TEMPO
 
 

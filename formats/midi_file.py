@@ -22,8 +22,8 @@ def read_parts(path):
     Returns:
         (parts [(name or None, channel 1 to 16, hits int (3, n): ticks, pitches, velocities)], end of the last track in
         ticks, ticks per quarter note, meters [(tick, numerator, denominator)], tempos [(tick, milliseconds a quarter
-        note)]). Each channel of a track is a part, and has its name (its instrument's too, if given) where the track has
-        one channel only. A track without notes is a part on channel None: its name may mention drums that are silent.
+        note)]). Each channel of a track is a part, and has its name, and its instrument's, where the track has one
+        channel only. A track without notes is a part on channel None: its name may mention drums that are silent.
     Raises:
         OSError where the file cannot be read; ValueError, with the reason, where it is broken or of another kind.
     """

@@ -66,7 +66,7 @@ def test_without_feel_nothing_moves(bars, feel):
 
 def test_without_feel_sound_and_midi_are_the_same_bytes(tmp_path):
     bars = bars_of(range(64), range(0, 64, 3), [63])
-    write_midi(bars, tmp_path / "plain.mid", 97)
+    write_midi(bars, tmp_path / "plain.mid", 97, name="b")
     write_all(bars, 97, CLICK, midi=tmp_path / "a.mid", wav=tmp_path / "a.wav")
     write_all(bars, 97, CLICK, midi=tmp_path / "b.mid", wav=tmp_path / "b.wav", feel=Feel())
     assert (tmp_path / "plain.mid").read_bytes() == (tmp_path / "b.mid").read_bytes()

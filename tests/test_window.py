@@ -352,9 +352,9 @@ def test_the_feel_is_in_sound_and_midi_and_the_matrix_stays(command, kit_folder,
     feel = Feel(80, 62.5, "eighth", {1: 12, 4: -5.5})
     samples = sequencer.render(a_bar(), load_kit(kit_folder), 90, feel=feel)
     assert np.abs(soundfile.read(paths[2])[0] - samples).max() < 2 ** -22
-    write_midi(a_bar(), tmp_path / "expected.mid", 90, time_offsets(a_bar(), feel, 90))
+    write_midi(a_bar(), tmp_path / "expected.mid", 90, time_offsets(a_bar(), feel, 90), "felt")
     assert paths[1].read_bytes() == (tmp_path / "expected.mid").read_bytes()
-    write_midi(a_bar(), tmp_path / "plain.mid", 90)
+    write_midi(a_bar(), tmp_path / "plain.mid", 90, name="felt")
     assert paths[1].read_bytes() != (tmp_path / "plain.mid").read_bytes()
 
 
@@ -1090,9 +1090,9 @@ def test_save_writes_what_the_command_line_writes_and_never_over_a_file(window, 
     assert "pattern_003" in editor.message and str(editor.folder) in editor.message
     x, y = map(repr, editor.point())
     main(["--at", x, y, "--seed", "5", "--bpm", "111", "--model", str(model_path),
-          "--midi", str(tmp_path / "expected.mid"), "--png", str(tmp_path / "expected.png")])
+          "--midi", str(tmp_path / "pattern_002.mid"), "--png", str(tmp_path / "pattern_002.png")])
     for kind in (".mid", ".png"):
-        assert (tmp_path / f"expected{kind}").read_bytes() == (editor.folder / f"pattern_002{kind}").read_bytes()
+        assert (tmp_path / f"pattern_002{kind}").read_bytes() == (editor.folder / f"pattern_002{kind}").read_bytes()
     samples, rate = soundfile.read(editor.folder / "pattern_002.wav")
     assert rate == 44100 and np.abs(samples - sequencer.render(editor.bar, editor.kit, 111)).max() < 2 ** -22
 
