@@ -113,7 +113,8 @@ def chosen_bars(options):
 
 def tempo_of(options):
     """The tempo asked for, else that of the MIDI file whose bars these are, or come first, else TEMPO."""
-    first = options.morph[0] if options.morph else dict(options.slot).get(options.song[0].slot) if options.song else None
+    song, slots = options.song, dict(options.slot)
+    first = options.morph[0] if options.morph else slots.get(song[0].slot) if song else None
     source = options.pattern or options.like or first
     return options.bpm or (read_with_tempo(source, 1)[1] if source else None) or TEMPO
 

@@ -59,7 +59,8 @@ def test_the_tempo_of_a_file_is_read_with_its_bars(tmp_path):
 @pytest.mark.parametrize("source, options, bpm", [
     (["--pattern", HOUSE], [], 122), (["--pattern", HOUSE], ["--bpm", "97"], 97), (["--like", HOUSE], [], 122),
     (["--morph", HOUSE, "fast.mid"], ["--bars", "2"], 122), (["--morph", "fast.mid", HOUSE], ["--bars", "2"], 400),
-    (["--song", "B", "A", "--slot", "A=fast.mid", f"B={HOUSE}"], [], 122), (["--pattern", "plain.npy"], [], 120), (["--at", "0", "0"], [], 120), (["--pattern", "fast.mid"], [], 400)])
+    (["--song", "B", "A", "--slot", "A=fast.mid", f"B={HOUSE}"], [], 122),
+    (["--pattern", "plain.npy"], [], 120), (["--at", "0", "0"], [], 120), (["--pattern", "fast.mid"], [], 400)])
 def test_without_a_window_bars_are_written_at_their_tempo_unless_another_is_given(
         model_path, tmp_path, monkeypatch, source, options, bpm):
     monkeypatch.chdir(tmp_path)
