@@ -345,6 +345,18 @@ def test_the_part_that_is_heard_lights_up(window):
     assert page.sounding() is None and editor.playing
 
 
+def test_a_double_click_on_a_part_plays_the_song_from_there(window):
+    make_song(window, 0, 1, 2)
+    editor = window.editor
+    window.view.show_page("Song")
+    area_event(window, "button_press", "song", *on_part(1), dblclick=True)
+    window.tick()
+    assert editor.audition_source == "song" and editor.playing and editor.slot == 1
+    assert np.array_equal(editor.player.bars[0], editor.state.pattern_of(1).bars[0])
+    area_event(window, "button_press", "song", *on_part(20), dblclick=True)
+    assert editor.slot == 1 and editor.playing
+
+
 def test_a_long_song_is_seen_by_rows(window):
     make_song(window, *[0, 1] * 20)
     page = window.view.pages["Song"]

@@ -30,8 +30,8 @@ class SongPage:
                             lambda: ("" if editor.song else NO_PARTS, QUIET), size=10)
         for place in range(ROWS * COLUMNS):
             self.make_block(place)
-        panel.area("song", PARTS, "Click a part: change it below. Drag: move it. Wheel: how often it is played.",
-                   self.press, drag=self.drag, release=self.release, wheel=self.turn, slide=self.slide)
+        panel.area("song", PARTS, "Click a part: change it below. Twice: hear it from there. Drag: move it.",
+                   self.press, reset=self.play, drag=self.drag, release=self.release, wheel=self.turn, slide=self.slide)
         self.make_controls()
 
     @property
@@ -101,6 +101,13 @@ class SongPage:
 
     def release(self):
         self.dragged = None
+
+    def play(self, x, y):
+        """Hear the song from the part at a place."""
+        part = self.part_at(x, y)
+        if part is not None:
+            self.choose(part)
+            self.editor.play_song(part)
 
     def turn(self, x, y, steps):
         part = self.part_at(x, y)
