@@ -2,6 +2,7 @@
 
 python Activation_Matrix_To_Sound.py                                   # the window (h shows its keys)
 python Activation_Matrix_To_Sound.py --web                             # the same window in a browser
+python Activation_Matrix_To_Sound.py --midi-out --midi-in Pad --clock send     # notes and clock by MIDI, played along
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --wav bar.wav         # a point of the map, no window
 python Activation_Matrix_To_Sound.py --random 8 --seed 3 --style funk --density 20 --midi eight.mid --png eight.png
 python Activation_Matrix_To_Sound.py --path 0.5 -1 -1 1 --bars 8 --midi path.mid         # with a fill before the turn
@@ -36,6 +37,7 @@ import torch
 
 from editor.cells import backwards, shifted
 from editor.pattern_editor import PatternEditor
+from engine.midi_ports import MidiSettings, port_names
 from engine.mixer import Mixer
 from engine.player import Player
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR, as_text
@@ -263,10 +265,14 @@ def open_window(options):
         print("No GUI toolkit, or no display: the window opens in a browser instead.")
         pyplot.switch_backend("webagg")
     web = matplotlib.get_backend().lower() == "webagg"
+    midi = MidiSettings(options.midi_out, options.midi_in, send_clock=options.clock in (None, "send"),
+                        follow_clock=options.clock == "follow")
     player = Player(kit, bpm=options.bpm or TEMPO, latency=options.latency and options.latency / 1000)
     with open(options.log or os.devnull, "a", encoding="utf-8") as log, contextlib.closing(player):
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
+        if midi != MidiSettings():
+            player.set_midi(midi)
         editor = PatternEditor(model, kit, player, options.save_to, options.bpm or TEMPO,
                                constraints_of(options, model), options.seed, log)
         editor.feel, editor.mixer = feel_of(options), mixer_of(options)
@@ -296,6 +302,10 @@ def main(argv=None):
     """
     parser = make_parser(__doc__)
     options = parser.parse_args(argv)
+    if options.midi_ports:
+        for direction, names in zip(("out", "in"), port_names()):
+            print(*(f"--midi-{direction} {name!r}" for name in names or ["none but one of its own"]), sep="\n")
+        return {}
     if check_options(parser, options):
         open_window(options)
         return {}

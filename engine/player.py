@@ -7,17 +7,15 @@
 What the process does is in engine/sound_process.py; commands go to it in their order, through a pipe.
 """
 
+import collections
 import contextlib
-import os
 import pickle
-import queue
-import subprocess
-import sys
 import threading
 import time
 
-from command_line import ROOT
+from engine.midi_ports import MidiSettings
 from engine.mixer import Mixer
+from engine.sound_process import end_process, start_process
 from engine.timing import check_pattern, check_start, step_starts
 from formats.activation_matrix import STEPS_PER_BAR
 from patterns.feel import Feel
@@ -25,6 +23,7 @@ from patterns.feel import Feel
 LATENCY = 0.03  # seconds, of the buffer that guards against underruns
 ANSWER = 20  # seconds that a process may take to open the sound card, with its start
 KEPT = 64  # places
+NOTES = 1000  # played that nobody takes
 ENDED = "The sound's process ended; the next play starts it again."
 
 
@@ -38,11 +37,13 @@ class Player:
     These and `strike` raise AudioUnavailable where there is no PortAudio or no device. Where the process has died they
     start another. latency: seconds, of the buffer now: the system may give more than was asked for, and after two
     dropouts within half a minute it grows by half. underruns: the dropouts that were heard. message: one line for a
-    person when the latter two or the process change, "" until then.
+    person when the latter two or the process change, "" until then. followed_bpm: the tempo of the MIDI master that is
+    followed, or None.
     """
 
     def __init__(self, kit, bpm=120.0, mixer=Mixer(), latency=None):
-        self.latency, self.underruns, self.message = latency or LATENCY, 0, ""
+        self.latency, self.underruns, self.message, self.followed_bpm = latency or LATENCY, 0, "", None
+        self._midi, self._notes = MidiSettings(), collections.deque(maxlen=NOTES)
         self._kit, self._bpm, self._mixer, self._metronome = tuple(kit), bpm, mixer, False
         self._start()
 
@@ -96,6 +97,17 @@ class Player:
         self._metronome = bool(on)
         self._send("set_metronome", self._metronome)
 
+    def set_midi(self, settings):
+        """Take other ports and another clock: MidiSettings. What does not open is in `message`."""
+        self._midi = settings
+        self._send("set_midi", settings)
+        self._send("set_bpm", self._bpm)  # the master's, if there was one, no more
+
+    def take_notes(self):
+        """[(moment on time.perf_counter's clock, row, velocity)] played on the MIDI input since the last call: the
+        process has struck them."""
+        return [self._notes.popleft() for _ in range(len(self._notes))]
+
     def position(self):
         """(bar, step) that is heard now, the output's latency counted in, or None in silence.
 
@@ -119,30 +131,20 @@ class Player:
         """Stop the sound at once and give the device back; the process ends."""
         child, self._child = self._child, None
         if child is not None:
-            self._commands.put(None)
-            try:
-                child.wait(2)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-        self._opened, self._places = False, ()
+            end_process(child, self._commands, 2)
+        self._opened, self._places, self.followed_bpm = False, (), None
 
     def _start(self):
         """Start a process that has the kit, the tempo and the mixer as they are now."""
-        code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); " \
-               "from engine.sound_process import serve; serve()"
-        self._child = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "HIGH_PRIORITY_CLASS", 0))
-        self._commands = queue.SimpleQueue()  # pickled; a thread writes them, so that nobody waits for the pipe
+        self._child, self._commands = start_process("sound_process")
         self._places = ()  # (moment on perf_counter's clock, place heard from then on), the newest last
         self._opened, self._refused, self._ended, self._answered = False, None, False, threading.Event()
         self._reader = threading.Thread(target=self._read, args=(self._child,), daemon=True)
         self._reader.start()
-        threading.Thread(target=write_all, args=(self._child, self._commands), daemon=True).start()
         self._send(self._kit, self._bpm, self._mixer, self.latency)
         self._send("set_metronome", self._metronome)
+        if self._midi != MidiSettings():
+            self._send("set_midi", self._midi)
 
     def _send(self, *command):
         self._commands.put(pickle.dumps(command))
@@ -170,16 +172,12 @@ class Player:
             self.latency = value
         elif name == "refused":
             self.message = value
+        elif name == "note":
+            self._notes.append(value)
+        elif name == "followed":
+            self.followed_bpm = value
         elif name == "closed":
             self._opened, self._places, self.message = False, (), value
         else:
             self._opened, self._refused = value is None, value
             self._answered.set()
-
-
-def write_all(child, commands):
-    """Write commands to a child until there is None, or no child."""
-    with contextlib.suppress(OSError), child.stdin:
-        while (command := commands.get()) is not None:
-            child.stdin.write(command)
-            child.stdin.flush()

@@ -1,8 +1,8 @@
 """The sound's own process: a Sequencer and the stream that it fills, away from whatever a window does.
 
 engine/player.py starts it by `serve`. It reads pickled commands, (name, arguments), from its standard input: first the
-kit, tempo, mixer and latency, then `open` or a method of Sequencer. It writes pickled reports, (name, value), and ends
-when its input does, so that no sound outlives a window. It imports neither torch nor matplotlib.
+kit, tempo, mixer and latency, then `open`, `set_midi` or a method of Sequencer. It writes pickled reports, (name,
+value), and ends when its input does, so that no sound outlives a window. It imports neither torch nor matplotlib.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import os
 import pickle
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,9 +19,43 @@ from collections import deque
 
 import numpy as np
 
-from command_line import one_line
+from command_line import ROOT, one_line
+from engine.clock import Line, MasterClock
+from engine.midi_ports import MidiSettings
 from engine.sequencer import Sequencer
+from formats.activation_matrix import STEPS_PER_BAR
 from formats.kit import SAMPLE_RATE
+
+
+def start_process(module):
+    """Start the `serve` of a module of the engine; a process, and a queue of what is to be pickled for it."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); " \
+           f"from engine.{module} import serve; serve()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0) | getattr(subprocess, "HIGH_PRIORITY_CLASS", 0))
+    commands = queue.SimpleQueue()  # pickled; a thread writes them, so that nobody waits for the pipe
+    threading.Thread(target=write_all, args=(child, commands), daemon=True).start()
+    return child, commands
+
+
+def write_all(child, commands):
+    """Write commands to a child until there is None, or no child."""
+    with contextlib.suppress(OSError), child.stdin:
+        while (command := commands.get()) is not None:
+            child.stdin.write(command)
+            child.stdin.flush()
+
+
+def end_process(child, commands, seconds):
+    """Close a child's input, and end it if it has not done so after some seconds."""
+    commands.put(None)
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def serve():
@@ -55,6 +90,7 @@ def work(commands, reports):
     kit, bpm, mixer, latency = events.get()
     sequencer = Sequencer(kit, bpm=bpm, mixer=mixer)
     output = Output(sequencer, latency, lambda *event: events.put(event))
+    midi = Midi(sequencer, output.open, lambda *event: events.put(event))
     while (event := events.get())[0] != "end":
         name, *values = event
         if name == "report":
@@ -66,18 +102,20 @@ def work(commands, reports):
             if name == "set_kit":  # the rows that changed
                 kit = values[0] = tuple(values[0].get(row, sound) for row, sound in enumerate(kit))
             try:
-                getattr(sequencer, name)(*values)
+                getattr(midi if hasattr(Midi, name) else sequencer, name)(*values)
             except ValueError as error:
                 output.put("report", "refused", one_line(error))
         if name == "stop":
             gc.collect()
     output.close()
+    midi.close()
 
 
 class Output:
     """What a sequencer sounds on: one stream, and after two gaps within half a minute one with a longer buffer.
 
-    put(name, *values) is called, from the callback too, with "lengthen" to have `lengthen` called, and with "report":
+    put(name, *values) is called, from the callback too, with "lengthen" to have `lengthen` called, with "sounded" and
+    the arguments of Midi's, and with "report":
     ("opened", None or why not), ("closed", why), ("places", [(moment at which it is heard on the clock of
     time.perf_counter, which all processes share, (bar, step) or None)]), ("gap", None), ("latency", seconds),
     and of `work` ("refused", what is wrong with the values of a command).
@@ -142,6 +180,7 @@ class Output:
             samples = self.sequencer.fill(len(out))  # (frames, 2)
             out[:] = samples if out.shape[1] > 1 else samples.mean(1, keepdims=True)
             places = self._new_places(first, first_heard)
+            self.put("sounded", first, first_heard, self.sequencer.take_events())
         if places:
             self.put("report", "places", places)
         before, self._sounds = self._sounds, bool(out.any())
@@ -244,3 +283,141 @@ class Gaps:
         self._recent.append((ahead + frames / SAMPLE_RATE, delay))
         last, self._last_gap = self._last_gap, now if flagged else self._last_gap
         return bool(flagged) and now - last > self.APART
+
+
+class Midi:
+    """What of the sound goes out by MIDI, and what comes in by it: notes are struck, a master is followed.
+
+    Its methods take the place of Sequencer's, and each is called on the thread of `work`; the ports are in a process of
+    their own, see midi_ports.serve. open(): opens the output for notes that come in. put: as Output's; reports
+    ("note", (moment, row, velocity)), ("followed", bpm or None) and ("refused", why not).
+    """
+
+    LASTS = 0.25  # of a quarter note: a note that is sent
+    BLOCK = 441  # samples: about a block, the unit in which places on the line `heard` are counted
+    GAP = 0.005  # seconds by which a block is heard before or after its place: there was none of sound, or a new stream
+
+    def __init__(self, sequencer, open, put):
+        self._sequencer, self._open, self._put = sequencer, open, put
+        self._settings, self._child, self._commands = MidiSettings(), None, None
+        self._pattern, self._master, self._followed = None, MasterClock(), None  # what play was last given
+        self._heard = Line(self.BLOCK / SAMPLE_RATE, known=True)  # when each sample is heard
+
+    def set_midi(self, settings):
+        """Take other MidiSettings: ports close, and others open."""
+        self.close()
+        self._settings, self._master = settings, MasterClock(self._sequencer.bpm)
+        self._follow_no_more()
+        if settings.follow_clock and self._pattern is not None:
+            self._wait()
+        if settings.output is None and settings.input is None:
+            return
+        self._child, self._commands = start_process("midi_ports")
+        threading.Thread(target=self._read, args=(self._child,), daemon=True).start()
+        self._commands.put(pickle.dumps(settings))
+
+    def close(self):
+        """Send the ends of all notes, and close the ports: at once, or where one blocks after half a second."""
+        child, self._child = self._child, None
+        if child is not None:
+            end_process(child, self._commands, 0.5)
+
+    def play(self, bars, feel, *when):
+        """As Sequencer's; with a master, at its place, or when it starts."""
+        self._pattern = bars, feel
+        if self._settings.follow_clock:
+            if not self._master.running:
+                return self._wait()
+            self._go_to_master()
+        self._sequencer.play(bars, feel, *when)
+
+    def stop(self):
+        self._pattern = None
+        self._sequencer.stop()
+
+    def set_bpm(self, bpm):
+        if self._followed is None:
+            return self._sequencer.set_bpm(bpm)
+        self._put("report", "refused", f"The tempo is the MIDI master's: {self._followed:g} bpm.")
+
+    def sounded(self, first, first_heard, events):
+        """Take what Output filled: the block's first sample, the moment it is heard at, the events of Sequencer."""
+        if self._child is None:
+            return
+        place = first / self.BLOCK
+        if abs(first_heard - self._heard.moment_of(place)) > self.GAP:
+            self._heard = Line(self.BLOCK / SAMPLE_RATE, known=True)
+        self._heard.add(place, first_heard)
+        if self._followed is not None and not self._master.heard_at(first_heard):
+            self._follow_no_more()  # the loop goes on at the last tempo
+        if events and self._settings.output is not None:
+            lasts = self.LASTS * 60 / self._sequencer.bpm
+            self._commands.put(pickle.dumps(("events", [
+                (self._moment_of(sample), kind, *hit, *([lasts] if hit else [])) for sample, kind, *hit in events])))
+
+    def note(self, moment, row, velocity):
+        """Strike what was played on the input."""
+        self._open()
+        self._sequencer.strike(row, velocity)
+        self._put("report", "note", (moment, row, velocity))
+
+    def clock(self, moment, message):
+        """Follow what a master sends."""
+        if not self._settings.follow_clock:
+            return
+        master, ran = self._master, self._master.place_at(moment) is not None
+        master.take(moment, message)
+        runs = master.place_at(moment) is not None
+        if ran and not master.running:
+            self._sequencer.stop()
+        if runs and self._pattern is not None:
+            if ran:
+                self._go_to_master()
+            else:
+                self._start(moment)
+        bpm = master.bpm and round(master.bpm, 1)
+        if bpm != self._followed:
+            self._followed = bpm
+            self._put("report", "followed", bpm)
+
+    def _wait(self):
+        self._sequencer.stop()
+        self._put("report", "refused", "It plays when the MIDI master starts.")
+
+    def _start(self, moment):
+        """Start with a master, at the next sample: what was due before that is heard is struck with it."""
+        bars, feel = self._pattern
+        self._open()
+        self._sequencer.stop()
+        before, now = self._master.place_at(moment)[0], self._go_to_master()
+        self._sequencer.play(bars, feel)
+        missed = np.arange(round(before), np.ceil(now - 0.5), dtype=int) % (STEPS_PER_BAR * len(bars))
+        velocities = bars[missed // STEPS_PER_BAR, :, missed % STEPS_PER_BAR].max(0, initial=0)  # (8,)
+        for row in np.flatnonzero(velocities):
+            self._sequencer.strike(int(row), int(velocities[row]))
+
+    def _go_to_master(self):
+        """Place the loop where the master will be when the next sample is heard; return that place in steps."""
+        sample = self._sequencer.clock
+        moment = self._moment_of(sample) if len(self._heard) else time.perf_counter()
+        if (place := self._master.place_at(moment)) is None:
+            return 0.0
+        self._sequencer.follow(sample, *place)
+        return place[0]
+
+    def _moment_of(self, sample):
+        return self._heard.moment_of((sample + self._sequencer.delay) / self.BLOCK)
+
+    def _follow_no_more(self):
+        if self._followed is not None:
+            self._followed = None
+            self._put("report", "followed", None)
+
+    def _read(self, child):
+        """Pass on what the ports' process reports: "note", "clock" and "refused"."""
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while child is self._child:
+                name, value = pickle.load(child.stdout)
+                self._put(*(("report", name, value) if name == "refused" else (name, *value)))
+        if child is self._child:
+            self._put("report", "refused", "no MIDI: its process ended")

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from command_line import ROOT, Parser, number
+from engine.midi_ports import VIRTUAL
 from engine.mixer import MASTER, RANGES
 from engine.player import LATENCY
 from engine.timing import BPM_RANGE
@@ -145,12 +146,15 @@ def check_options(parser, options):
          f"needs one of {sources}"),
         ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills "
          "continue evolve bars hits reverse shift", "does not go with --song, which is made of slots"),
-        (not window, "web port log latency", f"is for the window, not for {sources}"),
+        (not window, "web port log latency midi_out midi_in clock", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --stems, --midi or the window"),
         (not window and not sounds, "kit_seed sound sound_like mix",
          "is for --wav, --stems, --save-kit, --sfz, --hydrogen or the window"),
         ("wav" not in given, "bits", "is for --wav"),
         (not given & {"wav", "stems"}, "tail", "is for --wav and --stems"),
+        (not given & {"midi_out", "midi_in"}, "clock", "needs --midi-out, whose port it goes to, or --midi-in"),
+        (options.clock == "follow" and "midi_in" not in given, "clock", "to follow one takes --midi-in"),
+        (options.clock == "send" and "midi_out" not in given, "clock", "to send one takes --midi-out"),
         ("swing" not in given, "swing_of", "needs --swing PERCENT"),
         ("pattern" not in given, "lock humanise", "needs --pattern FILE, whose rows or hits are kept"),
         ("path" not in given, "no_fills", "needs --path X Y X Y, whose fills are left out"),
@@ -289,6 +293,12 @@ def add_sound_options(parser):
     group.add_argument("--port", type=number(int, 1, 65535), help="port of --web (default: any that is free)")
     group.add_argument("--latency", type=number(float, 5, 500), metavar="MS",
                        help=f"buffer of the sound (default: {1000 * LATENCY:g}); longer by itself after two dropouts")
+    group.add_argument("--midi-out", nargs="?", const=VIRTUAL, metavar="NAME",
+                       help=f"send notes to the MIDI port with NAME in its name (default: a port {VIRTUAL} of its own)")
+    group.add_argument("--midi-in", nargs="?", const=VIRTUAL, metavar="NAME", help="strike the notes that come from it")
+    group.add_argument("--clock", choices=("send", "follow", "off"),
+                       help="MIDI clock: sent to --midi-out, as without this option; followed from --midi-in; or off")
+    group.add_argument("--midi-ports", action="store_true", help="print the MIDI ports that are there, and end")
     group.add_argument("--save-to", type=Path, default=ROOT / "saved_patterns", metavar="FOLDER",
                        help="where Save writes pattern_001, pattern_002, ... (default: saved_patterns)")
     group.add_argument("--log", type=Path, metavar="FILE", help="append every command to FILE, a JSON line each")
