@@ -49,7 +49,8 @@ class Live:
             self.begun.pop("taps", None)
             return self.show_message("Tap on, once a beat.")
         before = self.state
-        self.bpm = float(np.clip(round(60 / np.median(np.diff(self.taps)), 1), SLOWEST, FASTEST))
+        seconds = np.clip(np.median(np.diff(self.taps)), 60 / FASTEST, 60 / SLOWEST)
+        self.bpm = round(float(60 / seconds), 1)
         self.remember_series("taps", before)
         self.update()
         self.report("tap", f"{self.bpm:g} bpm, by {len(self.taps)} taps.", bpm=self.bpm)
@@ -90,6 +91,7 @@ class Live:
         """Record what is played, from silence after a bar of clicks; the second time, no more."""
         if self.recording:
             return self.end_recording()
+        self.leave_fill()
         if self.audition_source:
             self.set_bars(self.bars)
         begins = not self.playing

@@ -314,3 +314,34 @@ def test_an_audition_ends_with_recording_and_the_pattern_is_recorded_into(model)
     go_on(editor, 0.2)
     editor.play_row(SNARE)
     assert len(hits_of(editor)) == 2 and hits_of(editor)[0, TOM, 0] == 90
+
+
+ACTS = ("tap", "toggle_metronome", "set_take_over", "record", "play_row", "play_row", "play_row", "toggle", "undo", "redo",
+        "play_or_stop", "random", "set_evolve", "audition_nearest")
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10 ** 6), acts=st.lists(st.sampled_from(ACTS), min_size=5, max_size=40))
+def test_whatever_one_does_the_pattern_that_sounds_is_the_one_that_is_shown(model, seed, acts):
+    """Once what waits for a beat or bar has taken over; and undo returns to the beginning."""
+    editor, generator = make_editor(model), np.random.default_rng(seed)
+    most = {"play_row": (8, 127), "set_evolve": (5,), "toggle": (8, 64)}
+    before = editor.state
+    for act in acts:
+        getattr(editor, act)(*(int(generator.integers(1, end)) for end in most.get(act, ())))
+        go_on(editor, generator.choice([0, 0.05, 0.4, 1.1]))
+        assert editor.message_kind == "info" and editor.codes.shape == (len(editor.bars), 2)
+        assert editor.player.bpm == editor.bpm and editor.player._metronome == editor.metronome
+    if editor.recording:
+        editor.record()
+    editor.set_evolve(0)
+    go_on(editor, 14)  # two bars at 40 bpm, the count-in too
+    engine = editor.player
+    if editor.playing:
+        assert len(engine._lines) == 1 and not editor.fresh
+        np.testing.assert_array_equal(engine._lines[0].loop.bars, editor.heard_bars)
+    else:
+        assert not engine._lines
+    while editor.past:
+        editor.undo()
+    assert editor.state.same_as(before)

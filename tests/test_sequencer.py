@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -841,6 +842,17 @@ def test_stems_are_the_rows_of_the_mix_before_the_limiter(seed, loop, bars):
             assert ratio > 0 and stems[row].any() == bool(pattern[:, row].any())
     loud = render_stems(np.full((1, 8, 64), 127, np.uint8), load_kit(), mixer=Mixer(master=12.0))
     assert np.abs(loud.sum(0)).max() > CEILING
+
+
+def test_a_file_of_many_bars_takes_little_more_memory_than_its_samples():
+    bars, kit = some_bars(1, 60), small_kit(1)
+    for make in (render, render_stems):
+        make(bars[:1], kit, 240, 8000)
+        tracemalloc.start()
+        size = make(bars, kit, 240, 8000).nbytes
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert size <= peak < size + 6e6, f"{make.__name__}: {peak:,} bytes for {size:,}"
 
 
 @pytest.mark.parametrize("push", [-30.0, 30.0])
