@@ -36,10 +36,10 @@ from editor.pattern_editor import PatternEditor
 from engine.player import AudioUnavailable, Player
 from engine.sequencer import Sequencer
 from formats.kit import KIT, SAMPLE_RATE, load_kit
-from window.window import EDITOR_KEYS, WINDOW_KEYS, Window
+from window.window import EDITOR_KEYS, LIVE_KEYS, WINDOW_KEYS, Window
 
 FRAME, ACTS = 1 / 30, 10  # seconds; a second
-KEYS = sorted({*EDITOR_KEYS, *WINDOW_KEYS, "h", "f1", "f8", "shift+f2"} - {"q", "ctrl+w", "cmd+w"})
+KEYS = sorted({*EDITOR_KEYS, *WINDOW_KEYS, *LIVE_KEYS, "h", "f1", "f8", "shift+f2"} - {"q", "ctrl+w", "cmd+w"})
 SIZES = ((1024, 640), (1300, 700), (1024, 1400), (1920, 1080))
 
 

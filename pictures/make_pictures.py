@@ -53,6 +53,7 @@ PARTS = (  # the area that a number marks, and where in its box; what it is and 
     ("Morph", 0, 1, "Morph: a slider from one bar to another"),
     ("Open", 0, 1, "Open: a MIDI file of yours"),
     ("Play", 0, 1, "Play and stop"),
+    ("Record", 0, 1, "Record what you play by keys or pads"),
     ("Tempo", 0, 1, "Tempo, while it plays"),
     ("Undo", 0, 1, "Undo: the state before the last command"),
     ("Save", 0, 1, "Save: MIDI, WAV and PNG"),

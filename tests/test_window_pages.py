@@ -372,6 +372,20 @@ def test_a_long_song_is_seen_by_rows(window):
     assert page.part == 38
 
 
+def test_when_patterns_take_over_and_the_metronome_are_a_click_and_a_key(window):
+    editor = window.editor
+    window.view.show_page("Song")
+    for expected in ("beat", "bar", "now"):
+        press_area(window, "Take over")
+        assert editor.take_over == expected
+    window.on_key("w")
+    assert editor.take_over == "beat"
+    press_area(window, "Metronome")
+    assert editor.metronome and "metronome" in window.view.signs()
+    window.on_key("x")
+    assert not editor.metronome and not window.view.signs()
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_no_text_of_the_song_overlaps_another_at_any_size(model, tmp_path, size):  # noqa: F811
     window = make_window(model, tmp_path, size=size)
@@ -379,6 +393,8 @@ def test_no_text_of_the_song_overlaps_another_at_any_size(model, tmp_path, size)
     editor = window.editor
     for part in range(8):
         editor.change_part(part, repeats=16, fill=True, morph=8)
+    editor.toggle_metronome()
+    window.play_by_keys()
     editor.show_message("a long message " * 20)
     for page in ("Song", "Bar"):
         window.view.show_page(page)

@@ -256,7 +256,7 @@ def test_hits_are_drawn_struck_harder_and_erased_by_a_real_mouse(window, hand):
     assert {(4, step) for step in range(8, 36, 4)} <= taken
 
 
-def test_slots_and_a_song_for_real(window, hand):
+def test_slots_a_song_and_rows_by_keys_for_real(window, hand):
     hand.do("mousemove", *hand.on_map(0.2, 0.3), "click", 1)
     for key, action in (("shift+b", "slot"), ("r", "point")):
         before = len(window.log(action))
@@ -275,6 +275,10 @@ def test_slots_and_a_song_for_real(window, hand):
     hand.click("Play song")
     window.wait_for("pattern", len(window.log("pattern")))
     hand.click("Bar")
+    before = len(window.log("play row"))
+    hand.do("key", "l", "key", "s", "key", "g", "keydown", "a", "sleep", 1.2, "keyup", "a", "key", "Escape")
+    window.wait_for("play row", before + 3)
+    assert [line["row"] for line in window.log("play row")[before:]] == [1, 4, 0], "a key that is held plays once"
 
 
 def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, hand, material):

@@ -1,4 +1,4 @@
-"""The page of the song: its parts in order, and what the chosen one is.
+"""The page of the song: its parts in order, what the chosen one is, and when a pattern takes over.
 
     page = SongPage(editor, Panel(figure))
 """
@@ -13,6 +13,7 @@ from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT
 PARTS = (0.03, 0.42, 0.94, 0.44)  # left, bottom, width, height
 ROWS, COLUMNS, GAP = 4, 8, 0.008  # of the parts that are seen
 MOST_REPEATS, MOST_MORPH = 16, 8  # that the sliders offer
+WHEN = {"now": "Changes: now", "beat": "at the beat", "bar": "at the bar"}
 NO_PARTS = "No parts yet: Add puts the pattern of the slot that is lit at the end."
 
 
@@ -167,7 +168,11 @@ class SongPage:
             ("Play song", editor.play_song, lambda: ("Play song", editor.audition_source == "song"),
              "Hear the song; again: the pattern."),
             ("Add", self.add, lambda: (f"Add {SLOTS[editor.slot]}", False), "Put the slot that is lit at the end."),
-            ("Remove", self.remove, lambda: ("Remove", False), "Take the chosen part out."))
+            ("Remove", self.remove, lambda: ("Remove", False), "Take the chosen part out."),
+            ("Metronome", editor.toggle_metronome, lambda: ("Metronome", editor.metronome), "A click on each beat."),
+            ("Take over", editor.set_take_over,
+             lambda: (WHEN[editor.take_over], False),
+             "When what you choose is heard: now, at the next beat, at the next bar."))
         for i, (name, action, look, tip) in enumerate(buttons):
             panel.button(name, (0.03 + 0.19 * i, ACTIONS[0], 0.18, ACTIONS[1]), action, look, tip)
         panel.button("Part fill", (0.195, 0.272, 0.205, 0.048), lambda: self.change(fill=not self.filled()),

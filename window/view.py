@@ -6,6 +6,7 @@
 """
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from command_line import one_line
@@ -16,7 +17,7 @@ from window.panel import Overlay, Panel, extent
 from window.sound_map import SoundMap
 from window.song_page import SongPage
 from window.sounds_page import MixerPage, SoundsPage
-from window.widgets import BACKGROUND, BEAT, QUIET, TEXT, WARNING
+from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT, WARNING
 
 # Pixels of the window, of its left and its right half, for which texts and lines have their sizes, in points.
 SIZE, LEFT, RIGHT, DPI = (1300, 700), 572, 728, 100
@@ -25,7 +26,13 @@ SMALLEST = (385, 480)  # pixels of the right half that holds such texts
 MIDDLE_DOT = "  \N{MIDDLE DOT}  "
 HELP = ("""\
 space            play, stop
+F9               record what you play, after a bar of metronome
+l                play the rows by keys: a s d f g h j k; Esc ends it
+Enter            tap the tempo; or click its number
 up, down         tempo, by 5 bpm; with Shift by 1
+x                metronome
+w                when what you choose is heard: now, next beat, next bar
+
 click, drag      on the map: hear that point, morph
 scroll, + - 0    zoom, on map or bar; the whole of it
 right button     on the map: move it; on the bar: erase
@@ -87,12 +94,12 @@ class View:
     """The map on the left; on the right the title, the transport and a page; on a canvas of the Agg family.
 
     ask_for(kind, action): asks for a file, see Window. hints: see Window. page: the name of the page that is shown.
-    captured: has the figure been drawn in full?
+    live: do keys play the rows? captured: has the figure been drawn in full?
     """
 
     def __init__(self, editor, figure, ask_for, hints):
         self.editor, self.figure, self.canvas, self.hints = editor, figure, figure.canvas, hints
-        self.captured, self.page = False, "Bar"
+        self.captured, self.page, self.live = False, "Bar", False
         figure.set_facecolor(BACKGROUND)
         self.map_view = MapView(editor, Panel(figure))
         self.map = self.map_view.axes
@@ -164,22 +171,55 @@ class View:
 
     def make_transport(self):
         editor, button = self.editor, self.frame.button
-        button("Play", (0.03, 0.082, 0.16, 0.058), editor.play_or_stop,
+        button("Play", (0.03, 0.082, 0.125, 0.058), editor.play_or_stop,
                lambda: ("Stop" if editor.playing else "Play", editor.playing), "Play, or stop: space.")
-        self.frame.slider("Tempo", (0.195, 0.087, 0.47, 0.048), (SLOWEST, FASTEST, 1), editor.set_tempo,
+        self.make_record((0.159, 0.082, 0.04, 0.058))
+        self.frame.slider("Tempo", (0.205, 0.087, 0.46, 0.048), (SLOWEST, FASTEST, 1), editor.set_tempo,
                           lambda: (editor.bpm, "{:g} bpm"), "The tempo. Up and down do it too.", label="Tempo",
-                          room=(0.12, 0.14), default=lambda: editor.set_tempo(120))
+                          room=(0.115, 0.14), default=lambda: editor.set_tempo(120))
+        self.frame.area("tap", (0.54, 0.087, 0.125, 0.048), "Tap the tempo here, or with Enter.",
+                        lambda x, y: editor.tap())
         for i, (name, action, tip) in enumerate((("Undo", editor.undo, "The state before the last act."),
                                                  ("Save", editor.save, "Save MIDI, sound and a picture."),
                                                  ("?", self.toggle_help, "All keys."))):
             button(name, (0.675 + 0.104 * i, 0.082, 0.097 - 0.01 * (i == 2), 0.058), action,
                    lambda name=name: (name, False), tip)
 
+    def make_record(self, box):
+        """A dot, red while what is played is recorded."""
+        editor, frame, (left, bottom, width, height) = self.editor, self.frame, box
+        face = frame.part.add_artist(Rectangle((left, bottom), width, height, lw=0))
+        dot = frame.part.add_artist(Line2D([left + width / 2], [bottom + height / 2], marker="o", ms=9, mew=0))
+        area = frame.area("Record", box, "Record what you play by keys (l) or pads, after a bar of metronome: F9.",
+                          lambda x, y: editor.record())
+
+        def change(recording, hovered):
+            face.set_facecolor(LINE if recording or hovered else BEAT)
+            dot.set_color(WARNING if recording else QUIET)
+
+        frame.region(box, [face, dot], lambda: (editor.recording, frame.hovered is area), change)
+
     def make_status(self):
-        editor, text = self.editor, self.frame.changing_text
-        text(0.03, 0.052, (0.02, 0.036, 0.97, 0.033), lambda: (
-            editor.message, WARNING if editor.message_kind == "warning" else TEXT))
-        text(0.03, 0.018, (0.02, 0.003, 0.97, 0.031), self.second_line, size=9.5)
+        """The line of messages, with what goes on at its end; below it the line of tips."""
+        editor, frame = self.editor, self.frame
+        message, sign = frame.text(0.03, 0.052), frame.text(0.97, 0.052, colour=ACCENT, size=9.5, ha="right")
+
+        def change(words, kind, signs):
+            frame.fit_text(sign, signs, 0.6)
+            taken = extent(sign).width / frame.part.bbox.width + 0.02 if signs else 0
+            message.set_color(WARNING if kind == "warning" else TEXT)
+            frame.fit_text(message, words, 0.94 - taken)
+
+        frame.region((0.02, 0.036, 0.97, 0.033), [message, sign],
+                     lambda: (editor.message, editor.message_kind, self.signs()), change)
+        frame.changing_text(0.03, 0.018, (0.02, 0.003, 0.97, 0.031), self.second_line, size=9.5)
+
+    def signs(self):
+        """What goes on: recording, rows played by keys, a metronome."""
+        editor = self.editor
+        signs = ((editor.recording, "recording" if editor.player.position() else "count-in"),
+                 (self.live, "keys a to k play the rows"), (editor.metronome, "metronome"))
+        return MIDDLE_DOT.join(words for is_on, words in signs if is_on)
 
     def second_line(self):
         """What the control under the mouse does, on the map a hint instead; else why there is no sound; else a hint."""

@@ -25,7 +25,9 @@ EDITOR_KEYS = {  # key: the editor's command, its arguments
     **{key: ("change_tempo", by) for key, by in (("up", 5), ("down", -5), ("shift+up", 1), ("shift+down", -1))},
     **{key: ("change_steady", by) for key, by in (("[", 0.1), ("]", -0.1))},
     **{key: ("change_temperature", by) for key, by in (("<", -0.1), (",", -0.1), (">", 0.1), (".", 0.1))},
-    "P": ("play_song",), **{letter: ("choose_slot", slot) for slot, letter in enumerate(SLOTS)},
+    "f9": ("record",), "enter": ("tap",), "x": ("toggle_metronome",), "w": ("set_take_over",),
+    "P": ("play_song",),
+    **{letter: ("choose_slot", slot) for slot, letter in enumerate(SLOTS)},
     "k": ("new_kit",), **{f"f{row + 1}": ("mute", row) for row in range(len(INSTRUMENTS))},
     **{f"shift+f{row + 1}": ("solo", row) for row in range(len(INSTRUMENTS))},
     **{str(count): ("end_path", count) for count in range(2, 10)}}
@@ -35,7 +37,10 @@ WINDOW_KEYS = {**dict.fromkeys(("o", "ctrl+o"), ("open_file",)), "0": ("show_who
                **dict.fromkeys(("h", "?"), ("show_help",)), **dict.fromkeys(("q", "ctrl+w"), ("ask_to_quit",)),
                "ctrl+c": ("edit", "copy"), "ctrl+v": ("edit", "paste"), "R": ("edit", "reverse"),
                "delete": ("edit", "clear"), "shift+left": ("shift_by", -1), "shift+right": ("shift_by", 1),
+               "l": ("play_by_keys",),
                **{key: ("zoom", by) for key, by in (("+", 1), ("=", 1), ("-", -1))}}
+LIVE_KEYS = {key: row for row, key in enumerate("asdfghjk")}  # that play the rows, while they do
+REPEAT = 0.004  # seconds from a release to a press of a key that is held down: some systems repeat both
 FILES = {  # kind: title, words, names; None for a folder
     "bars": ("A bar of yours", "File (MIDI or .npy)", "*.mid *.midi *.MID *.npy"),
     "sound": ("A sound of yours", "Sound file", "*.wav *.WAV *.flac *.aif *.aiff *.ogg *.mp3"),
@@ -87,14 +92,16 @@ class Window:
         self.frames, self.held_since = 0, None  # painted so far; (moment, frames) at which a button went down
         self.followed = editor.point()  # the point that is known to be seen
         self.mouse = (-1, -1)  # the pixel that it is at
+        self.counting = False  # was the sound in a count-in with the last frame?
+        self.pressed, self.released = set(), {}  # keys that are down; of the others the moment of their release
         self.shift = self.sound_asked_for = self.asked_to_quit = self.leaving = False
         self.density_style = editor.constraints.style  # the style that the map's hit density is drawn in
         self.hints = Hints(editor.folder and editor.folder / ".hints")
         self.view = View(editor, figure, self.ask_for, self.hints)
         for event, action in (("button_press_event", self.on_press), ("motion_notify_event", self.on_motion),
                               ("button_release_event", self.on_release), ("scroll_event", self.on_scroll),
-                              ("key_press_event", lambda event: self.on_key(event.key)),
-                              ("key_release_event", lambda event: self.on_key_release(event.key)),
+                              ("key_press_event", lambda event: self.on_key(event.key, moment_of(event))),
+                              ("key_release_event", lambda event: self.on_key_release(event.key, moment_of(event))),
                               ("draw_event", self.on_draw)):
             self.canvas.mpl_connect(event, action)
 
@@ -166,12 +173,15 @@ class Window:
 
     # The keyboard
 
-    def on_key(self, key):
+    def on_key(self, key, moment=None):
+        """A key is pressed, at a moment in seconds of any clock."""
         key = self.customary(key)
         if self.typed is not None:
             self.type(key)
         elif self.view.overlay:  # it takes the key
             self.view.overlay.show(False)
+        elif self.view.live and key in LIVE_KEYS:
+            self.play_row(key, moment)
         elif key in EDITOR_KEYS:
             command, *arguments = EDITOR_KEYS[key]
             getattr(self.editor, command)(*arguments)
@@ -189,13 +199,32 @@ class Window:
             return "ctrl+shift+z"
         return key.lower() if len(last) > 1 else key
 
-    def on_key_release(self, key):
+    def on_key_release(self, key, moment=None):
         if (key or "").endswith("shift"):
             self.shift = False
+        self.pressed.discard(key)
+        self.released[key] = moment
+
+    def play_row(self, key, moment):
+        """Play a row by its key, but not again while it is held down, which a system repeats."""
+        released = self.released.get(key)
+        repeated = None not in (released, moment) and moment - released < REPEAT
+        if key not in self.pressed and not repeated:
+            self.editor.play_row(LIVE_KEYS[key])
+            self.editor.log("play row", row=LIVE_KEYS[key])
+        self.pressed.add(key)
+
+    def play_by_keys(self):
+        """Let keys play the rows, or no more."""
+        self.view.live = not self.view.live
+        self.editor.show_message(f"Play the rows: {' '.join(LIVE_KEYS)}. Esc ends it." if self.view.live else
+                                 "These keys are commands again.")
 
     def go_back(self):
-        """Leave what was begun: a question, the sound map, a path or a morph."""
-        if self.asked_to_quit and self.editor.message == ASKED:
+        """Leave what was begun: rows by keys, a question, the sound map, a path or a morph."""
+        if self.view.live:
+            self.play_by_keys()
+        elif self.asked_to_quit and self.editor.message == ASKED:
             self.editor.show_message("")
         elif self.view.left is self.view.sound_map:
             self.view.show_patterns()
@@ -297,8 +326,11 @@ class Window:
         editor.frame()
         if not self.view.captured:
             return
-        if editor.playing and (place := editor.player.position()):
+        place = editor.player.position() if editor.playing else None
+        if place:
             editor.follow_sound(place[0])
+        if editor.recording and (place is None) != self.counting:
+            self.counting, editor.needs_paint = place is None, True
         if editor.needs_paint:
             self.follow()
         dragging = self.view.map_view.dragging
@@ -336,6 +368,12 @@ class Window:
             self.view.map_view.show_density()
         elif len(density.left) and density.compute_next(self.editor.model, style, count=16):
             self.view.map_view.show_density()
+
+
+def moment_of(event):
+    """When an event was, in seconds: by the toolkit's clock where it has one, since it may come late."""
+    milliseconds = getattr(event.guiEvent, "time", None)
+    return time.perf_counter() if milliseconds is None else milliseconds / 1000
 
 
 def file_dialog(figure):

@@ -1,0 +1,93 @@
+"""Playing along in the window: rows by keys, recording, tempo by tapping, and what the window shows of it."""
+
+import numpy as np
+import pytest
+from matplotlib.backend_bases import KeyEvent
+from test_window import SilentPlayer, click, make_window, model, model_path, press_area  # noqa: F401
+
+from window.window import LIVE_KEYS
+
+KICK, SNARE = 0, 1
+
+
+class TimedPlayer(SilentPlayer):
+    """One that is heard at a place of its own, by its own clock."""
+
+    def position_at(self, moment):
+        return self.position()
+
+
+@pytest.fixture
+def window(model, tmp_path):  # noqa: F811
+    window = make_window(model, tmp_path / "saved", player=TimedPlayer(), seed=5)
+    window.editor.clear()
+    return window
+
+
+def key(window, name, kind="press"):
+    KeyEvent(f"key_{kind}_event", window.canvas, name)._process()
+
+
+def test_keys_play_the_rows_until_escape(window):
+    editor, player = window.editor, window.editor.player
+    hits = editor.bar.copy()
+    key(window, "l")
+    assert "play the rows" in window.view.signs()
+    for name in "asdfghjk":
+        key(window, name)
+    assert player.struck == list(range(8)) and np.array_equal(editor.bar, hits)
+    key(window, "escape")
+    assert not window.view.signs()
+    key(window, "s")
+    assert len(player.struck) == 8 and editor.message.startswith("Saved"), "a command again"
+
+
+def test_the_keys_that_play_rows_lie_side_by_side_in_their_order():
+    assert list(LIVE_KEYS) == list("asdfghjk") and list(LIVE_KEYS.values()) == list(range(8))
+
+
+@pytest.mark.parametrize("events, count", [
+    ([("press", 1.0), ("press", 1.5), ("press", 1.53), ("release", 1.6)], 1),  # as Windows and browsers repeat
+    ([("press", 1.0), ("release", 1.5), ("press", 1.5), ("release", 1.53), ("press", 1.53), ("release", 1.6)], 1),
+    ([("press", 1.0), ("release", 1.05), ("press", 1.1), ("release", 1.15)], 2)], ids=["held", "held on X11", "twice"])
+def test_a_key_that_is_held_down_plays_once(window, events, count):
+    window.play_by_keys()
+    for kind, moment in events:
+        window.on_key("a", moment) if kind == "press" else window.on_key_release("a", moment)
+    assert len(window.editor.player.struck) == count
+
+
+def test_recording_begins_with_a_count_in_and_what_is_played_goes_into_the_bar(window):
+    editor, player = window.editor, window.editor.player
+    player.position = lambda: None
+    key(window, "f9")
+    window.tick()
+    assert editor.recording and editor.playing and "count-in" in window.view.signs()
+    del player.position
+    player.step = 17
+    window.tick()
+    assert "recording" in window.view.signs()
+    key(window, "l")
+    key(window, "s")
+    assert editor.bar[SNARE].any() and np.count_nonzero(editor.bar) == 1
+    press_area(window, "Record")
+    window.tick()
+    assert not editor.recording and "recording" not in window.view.signs()
+    window.on_key("escape")
+    for _ in range(2):  # the dot on the map, the hit
+        window.on_key("ctrl+z")
+    assert not editor.bar.any()
+
+
+def test_the_tempo_is_tapped_by_key_and_on_its_number(window):
+    editor, moments = window.editor, iter([1.0, 1.5, 2.0, 2.5])
+    editor.now = lambda: next(moments)
+    key(window, "enter")
+    press_area(window, "tap")
+    key(window, "enter")
+    assert editor.bpm == 120 and "120" in editor.message
+    past = len(editor.past)
+    editor.now = iter([9.0, 9.4, 9.8]).__next__
+    for _ in range(3):
+        press_area(window, "tap")
+    assert editor.bpm == 150 and len(editor.past) == past + 1
