@@ -316,8 +316,8 @@ def test_an_audition_ends_with_recording_and_the_pattern_is_recorded_into(model)
     assert len(hits_of(editor)) == 2 and hits_of(editor)[0, TOM, 0] == 90
 
 
-ACTS = ("tap", "toggle_metronome", "set_take_over", "record", "play_row", "play_row", "play_row", "toggle", "undo", "redo",
-        "play_or_stop", "random", "set_evolve", "audition_nearest")
+ACTS = ("tap", "toggle_metronome", "set_take_over", "record", "play_row", "play_row", "play_row", "toggle", "undo",
+        "redo", "play_or_stop", "random", "set_evolve", "audition_nearest")
 
 
 @settings(max_examples=12, deadline=None)
