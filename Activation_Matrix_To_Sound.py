@@ -17,6 +17,7 @@ python Activation_Matrix_To_Sound.py --slot A=one.mid B=other.mid --song A:4:fil
 python Activation_Matrix_To_Sound.py --pattern my_bar.mid --hits Kick@8=90 --reverse Tom --shift Snare=-4 --midi new.mid
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --kit pretrained/sound_vae.pt --kit-seed 3 --wav made.wav
 python Activation_Matrix_To_Sound.py --at 0.5 -1 --sound Snare=my.wav Kick=0.5,-1 --mix Kick.level=-3 --wav mixed.wav
+python Activation_Matrix_To_Sound.py --session saved_patterns/pattern_001.mid --wav again.wav    # what it was saved of
 python Activation_Matrix_To_Sound.py --points points.npy --steady 0.2 --npy fills.npy     # as clicks there would give
 
 Without a window it prints the bars as text and writes what is asked for; the same options give the same bytes.
@@ -25,6 +26,7 @@ Without a window it prints the bars as text and writes what is asked for; the sa
 import contextlib
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,13 +47,15 @@ from formats.kit import KIT, load_kit
 from patterns import latent_map, paths, sampling, variation
 from patterns.feel import Feel
 from patterns.latent_map import describe_bar
+from patterns.noise import Surface
 from patterns.sampling import DEFAULT_SEED, Constraints
 from session.export import read_pattern, read_points, read_with_tempo, write_all
 from session.options import MODEL, check_options, make_parser
+from session.session_file import read_session, to_text
 from session.song import song_bars, state_of_bars
-from session.state import MOST_BARS
+from session.state import MOST_BARS, State
 from sounds.codes import load_sound_model
-from sounds.kits import file_sound, first_of, kit_of_model, sound_at, sound_like, whole
+from sounds.kits import MadeSound, file_sound, first_of, kit_of_model, sound_at, sound_like, whole
 from window import browser
 from window.window import Window, file_dialog
 
@@ -88,29 +92,74 @@ def feel_of(options):
     return Feel(options.tight, options.swing, options.swing_of, dict(options.push))
 
 
-def chosen_bars(options):
-    """What the options ask for without a window: (bars uint8 (n, 8, 64), facts of each, None of a pattern as it is and
-    of many points)."""
+def chosen_state(options):
+    """What the options ask for without a window: (State of its pattern, bars uint8 (n, 8, 64), facts of each, or None
+    of a pattern as it is, of a song and of many points, model, or None where none was asked)."""
     own = read_pattern(options.pattern or options.like, options.bars) if options.pattern or options.like else None
     goes_on = options.evolve or vars(options)["continue"]
-    if options.pattern and not (options.lock or options.humanise or options.nearest or goes_on):
-        return own, None
+    plain = options.pattern and not (options.lock or options.humanise or options.nearest or goes_on)
+    if plain and not options.save_session:
+        return state_of(options, own), own, None, None
     model = open_model(options.model)
-    if options.song:
-        return song_bars(song_state(options, model), model)[0], None
+    state = open_session(options, model) if options.session else None
+    if options.song is not None:
+        state = song_state(options, model, state)
+        return state, song_bars(state, model)[0], None, model
     plane, training_bars = latent_map.LatentPlane(model), latent_map.TrainingBars(model)
     seed = DEFAULT_SEED if options.seed is None else options.seed
-    bars, codes = bars_and_codes(options, model, plane, own, seed)
+    bars, codes = (state.bars, state.codes) if state else bars_and_codes(options, model, plane, own, seed)
     if goes_on:
         bars, codes = bars_that_follow(options, model, bars, np.asarray(codes), seed)
-    if options.points and len(bars) > MOST_PRINTED and not options.nearest:
-        return bars, None
+    state = state or state_of(options, bars, codes, constraints_of(options, model))
+    if plain or options.points and len(bars) > MOST_PRINTED and not options.nearest:
+        return state, bars, None, model
     facts = [describe_bar(bar, code, plane, training_bars) for bar, code in zip(own if options.like else bars, codes)]
     if options.nearest:
         if not len(training_bars):
             raise ValueError(f"--nearest: {options.model} holds no training bars in its map")
         bars = np.stack([training_bars.bar(fact["index"], seed) for fact in facts])
-    return bars, facts
+    return state, bars, facts, model
+
+
+def state_of(options, bars, codes=None, constraints=Constraints()):
+    """The State of bars that were drawn at codes, as in a window."""
+    kept = options.lock or options.nearest or options.evolve or vars(options)["continue"]
+    drawn = not kept and bool(options.at or options.points or options.path)
+    on_path = drawn and options.path is not None and not options.no_fills
+    state = State(codes=codes if codes is None else np.stack(codes), bars=bars, constraints=constraints,
+                  surface=Surface(DEFAULT_SEED if options.seed is None else options.seed), edited=not drawn,
+                  own=bool(options.pattern or options.like), on_path=on_path, locks=frozenset(options.lock or ()))
+    return as_played(state, options)
+
+
+def as_played(state, options):
+    """The State with feel, tempo and mixer as the options ask for."""
+    return replace(state, mixer=mixer_of(options), kit_seed=kit_seed_of(options), feel=feel_of(options),
+                   bpm=float(tempo_of(options)), evolve=options.evolve, fill_every=options.fill_every)
+
+
+def open_session(options, model):
+    """The State of --session, at --bpm if that is given; what is not as it was is named on stderr."""
+    state, notes = read_session(options.session, model, kit_paths(options)[1])
+    for note in notes:
+        print(f"{options.session}: {note}", file=sys.stderr)
+    return replace(state, bpm=float(options.bpm or state.bpm))
+
+
+def with_bars(state, bars):
+    """The State whose pattern is these bars: its own again and again, cut, or edited."""
+    if np.array_equal(bars, state.bars):
+        return state
+    codes = state.codes if state.codes is None else state.codes[np.arange(len(bars)) % len(state.codes)]
+    return replace(state, bars=bars, codes=codes, index=0, edited=True, on_path=False, morph=None)
+
+
+def session_of(options, state, bars, model):
+    """The text of a State, which files of these bars carry: None where none of it was drawn, or it is too long."""
+    state = state if options.song is not None else with_bars(state, bars)
+    if model is None or len(state.bars) > MOST_BARS and not options.save_session:
+        return None
+    return to_text(state, model, kit_paths(options)[1])
 
 
 def tempo_of(options):
@@ -164,13 +213,15 @@ def morph_of_files(options, model, asked):
     return sampling.morph_of_bars(model, ends, sampling.encode(model, ends, asked.style), count, asked)
 
 
-def song_state(options, model):
-    """A State with the patterns of --slot and the parts of --song."""
+def song_state(options, model, session=None):
+    """A State with the patterns of --slot and the parts of --song, or with those of a session."""
+    if session is not None:
+        return replace(session, song=tuple(options.song) or session.song)
     slots = {slot: read_pattern(path, MOST_BARS) for slot, path in options.slot}
     if not slots:
         raise ValueError("--song: expected the patterns of its slots, --slot A=FILE ..., found none")
     seed = DEFAULT_SEED if options.seed is None else options.seed
-    return state_of_bars(model, slots, tuple(options.song), constraints_of(options, model), seed)
+    return as_played(state_of_bars(model, slots, tuple(options.song), constraints_of(options, model), seed), options)
 
 
 def edit(bars, options):
@@ -221,8 +272,12 @@ def kit_paths(options):
     return folder, models[0] if models else SOUND_MODEL if SOUND_MODEL.exists() else None
 
 
-def sounds_of(options):
-    """What the rows are to play, eight Sounds or MadeSounds, and the sound model: None where it has nothing to make."""
+def sounds_of(options, state=None):
+    """What the rows are to play, eight Sounds or MadeSounds, and the sound model: None where it has nothing to make.
+    state: of a session, which has them."""
+    if state is not None and state.sounds:
+        made = any(isinstance(sound, MadeSound) for sound in state.sounds)
+        return state.sounds, load_sound_model(kit_paths(options)[1]) if made else None
     (folder, path), seed = kit_paths(options), kit_seed_of(options)
     sounds = list(load_kit(folder, complete=path not in options.kit) if folder else [None] * len(INSTRUMENTS))
     model = load_sound_model(path) if path and (None in sounds or options.sound or options.sound_like) else None
@@ -254,7 +309,9 @@ def mixer_of(options):
 
 def open_window(options):
     """Open the window, in a browser where that is asked for or nothing else is there, until it is closed."""
-    (sounds, sound_model), model = sounds_of(options), open_model(options.model)
+    model = open_model(options.model)
+    session = open_session(options, model) if options.session else None
+    sounds, sound_model = sounds_of(options, session)
     kit = tuple(first_of(sound_model, sound) for sound in sounds)
     matplotlib.rcParams["toolbar"] = "None"
     if options.web or options.port:
@@ -278,6 +335,8 @@ def open_window(options):
         editor.feel, editor.mixer = feel_of(options), mixer_of(options)
         editor.evolve, editor.fill_every = options.evolve, options.fill_every
         editor.use_sounds(sounds, kit_paths(options)[1], sound_model, kit_seed_of(options))
+        if session is not None:
+            editor.begin_with(session)
         tk = matplotlib.get_backend().lower() == "tkagg"
         choose_file = file_dialog(figure) if tk else None
         window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
@@ -287,11 +346,12 @@ def open_window(options):
             figure.canvas.manager.window.protocol("WM_DELETE_WINDOW", window.ask_to_quit)
         timer = figure.canvas.new_timer(83 if web else 5)  # milliseconds, from the end of one frame to the next
         timer.add_callback(window.tick)
-        if web:
-            browser.serve(figure, "Drum map", options.port or 0, on_start=timer.start, on_close=editor.stop)
-        else:
-            timer.start()
-            pyplot.show()
+        with editor.autosaving():
+            if web:
+                browser.serve(figure, "Drum map", options.port or 0, on_start=timer.start, on_close=editor.stop)
+            else:
+                timer.start()
+                pyplot.show()
         editor.log("end", underruns=player.underruns)
 
 
@@ -309,17 +369,20 @@ def main(argv=None):
     if check_options(parser, options):
         open_window(options)
         return {}
-    bars, facts = chosen_bars(options)
+    state, bars, facts, model = chosen_state(options)
     bars = edit(bars, options)
     if options.bars:
         bars, facts = bars[np.arange(options.bars) % len(bars)], facts and facts[:options.bars]  # again, or cut
     sounding = {"wav": options.wav, "stems": options.stems, "kit": options.save_kit, "sfz": options.sfz,
                 "hydrogen": options.hydrogen}
-    sounds, model = sounds_of(options) if any(sounding.values()) else ((), None)
-    written = write_all(bars, tempo_of(options), [whole(model, sound) for sound in sounds], feel_of(options),
-                        mixer_of(options), options.bits, options.tail, npy=options.npy, midi=options.midi,
-                        png=options.png, **sounding)
-    if len(bars) <= MOST_PRINTED or not (options.points or options.song):
+    kit = session = None
+    if options.midi or options.save_session or any(sounding.values()):
+        sounds, sound_model = sounds_of(options, state)
+        session = session_of(options, replace(state, sounds=sounds), bars, model)
+        kit = [whole(sound_model, sound) for sound in sounds] if any(sounding.values()) else None
+    written = write_all(bars, state.bpm, kit, state.feel, state.mixer, options.bits, options.tail, session,
+                        npy=options.npy, midi=options.midi, png=options.png, json=options.save_session, **sounding)
+    if len(bars) <= MOST_PRINTED or not (options.points or options.song is not None):
         print(*map(as_text, bars), sep="\n\n")
     for i, fact in enumerate(facts or (), start=1):
         print(f"{f'your bar {i}' if options.like else f'bar {i}'}: {in_words(fact)}")

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import itertools
 import os
 import tempfile
 from dataclasses import replace
@@ -153,26 +152,12 @@ def instruments_of(kit, mixer=Mixer()):
             for row, (sound, strip) in enumerate(zip(named(kit), mixer.strips))]
 
 
-def save_pattern(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None):
-    """Write bars as MIDI, WAV and PNG under the folder's next free name; return the path without a suffix."""
-    path = folder / next_name(folder)
-    midi, wav, png = map(path.with_suffix, (".mid", ".wav", ".png"))
-    write_all(bars, bpm, kit, feel, mixer, session=session, midi=midi, wav=wav, png=png)
-    return path
-
-
-def save_everything(folder, bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None):
-    """Write bars in every format into a new folder in the folder, under its next free name; return its path."""
-    path = folder / next_name(folder)
+def save_everything(path, bars, bpm, kit, feel=Feel(), mixer=Mixer(), session=None):
+    """Write bars in every format into a folder that is new or empty; return its path."""
     with new_folder(path) as inside:
         files = {kind: inside / f"{path.name}.{suffix}" for kind, suffix in
-                 (("npy", "npy"), ("midi", "mid"), ("wav", "wav"), ("png", "png"), ("hydrogen", "h2drumkit"))}
+                 (("npy", "npy"), ("midi", "mid"), ("wav", "wav"), ("png", "png"), ("hydrogen", "h2drumkit"),
+                  ("json", "json")) if kind != "json" or session is not None}
         write_all(bars, bpm, kit, feel, mixer, session=session, **files, stems=inside / "stems", kit=inside / "kit",
                   sfz=inside / f"{path.name}_sfz")
     return path
-
-
-def next_name(folder):
-    """The first of pattern_001, pattern_002, ... that no file in the folder bears."""
-    taken = {path.stem for path in folder.glob("pattern_*")} if folder.is_dir() else set()
-    return next(name for i in itertools.count(1) if (name := f"pattern_{i:03d}") not in taken)

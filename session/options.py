@@ -132,24 +132,30 @@ def row_push(text):
 def check_options(parser, options):
     """End with one line where options do not go together; return whether the window is asked for."""
     given = {name for name, value in vars(options).items() if value != parser.get_default(name)}
-    window = not given & {"at", "random", "path", "morph", "points", "pattern", "like", "song"}
+    chosen = given & {"at", "random", "path", "morph", "points", "pattern", "like", "song"}
+    outputs = {"bars", "wav", "midi", "png", "npy", "stems", "save_kit", "sfz", "hydrogen", "save_session", "shift",
+               "reverse", "hits"}
+    window = not chosen and not ("session" in given and given & outputs)
     plain = "pattern" in given and "lock" not in given
     as_it_is = plain and not given & {"continue", "evolve"}
-    sources = "--at, --random, --path, --morph, --points, --pattern, --like, --song"
+    sources = "--at, --random, --path, --morph, --points, --pattern, --like, --song, --session"
     drawn = "is for what is drawn; a --pattern is taken as it is"
-    sounds = given & {"wav", "stems", "save_kit", "sfz", "hydrogen"}
-    silent = not window and not given & {"midi", "wav", "stems"}
+    sounds = given & {"wav", "stems", "save_kit", "sfz", "hydrogen", "save_session"}
+    silent = not window and not given & {"midi", "wav", "stems", "save_session"}
     rules = (
+        ("session" in given, "at random path morph points pattern like slot lock nearest humanise no_fills style "
+         "density row_hits temperature steady timing tight swing swing_of push seed kit_seed sound sound_like mix "
+         "evolve fill_every continue", "is in the --session"),
         ("song" not in given, "slot", "needs --song PART ..., of which it is a part"),
-        (window, "bars wav midi png npy stems save_kit sfz hydrogen lock nearest humanise no_fills shift reverse hits "
-         "continue",
+        (window, "bars wav midi png npy stems save_kit sfz hydrogen save_session lock nearest humanise no_fills shift "
+         "reverse hits continue",
          f"needs one of {sources}"),
         ("song" in given, "at random path morph points pattern like lock nearest humanise density row_hits no_fills "
          "continue evolve bars hits reverse shift", "does not go with --song, which is made of slots"),
         (not window, "web port log latency midi_out midi_in clock", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --stems, --midi or the window"),
         (not window and not sounds, "kit_seed sound sound_like mix",
-         "is for --wav, --stems, --save-kit, --sfz, --hydrogen or the window"),
+         "is for --wav, --stems, --save-kit, --sfz, --hydrogen, --save-session or the window"),
         ("wav" not in given, "bits", "is for --wav"),
         (not given & {"wav", "stems"}, "tail", "is for --wav and --stems"),
         (not given & {"midi_out", "midi_in"}, "clock", "needs --midi-out, whose port it goes to, or --midi-in"),
@@ -216,9 +222,9 @@ def add_song_options(parser):
     group.add_argument("--slot", type=slot_file, nargs="+", default=[], metavar="SLOT=FILE",
                        help=f"the patterns of a song: files of up to {MOST_PATTERN_BARS} bars, MIDI or .npy, in slots "
                             f"{SLOTS[0]} to {SLOTS[-1]}")
-    group.add_argument("--song", type=song_part, nargs="+", metavar="SLOT:TIMES",
+    group.add_argument("--song", type=song_part, nargs="*", metavar="SLOT:TIMES",
                        help="slots in order: A:4 is A four times; A:4:fill ends in a fill; after A:4:morph=2 come 2 "
-                            "bars that lead to the next")
+                            "bars that lead to the next; none: the song of the --session")
     group.add_argument("--hits", type=row_cell, nargs="+", default=[], metavar="ROW@STEP=VELOCITY",
                        help="set cells, steps from 0, 64 a bar: Kick@0=100 Snare@80=0; 0 takes a hit out")
     group.add_argument("--reverse", type=row_named, nargs="*", metavar="ROW",
@@ -237,6 +243,8 @@ def add_export_options(group):
     group.add_argument("--midi", type=file_named(".mid", ".midi"), help="write a MIDI file")
     group.add_argument("--png", type=file_named(".png"), help="write a picture")
     group.add_argument("--npy", type=file_named(".npy"), help="write the bars: uint8 (bars, 8, 64), velocities")
+    group.add_argument("--save-session", type=file_named(".json"), metavar="FILE",
+                       help="write all of it, for --session; --midi and --wav carry it too")
     group.add_argument("--save-kit", type=Path, metavar="FOLDER", help="write the sounds as a folder that --kit takes")
     group.add_argument("--sfz", type=Path, metavar="FOLDER", help="write the sounds for a player of SFZ")
     group.add_argument("--hydrogen", type=Path, metavar="FOLDER",
@@ -246,6 +254,8 @@ def add_export_options(group):
 def add_bar_options(parser):
     """The options of bars and how they are played."""
     group = parser.add_argument_group("with a window or without")
+    group.add_argument("--session", type=file_named(".json", ".mid", ".midi", ".wav"), metavar="FILE",
+                       help="all that was saved: a .json, or a .mid or .wav that carries it")
     group.add_argument("--style", metavar="NAME", help="a style that the model was trained on (default: any)")
     group.add_argument("--density", type=number(int, 0, 512), metavar="HITS", help="hits a bar (default: the model's)")
     group.add_argument("--row-hits", type=row_hits, nargs="+", default=[], metavar="ROW=HITS",

@@ -21,27 +21,26 @@ import torch
 
 from command_line import ROOT, one_line
 from engine.mixer import MASTER, RANGES, Mixer, Strip
-from engine.timing import TAKE_OVER
+from engine.timing import BPM_RANGE, TAKE_OVER
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import read_tag
 from formats.kit import HARDEST, MOST_FILES, Sound, load_kit, load_sound_of
 from formats.midi_file import read_text_tag
-from patterns import sampling
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.noise import Anchor, Morph, Surface
 from patterns.sampling import Constraints
 from session.json_kinds import (Kind, bar, bars, by_row, expect, flag, one_of, optional, packed, pair, parse, real,
                                 record, several, text, vector, vectors, whole)
-from session.state import FASTEST, MOST_BARS, SLOTS, SLOWEST, MorphEnds, Part, Pattern, State
+from session.song import check_song, file_codes
+from session.state import MOST_BARS, MOST_SONG_BARS, SLOTS, MorphEnds, Part, Pattern, State
 from sounds.exemplars import KIT
 from sounds.kits import MadeSound
 
 FORMAT, VERSION = "ATIAM-Sequenceur session", 1
 MOST_BYTES = 1 << 24  # of the text
-MOST_NOISE, MOST_PARTS, CELLS, SEEDS = 1000, 256, 512, 2 ** 63 - 1
+MOST_NOISE, CELLS, SEEDS = 1000, 512, 2 ** 63 - 1
 FARTHEST = 1000.0  # of a code from 0, in each direction
 MOST_SOUND = 1 << 28  # bytes of a sound file
-APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
 NOT_KEPT = {"audition_source", "audition_bars", "rank"}  # of State: what is heard for a moment
 ROWS = len(INSTRUMENTS)
 
@@ -132,15 +131,16 @@ def state_kind(noise):
         index=whole(0, MOST_BARS - 1), drawn=flag, anchors=anchors, edited=flag, own=flag, on_path=flag, locks=rows,
         path_start=optional(code), morph_start=optional(pair(bar, code)), morph=optional(morph), share=real(0, 1))
     strip = record(Strip, **{name: real(*ends) for name, ends in RANGES.items()}, mute=flag, solo=flag)
-    part = record(Part, slot=whole(0, len(SLOTS) - 1), repeats=whole(1, 256), fill=flag, morph=whole(0, 256))
+    part = record(Part, slot=whole(0, len(SLOTS) - 1), repeats=whole(1, MOST_SONG_BARS), fill=flag,
+                  morph=whole(0, MOST_SONG_BARS))
     feel = record(Feel, tight=real(0, 100), swing=real(50, 75), swing_of=one_of(*SWUNG),
                   push=by_row(real(-LATEST, LATEST)))
     return record(
         State, **pattern, sounds=several(Kind(write_sound, read_sound), ROWS),
         mixer=record(Mixer, strips=several(strip, ROWS, ROWS), master=real(*MASTER)), sound_locks=rows,
-        kit_seed=whole(0, SEEDS), follow=flag, feel=feel, bpm=real(SLOWEST, FASTEST),
+        kit_seed=whole(0, SEEDS), follow=flag, feel=feel, bpm=real(*BPM_RANGE),
         slots=several(optional(record(Pattern, **pattern)), len(SLOTS), len(SLOTS)), slot=whole(0, len(SLOTS) - 1),
-        song=several(part, MOST_PARTS), evolve=whole(0, CELLS), fill_every=whole(0, 64),
+        song=several(part, MOST_SONG_BARS), evolve=whole(0, CELLS), fill_every=whole(0, 64),
         take_over=one_of(*TAKE_OVER), metronome=flag)
 
 
@@ -160,9 +160,13 @@ def describe_model(path, styles=()):
 
 
 def to_text(state, model, sound_model_path=None):
-    """A State as JSON in ASCII, an entry a line. model: of the bars; sound_model_path: None for none."""
+    """A State as JSON in ASCII, an entry a line. model: of the bars; sound_model_path: None for none. Raises ValueError
+    for a pattern that is too long."""
+    if len(state.bars) > MOST_BARS:
+        raise ValueError(f"expected a session of at most {MOST_BARS} bars a pattern, found {len(state.bars)}")
     noise = []
-    entries = state_kind(noise).write(state)
+    entries = state_kind(noise).write(replace(state, slots=tuple(
+        None if slot == state.slot else pattern for slot, pattern in enumerate(state.slots))))
     head = {"format": FORMAT, "version": VERSION, "bar_model": describe_model(getattr(model, "path", None),
                                                                               model.styles),
             "sound_model": describe_model(sound_model_path)}
@@ -223,6 +227,10 @@ def from_text(words, place, model, sound_model_path=None):
     state, notes = parts["state"], []
     for name, pattern in patterns_of(state):
         check_pattern(pattern, f"{place}.{name}")
+    try:
+        state.song and check_song(state)
+    except ValueError as error:
+        raise ValueError(f"{place}.state.song: {error}") from None
     mine = describe_model(getattr(model, "path", None), model.styles)
     if same_model(parts["bar_model"], mine):
         check_fits(noise, state, model, place)
@@ -294,12 +302,6 @@ def of_other_model(state, model, styles):
                        surface=Surface(pattern.surface.seed, pattern.surface.play_seed), anchors=(), edited=True,
                        own=True, on_path=False, path_start=None, morph_start=None, morph=None, share=1.0)
     return replace(moved(state), slots=tuple(slot and moved(slot) for slot in state.slots))
-
-
-def file_codes(model, bars, style=None):
-    """Where bars of a file lie, float32 (n, latent): by the encoder, each a little way from the one before."""
-    codes = sampling.encode(model, bars, style)
-    return codes + np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None]
 
 
 # Sounds

@@ -13,9 +13,9 @@ import numpy as np
 
 from patterns import paths, sampling
 from patterns.noise import Surface
-from session.session_file import file_codes
 from session.state import MOST_SONG_BARS, SLOTS, Pattern, State
 
+APART = 1e-4  # codes of a file's bars: bars of one score have one code, and each is to be found again
 FILL_BEATS = 2  # of the last bar of a part with a fill
 
 # Of a bar of a song: the index of its part, the letter of its slot, "fill", "morph" or "", which time the slot's
@@ -64,6 +64,12 @@ def own_pattern(model, bars, constraints, seed):
     anchors = tuple(sampling.anchor(model, *pair, constraints) for pair in zip(bars, codes))
     return Pattern(codes=codes, bars=bars, constraints=constraints, surface=Surface(seed, anchors=anchors),
                    anchors=anchors, own=True)
+
+
+def file_codes(model, bars, style=None):
+    """Where bars of a file lie, float32 (n, latent): by the encoder, each a little way from the one before."""
+    codes = sampling.encode(model, bars, style)
+    return codes + np.float32(APART) * np.arange(len(bars), dtype=np.float32)[:, None]
 
 
 def check_song(state):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from session.export import save_pattern, write_all
+from session.export import write_all
 from engine.sequencer import Sequencer, render
 from formats import midi_file
 from formats.kit import plain_sound
@@ -323,8 +323,7 @@ def test_a_change_of_tempo_computes_the_push_anew():
     assert struck_of(engine, 8000) == [4000 + 400]
 
 
-def test_save_carries_the_feel(tmp_path):
-    bars = bars_of([0, 9])
-    path = save_pattern(tmp_path, bars, 120, CLICK, Feel(tight=100, swing=75, swing_of="eighth"))
-    (part,), *_ = midi_file.read_parts(path.with_suffix(".mid"))
+def test_a_midi_file_carries_the_feel(tmp_path):
+    write_all(bars_of([0, 9]), 120, CLICK, Feel(tight=100, swing=75, swing_of="eighth"), midi=tmp_path / "a.mid")
+    (part,), *_ = midi_file.read_parts(tmp_path / "a.mid")
     assert part[2][0].tolist() == [0, 360]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from test_window import SilentPlayer
 from tiny_map import a_bar, write_tiny_map
 
+from Activation_Matrix_To_Sound import main
 from editor.pattern_editor import PatternEditor
 from engine.mixer import Mixer, Strip
 from formats import audio, midi_file
@@ -301,3 +302,58 @@ def test_what_is_no_session_is_refused_in_one_line(model, text, words):
     with pytest.raises(ValueError, match=r"^any.json: [^\n]{1,300}$") as error:
         from_text(text, "any.json", model)
     assert words in str(error.value)
+
+
+# The same without a window
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Bars of one's own, of any timing: a matrix, since MIDI has but 8 bits of time."""
+    path = tmp_path_factory.mktemp("own") / "own.npy"
+    np.save(path, np.stack([a_bar(5), a_bar(6)]))
+    return path
+
+
+KINDS = {"--save-session": "a.json", "--midi": "a.mid", "--wav": "a.wav", "--npy": "a.npy", "--png": "a.png"}
+
+
+def outputs(folder):
+    return [word for option, name in KINDS.items() for word in (option, str(folder / name))]
+
+
+@pytest.mark.parametrize("choice", [
+    "--at 0.5 -1", "--random 3 --seed 9 --density 12 --tight 60 --swing 58", "--at 0 0 --nearest --bars 3",
+    "--path 0 1 1 0 --bars 3 --push Snare=12 --bpm 97.3", "--pattern OWN --lock Kick --at 0 0",
+    "--pattern OWN --humanise --mix Kick.level=-3 Snare.pan=0.2 Tom.mute master=-2", "--morph OWN OWN --bars 3",
+    "--like OWN --style jazz --row-hits Kick=4", "--pattern OWN --bpm 200",
+    "--points POINTS --swing 60 --swing-of eighth"])
+def test_a_session_gives_every_output_again_to_the_byte(model, own, tmp_path, choice, capsys):
+    np.save(tmp_path / "points.npy", [[0.1, 0.2], [1, -1]])
+    words = choice.replace("OWN", str(own)).replace("POINTS", str(tmp_path / "points.npy")).split()
+    first = main([*words, "--model", str(model.path), *outputs(tmp_path)])
+    for source in ("a.json", "a.mid", "a.wav"):
+        again = tmp_path / source[2:]
+        result = main(["--session", str(tmp_path / source), "--model", str(model.path), *outputs(again)])
+        assert np.array_equal(result["bars"], first["bars"])
+        for name in KINDS.values():
+            assert (again / name).read_bytes() == (tmp_path / name).read_bytes(), (source, name)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_session_is_not_mixed_with_other_choices(capsys):
+    for words in (["--at", "0", "0"], ["--tight", "9"], ["--sound", "Kick=0,0"], ["--pattern", "a.mid"]):
+        with pytest.raises(SystemExit) as end:
+            main(["--session", "a.json", *words, "--npy", "a.npy"])
+        assert end.value.code == 2 and "is in the --session" in capsys.readouterr().err
+
+
+def test_a_file_without_a_session_is_one_line(model, tmp_path):
+    (tmp_path / "a.mid").write_bytes(midi_file.to_bytes(HITS, 1920, 15))
+    soundfile.write(tmp_path / "a.wav", np.zeros(9), 8000)
+    for name in ("a.mid", "a.wav"):
+        with pytest.raises(ValueError, match=f"{name}: expected a file that carries a session"):
+            main(["--session", str(tmp_path / name), "--model", str(model.path), "--npy", str(tmp_path / "a.npy")])
+    with pytest.raises(ValueError, match="--save-session|at most 16 bars"):
+        main(["--random", "17", "--model", str(model.path), "--save-session", str(tmp_path / "a.json")])
+    assert not (tmp_path / "a.json").exists()

@@ -23,11 +23,13 @@ from tiny_map import write_tiny_map
 import Activation_Matrix_To_Sound
 import models
 from editor.controls import FASTEST, HOTTEST, SLOWEST
-from session.export import next_name
+from session.folder import next_name
+from session.session_file import read_session
 from editor.pattern_editor import PatternEditor
 from engine import sequencer
 from engine.player import AudioUnavailable
 from formats import checkpoint
+from formats.midi_file import read_parts
 from engine.mixer import Mixer
 from formats.kit import load_kit, plain_sound
 from Midi_To_Activation_Matrix import load_patterns, read_bars, write_midi
@@ -181,6 +183,12 @@ def press_area(window, name, x=0.5, y=0.5):
 
 def pixels(window):
     return np.asarray(window.canvas.buffer_rgba()).copy()
+
+
+def notes_of(path):
+    """All of a MIDI file but for the session that it carries."""
+    parts, *others = read_parts(path)
+    return [(name, channel, hits.tolist()) for name, channel, hits in parts], others
 
 
 def state(window):
@@ -1088,11 +1096,12 @@ def test_save_writes_what_the_command_line_writes_and_never_over_a_file(window, 
     assert names == ["pattern_001.mid"] + [f"pattern_00{i}{kind}" for i in (2, 3) for kind in (".mid", ".png", ".wav")]
     assert (editor.folder / "pattern_001.mid").read_bytes() == b"precious"
     assert "pattern_003" in editor.message and str(editor.folder) in editor.message
+    assert read_session(editor.folder / "pattern_002.mid", editor.model)[0].bars.tobytes() == editor.bars.tobytes()
     x, y = map(repr, editor.point())
     main(["--at", x, y, "--seed", "5", "--bpm", "111", "--model", str(model_path),
           "--midi", str(tmp_path / "pattern_002.mid"), "--png", str(tmp_path / "pattern_002.png")])
-    for kind in (".mid", ".png"):
-        assert (tmp_path / f"pattern_002{kind}").read_bytes() == (editor.folder / f"pattern_002{kind}").read_bytes()
+    for kind, read in ((".mid", notes_of), (".png", Path.read_bytes)):
+        assert read(tmp_path / f"pattern_002{kind}") == read(editor.folder / f"pattern_002{kind}")
     samples, rate = soundfile.read(editor.folder / "pattern_002.wav")
     assert rate == 44100 and np.abs(samples - sequencer.render(editor.bar, editor.kit, 111)).max() < 2 ** -22
 
