@@ -16,8 +16,9 @@ def write_sfz(folder, instruments, amplitude):
     """Write `Instrument`s of kit.py into a folder; returns the paths. amplitude: by velocity, (128,), at most 1."""
     folder = Path(folder)
     paths = [path for instrument in instruments for path in save_sound(folder, instrument.sound)]
-    (folder / f"{folder.name}.sfz").write_text(as_sfz(instruments, amplitude), encoding="utf-8")
-    return [folder / f"{folder.name}.sfz", *paths]
+    paths.append(folder / f"{folder.resolve().name}.sfz")
+    paths[-1].write_text(as_sfz(instruments, amplitude), encoding="utf-8")
+    return paths
 
 
 def as_sfz(instruments, amplitude):
