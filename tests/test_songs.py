@@ -371,6 +371,24 @@ def test_the_script_makes_the_song_of_the_window(model, files, tmp_path):
     assert len(bars) == 9 and np.array_equal(bars, editor.heard_bars)
 
 
+@pytest.mark.parametrize("suffix", [".mid", ".wav"])
+def test_a_song_that_was_saved_is_made_again_from_its_file(model, files, tmp_path, suffix):
+    editor = PatternEditor(model, KIT, SilentPlayer(), tmp_path, seed=5)
+    editor.open_file(files / "own.npy")
+    editor.choose_slot(3)
+    editor.random()
+    editor.reverse(KICK)
+    for slot, fields in ((0, {"repeats": 30, "fill": True, "morph": 3}), (3, {"fill": True})):
+        editor.add_part(slot)
+        editor.change_part(len(editor.song) - 1, **fields)
+    editor.play_song()
+    editor.save()
+    saved = next(tmp_path.glob(f"*{suffix}"))
+    again = Activation_Matrix_To_Sound.main(["--session", str(saved), "--model", str(files / "tiny.pt"), "--song",
+                                             "--npy", str(tmp_path / "again.npy")])["bars"]
+    assert len(again) == 64 and np.array_equal(again, editor.heard_bars)
+
+
 def test_the_script_edits_as_the_window_does(model, files, tmp_path):
     editor = PatternEditor(model, KIT, SilentPlayer(), tmp_path, seed=5)
     editor.open_file(files / "own.npy")
