@@ -5,7 +5,7 @@
     python generate_sounds.py near --like my_snare.wav --spread 0.3       # sounds around one of yours
     python generate_sounds.py morph --between kick.wav clap.wav --steps 8
     python generate_sounds.py tom --class Tom --at 0.5 -1                 # at a point of the sound map of the window
-    python generate_sounds.py my_kit --seed 3 --layers                    # with velocities and alternates: play --kit
+    python generate_sounds.py my_kit --seed 3 --layers                    # struck soft to hard: for --kit, SFZ and Hydrogen
     python generate_sounds.py mine --model runs/audio --class Tom
 
 A sound depends on --seed and its number alone: more sounds, or more classes, leave those that were there.
@@ -21,10 +21,14 @@ from command_line import ROOT, Parser, Progress, number, run
 import numpy as np
 import torch
 
+from engine.voices import AMPLITUDE
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import resample, save_audio
-from formats.kit import SAMPLE_RATE, save_sound
+from formats.hydrogen import write_hydrogen
+from formats.kit import SAMPLE_RATE
+from formats.sfz import write_sfz
 from learning.figures import draw_spectrograms
+from session.export import instruments_of
 from sounds.codes import class_weights, encode, load_sound, load_sound_model, random_codes, slerp
 from sounds.dataset import class_from_name, shortened
 from sounds.kits import generate_kit
@@ -54,7 +58,8 @@ def make_parser():
     parser.add_argument("--velocity", type=number(float, 0.01, 1), default=1.0,
                         help="how hard they are struck, up to 1 (default); soft is quieter, darker and slower")
     parser.add_argument("--layers", action="store_true",
-                        help="a kit with all that a sequencer plays: four velocities of each sound, twice")
+                        help="a kit with all that a sequencer plays: four velocities of each sound, twice; with a "
+                             "description for players of SFZ and one for Hydrogen")
     return parser
 
 
@@ -150,8 +155,10 @@ def write_layers(model, arguments):
     kit, settings = generate_kit(model, arguments.seed), model.sound["settings"]
     made = [resample(samples, SAMPLE_RATE, settings["rate"]) for sound in kit for layer in sound.layers
             for samples in layer]
-    return ([path for sound in kit for path in save_sound(arguments.folder, sound)],
-            [shortened(samples, settings["rate"], settings["seconds"]) for samples in made])
+    instruments = instruments_of(kit)
+    files = write_sfz(arguments.folder, instruments, AMPLITUDE)[:-1]  # the last describes the others
+    write_hydrogen(arguments.folder, instruments, AMPLITUDE)
+    return (files, [shortened(samples, settings["rate"], settings["seconds"]) for samples in made])
 
 
 def write_sounds(model, arguments):

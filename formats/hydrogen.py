@@ -25,7 +25,7 @@ def write_hydrogen(folder, instruments, amplitude):
     """Write `Instrument`s of kit.py into a folder; returns the paths. amplitude: by velocity, (128,), at most 1."""
     folder = Path(folder)
     paths = [path for instrument in instruments for path in save_sound(folder, instrument.sound)]
-    (folder / "drumkit.xml").write_bytes(as_xml(folder.name, instruments, amplitude))
+    (folder / "drumkit.xml").write_bytes(as_xml(folder.resolve().name, instruments, amplitude))
     return [folder / "drumkit.xml", *paths]
 
 

@@ -236,13 +236,14 @@ def test_what_is_asked_for_is_written_whole_or_not_at_all(tmp_path):
     assert len(write_all(probe_bars(), 120, TONES, **outputs)) == 3 and len(load_kit(tmp_path / "kit")) == 8
 
 
-def test_everything_is_written_into_the_next_free_folder(tmp_path):
-    for name in ("pattern_001", "pattern_002"):
-        path = save_everything(tmp_path / "saved", probe_bars(), 97, TONES)
-        assert path == tmp_path / "saved" / name and np.array_equal(np.load(path / f"{name}.npy"), probe_bars())
-        assert read_with_tempo(path / f"{name}.mid")[1] == 97 and len(list((path / "stems").iterdir())) == 8
-        assert {entry.name for entry in path.iterdir()} == {
-            "kit", "stems", f"{name}_sfz", *(f"{name}.{kind}" for kind in ("npy", "mid", "wav", "png", "h2drumkit"))}
+def test_everything_is_written_into_one_folder(tmp_path):
+    path = save_everything(tmp_path / "it", probe_bars(), 97, TONES)
+    assert path == tmp_path / "it" and np.array_equal(np.load(path / "it.npy"), probe_bars())
+    assert read_with_tempo(path / "it.mid")[1] == 97 and len(list((path / "stems").iterdir())) == 8
+    assert {entry.name for entry in path.iterdir()} == {
+        "kit", "stems", "it_sfz", *(f"it.{kind}" for kind in ("npy", "mid", "wav", "png", "h2drumkit"))}
+    with pytest.raises(OSError, match="it: expected a new or an empty folder"):
+        save_everything(path, probe_bars(), 97, TONES)
 
 
 # What other programs make of it

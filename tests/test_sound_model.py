@@ -213,6 +213,7 @@ def test_generate_makes_the_sound_at_a_point_of_the_map(run, model, tmp_path):
 
 def test_generate_writes_a_kit_with_its_layers(run, model, tmp_path):
     result = generate_sounds.main([str(tmp_path / "kit"), "--model", str(run), "--seed", "2", "--layers"])
+    assert (tmp_path / "kit" / "kit.sfz").is_file() and (tmp_path / "kit" / "drumkit.xml").is_file()
     assert len(result["files"]) == 64
     for sound, expected in zip(load_kit(tmp_path / "kit"), kits.generate_kit(model, seed=2)):
         assert sound.velocities == expected.velocities
