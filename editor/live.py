@@ -114,7 +114,7 @@ class Live:
 
     def listen(self):
         """Once a frame: record what was played, by MIDI too, and let the player have what has gone by."""
-        self.record_notes(getattr(self.player, "take_notes", list)())
+        self.record_notes(self.player.take_notes())
         if self.recording and not self.playing:
             self.end_recording()
         if any(until <= self.now() for _, until in self.fresh.values()):

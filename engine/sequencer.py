@@ -6,9 +6,10 @@
     samples = engine.fill(512)                          # float32 (512, 2)
 
 Step s of bar b starts at sample round((64 b + s) * 240 / bpm / 64 * sample_rate), and a hit that `Feel` moves by d
-steps at round((64 b + s + d) * ...); before the loop's start is at its end. The k-th hit of a row takes the k-th
-alternate of its sound, in the layer of its velocity. Hits add, at one gain for the pattern (`loudness.Loudness`), and
-every tail rings on over the steps that follow, but for those that another row cuts (`voices.CHOKES`); then a limiter.
+steps at round((64 b + s + d) * ...); before the loop's start is at the end of the pass before. The k-th hit of a row
+takes the k-th alternate of its sound, in the layer of its velocity. Hits add, at one gain for the pattern
+(`loudness.Loudness`), and every tail rings on over the steps that follow, but for those that another row cuts
+(`voices.CHOKES`); then a limiter.
 """
 
 import heapq
@@ -40,8 +41,9 @@ Master = namedtuple("Master", "sample steps bpm")
 def render(bars, kit, bpm=120.0, sample_rate=SAMPLE_RATE, loop=True, feel=Feel(), mixer=Mixer()):
     """The samples of a pattern, float32 (n, 2), from bars uint8 (bars, 8, 64) or (8, 64) and the kit of `load_kit`.
 
-    With `loop`, one pass as it repeats, the tails of those before ringing into it. Else one pass from silence, the last
-    tails ringing out beyond its end. Raises ValueError for what is not a pattern, a kit, a tempo or a rate.
+    With `loop`, one pass as it repeats, the tails of those before ringing into it. Else one pass from silence, each hit
+    once, those that come before its start at its start, and the last tails ringing out beyond its end. Raises
+    ValueError for what is not a pattern, a kit, a tempo or a rate.
     """
     return Sequencer(kit, sample_rate, bpm, mixer).one_pass(bars, feel, loop)
 
@@ -83,6 +85,7 @@ class Sequencer:
         self._taken = self._followed = None  # those that fill has picked up
         self._lines, self._tempo = [], bpm  # what plays, and after it what is to take over; at which tempo
         self._step = self._cell = 0  # of the run: the next step, the next whose hits are not in _coming
+        self._last = math.inf  # the first cell that is played no more
         self._began, self._started = 0, False  # the sample of the first step of all; has there been a "start"?
         self._coming = []  # a heap of what sounds or is reported: (sample, kind, row, velocity, number, gain)
         self._history = ()  # (sample, (bar, step) or None), the newest last
@@ -99,7 +102,7 @@ class Sequencer:
         """Start at step 0 with the next sample, after so many bars of metronome; or, while playing, let this pattern
         take over with the next step, beat or bar, of `timing.TAKE_OVER`.
 
-        A hit that stands before its step is then struck before it; one that comes before the very start, a pass later.
+        A hit that stands before its step is then struck before it; one that comes before the very start, at the start.
         While an outside master is followed (`follow`), it starts at the master's place, without a count-in.
         """
         check_start(when, count_in)
@@ -197,16 +200,10 @@ class Sequencer:
             self._begin(wanted, None, step)
             self.fill(passes * wanted.length + wanted.length - wanted.offset(step) + self.delay)
             return self.fill(wanted.length)
-        begun = [start + wanted.length * (start < 0) for start, *_ in wanted.found]
-        length = max([wanted.length, *(start + size for start, size in zip(begun, sizes))])
-        samples = np.empty((*self.SHAPE[:-1], length + self.delay, 2), np.float32)
+        length = max([wanted.length, *(max(0, start) + size for (start, *_), size in zip(wanted.found, sizes))])
         self._begin(wanted, None)
-        self._fill_into(samples[..., :wanted.length, :])
-        self._lines, self._coming = [], [(start, CUT if row in CHOKES else HIT, row, *hit, wanted.gain)
-                                         for start, _, row, *hit in wanted.found if start >= wanted.length]
-        heapq.heapify(self._coming)
-        self._fill_into(samples[..., wanted.length:, :])
-        return samples[..., self.delay:, :]
+        self._last = len(wanted.hits)
+        return self.fill(length + self.delay)[..., self.delay:, :]
 
     # What the asking threads prepare
 
@@ -341,12 +338,11 @@ class Sequencer:
         while True:
             line = self._line(self._cell)
             begin = line.at(self._cell)
-            if begin >= end:
+            if begin >= end or self._cell >= self._last:
                 return
             for shift, row, *hit in line.loop.hits[line.index(self._cell)]:
-                at = begin + round(line.stretch * shift)
-                if at >= self._began:  # the first step of all has no before
-                    heapq.heappush(self._coming, (at, CUT if row in CHOKES else HIT, row, *hit, line.loop.gain))
+                at = max(begin + round(line.stretch * shift), self._began)  # the first step of all has no before
+                heapq.heappush(self._coming, (at, CUT if row in CHOKES else HIT, row, *hit, line.loop.gain))
             self._cell += 1
 
     def _advance(self, end):

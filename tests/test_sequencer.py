@@ -658,9 +658,9 @@ def test_events_are_every_hit_and_clock_at_its_sample_once_and_in_order(seed, bp
     engine.fill(10)
     assert engine.take_events() == [(end, "stop")] and taken[0] == (0, "start")
     length = int(step_starts(bars, bpm, rate)[-1])
-    hits = [(origin + at, "hit", row, velocity) for origin in range(-length, end + length, length)
+    hits = [(max(0, origin + at), "hit", row, velocity) for origin in range(0, end + length, length)
             for at, step, row, velocity, _ in find_hits(pattern, feel, bpm, rate)
-            if row != CLOSED_HAT and 0 <= origin + at < end and origin >= 0]
+            if row != CLOSED_HAT and origin + at < end]
     clocks = [(origin + round(2 * k / 3 * (240 / bpm / 64) * rate), "clock") for origin in range(0, end, length)
               for k in range(96 * bars)]
     assert sorted(event for event in taken if event[1] == "hit") == sorted(hits)
@@ -864,7 +864,7 @@ def test_one_pass_from_silence_has_each_hit_once_and_the_last_tails(push):
     stems = render_stems(bars, kit, 120, 8000, loop=False, feel=feel, mixer=SOFT)
     begun = np.flatnonzero(np.diff(samples[:, 0], prepend=0) > 1e-7).tolist()
     moved = round(push / 1000 * 8000)
-    assert begun == sorted(at + moved + (16000 if at + moved < 0 else 0) for at in (0, 1250, 15750))
+    assert begun == [max(0, at + moved) for at in (0, 1250, 15750)]
     assert len(samples) == max(begun) + 3000 and samples[-1].any()
     np.testing.assert_allclose(stems.sum(0), samples, **CLOSE)
 
