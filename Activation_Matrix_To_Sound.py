@@ -305,6 +305,12 @@ def mixer_of(options):
     return mixer
 
 
+def midi_of(options):
+    """The MidiSettings that the options ask for."""
+    return MidiSettings(options.midi_out, options.midi_in, send_clock=options.clock in (None, "send"),
+                        follow_clock=options.clock == "follow")
+
+
 # The window ------------------------------------------------------------------------------------------------------
 
 def open_window(options):
@@ -322,14 +328,12 @@ def open_window(options):
         print("No GUI toolkit, or no display: the window opens in a browser instead.")
         pyplot.switch_backend("webagg")
     web = matplotlib.get_backend().lower() == "webagg"
-    midi = MidiSettings(options.midi_out, options.midi_in, send_clock=options.clock in (None, "send"),
-                        follow_clock=options.clock == "follow")
     player = Player(kit, bpm=options.bpm or TEMPO, latency=options.latency and options.latency / 1000)
     with open(options.log or os.devnull, "a", encoding="utf-8") as log, contextlib.closing(player):
         figure = pyplot.figure("Drum map", figsize=(13, 7), dpi=100)
         figure.canvas.mpl_disconnect(figure.canvas.manager.key_press_handler_id)  # matplotlib's own s, r, h, ...
-        if midi != MidiSettings():
-            player.set_midi(midi)
+        if options.midi_out or options.midi_in:
+            player.set_midi(midi_of(options))
         editor = PatternEditor(model, kit, player, options.save_to, options.bpm or TEMPO,
                                constraints_of(options, model), options.seed, log)
         editor.feel, editor.mixer = feel_of(options), mixer_of(options)

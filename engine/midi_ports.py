@@ -5,8 +5,7 @@
     output.send_message([0x99, 36, 100])
 
 engine/sound_process.py starts it by `serve`. It is a process of its own, since the library holds Python's lock while a
-port that takes nothing blocks: in the sound's process that would hold the audio callback. It reads pickled commands,
-(name, value), and writes pickled reports.
+port that takes nothing blocks: in the sound's process that would hold the audio callback.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ from formats.activation_matrix import INSTRUMENT_TO_PITCH, PITCH_TO_INSTRUMENT
 VIRTUAL = "ATIAM-Sequenceur"  # the port that others can connect to
 NOTE_OFF, NOTE_ON, CONTROL, ALL_NOTES_OFF = 0x80, 0x90, 0xB0, 123
 AHEAD = 0.001  # seconds from a start to its first clock, as MIDI 1.0 recommends
-TOO_LATE = 0.25  # seconds: a note that a port has held up for longer is no rhythm any more
+TOO_LATE = 1.0  # seconds: a note that a port has held up for longer would come in a heap of them
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,8 @@ def read_message(message):
 def serve():
     """Send what the standard input asks for, report what comes in, until the input ends: the process's main function.
 
-    Commands: MidiSettings first, then ("events", events of Sender) and ("end", None), which is Sender's. Reports:
-    ("refused", why a port does not open), ("note", (moment, row, velocity)), ("clock", (moment, message)).
+    Commands: MidiSettings first, then lists of events of Sender. Reports: ("refused", why a port does not open),
+    ("note", (moment, row, velocity)), ("clock", (moment, message)).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the window's to answer
     commands, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
@@ -232,25 +231,25 @@ def serve():
 
 
 def send_until_end(commands, sender):
-    """Do the commands of a binary file until it ends, each event at its moment; sender: None drops them."""
+    """Send the events that a binary file brings, each at its moment, until it ends; sender: None drops them."""
     waiting = queue.SimpleQueue()
 
     def read():
         with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
             while True:
                 waiting.put(pickle.load(commands))
-        waiting.put(("close", None))
+        waiting.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    name = None
-    while name != "close":
+    events = []
+    while events is not None:
         due = sender.due() if sender else None
-        name = None
-        with contextlib.suppress(queue.Empty):
-            name, events = waiting.get(timeout=None if due is None else max(0.0, due - time.perf_counter()))
+        try:
+            events = waiting.get(timeout=None if due is None else max(0.0, due - time.perf_counter()))
+        except queue.Empty:
+            events = []
         if sender is not None:
-            if name == "events":
-                sender.add(events)
-            elif name is not None:
-                sender.end()
+            sender.add(events or [])
             sender.send(time.perf_counter())
+    if sender is not None:
+        sender.end()

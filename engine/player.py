@@ -124,7 +124,9 @@ class Player:
         if last is None or places[last][1] is None:
             return None
         begin, (bar, step) = places[last]
-        lasts = places[last + 1][0] - begin if last + 1 < len(places) else 240 / self._bpm / STEPS_PER_BAR  # seconds
+        lasts = 240 / (self.followed_bpm or self._bpm) / STEPS_PER_BAR  # seconds, where the next step is not known yet
+        if last + 1 < len(places):
+            lasts = places[last + 1][0] - begin
         return bar, step + min((moment - begin) / max(lasts, 1e-9), 1 - 1e-9)
 
     def close(self):

@@ -295,6 +295,7 @@ class Midi:
 
     LASTS = 0.25  # of a quarter note: a note that is sent
     BLOCK = 441  # samples: about a block, the unit in which places on the line `heard` are counted
+    BACKLOG = 500  # blocks with something to send, five seconds: a port that blocks
     GAP = 0.005  # seconds by which a block is heard before or after its place: there was none of sound, or a new stream
 
     def __init__(self, sequencer, open, put):
@@ -350,10 +351,13 @@ class Midi:
         self._heard.add(place, first_heard)
         if self._followed is not None and not self._master.heard_at(first_heard):
             self._follow_no_more()  # the loop goes on at the last tempo
-        if events and self._settings.output is not None:
+        if self._commands.qsize() > self.BACKLOG:
+            self.close()
+            self._put("report", "refused", "no MIDI: its port takes nothing more, and was closed")
+        elif events and self._settings.output is not None:
             lasts = self.LASTS * 60 / self._sequencer.bpm
-            self._commands.put(pickle.dumps(("events", [
-                (self._moment_of(sample), kind, *hit, *([lasts] if hit else [])) for sample, kind, *hit in events])))
+            self._commands.put(pickle.dumps([
+                (self._moment_of(sample), kind, *hit, *([lasts] if hit else [])) for sample, kind, *hit in events]))
 
     def note(self, moment, row, velocity):
         """Strike what was played on the input."""
@@ -365,13 +369,13 @@ class Midi:
         """Follow what a master sends."""
         if not self._settings.follow_clock:
             return
-        master, ran = self._master, self._master.place_at(moment) is not None
+        master, ran = self._master, self._master.running
+        placed = master.place_at(moment) is not None
         master.take(moment, message)
-        runs = master.place_at(moment) is not None
         if ran and not master.running:
             self._sequencer.stop()
-        if runs and self._pattern is not None:
-            if ran:
+        if master.place_at(moment) is not None and self._pattern is not None:
+            if placed:
                 self._go_to_master()
             else:
                 self._start(moment)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,14 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import Activation_Matrix_To_Sound as script
 from engine import midi_ports
 from engine.clock import CONTINUE, SONG_POSITION, START, STOP, TICK, Line, MasterClock
 from engine.midi_ports import VIRTUAL, MidiSettings, Sender, read_message
+from engine.player import Player
 from engine.sequencer import Sequencer
 from engine.sound_process import Midi, end_process, start_process
 from formats.activation_matrix import CLOSED_HAT, INSTRUMENT_TO_PITCH, KICK, PITCH_TO_INSTRUMENT, SNARE
 from formats.kit import SAMPLE_RATE, plain_sound
 from patterns.feel import Feel
+from session.options import make_parser
 
 # A master ------------------------------------------------------------------------------------------------------------
 
@@ -300,6 +304,40 @@ def test_settings_are_checked():
         MidiSettings(follow_clock=True)
 
 
+@pytest.mark.parametrize("words, reason", [
+    ("--clock send", "--clock: needs --midi-out"), ("--midi-in --clock send", "--clock: to send one takes --midi-out"),
+    ("--midi-out --clock follow", "--clock: to follow one takes --midi-in"),
+    ("--at 0 0 --midi-out", "--midi-out: is for the window")])
+def test_options_that_do_not_go_together_are_one_line(words, reason, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script.main(words.split())
+    assert reason in capsys.readouterr().err
+
+
+def test_options_name_ports_and_clock(library, capsys):
+    for words, expected in (("--midi-out", MidiSettings(VIRTUAL)),
+                            ("--midi-out digi --clock off", MidiSettings("digi", send_clock=False)),
+                            ("--midi-in pad --midi-out --clock follow",
+                             MidiSettings(VIRTUAL, "pad", send_clock=False, follow_clock=True))):
+        assert script.midi_of(make_parser("").parse_args(words.split())) == expected
+    script.main(["--midi-ports"])
+    assert capsys.readouterr().out.splitlines() == [
+        f"--midi-{way} '{name}'" for way in ("out", "in") for name in ("Digitakt", "Elektron Digitakt:1",
+                                                                       "Midi Through:0")]
+
+
+def test_the_player_reports_a_port_that_does_not_open_and_goes_on():
+    kit = [plain_sound(f"row {row}", np.ones(100, np.float32)) for row in range(8)]
+    with contextlib.closing(Player(kit)) as player:
+        player.set_midi(MidiSettings("no such port", "nor this"))
+        wait_for(lambda: player.message)
+        assert player.message.startswith("no MIDI") and "\n" not in player.message
+        assert player.take_notes() == [] and player.followed_bpm is None
+        player._take("note", (1.0, SNARE, 5))
+        player._take("followed", 97.3)
+        assert player.take_notes() == [(1.0, SNARE, 5)] and player.take_notes() == [] and player.followed_bpm == 97.3
+
+
 # With the sound ------------------------------------------------------------------------------------------------------
 
 LATENCY, BLOCK = 0.035, 441  # seconds, samples
@@ -311,9 +349,11 @@ class Sound:
     def __init__(self, settings, bars, bpm=120.0):
         kit = [plain_sound(f"row {row}", np.ones(100, np.float32)) for row in range(8)]
         self.sequencer, self.bars, self.reports, self.sent = Sequencer(kit, bpm=bpm), bars, [], []
+        self.waiting = 0
         self.midi = Midi(self.sequencer, lambda: None, lambda *event: self.reports.append(event[1:]))
         self.midi._settings, self.midi._child = settings, object()
-        self.midi._commands = types.SimpleNamespace(put=lambda data: self.sent.extend(pickle.loads(data)[1]))
+        self.midi._commands = types.SimpleNamespace(put=lambda data: self.sent.extend(pickle.loads(data)),
+                                                    qsize=lambda: self.waiting)
         self.midi.play(bars, Feel())
 
     def run(self, until, heard=(), skip=0.0):
@@ -398,6 +438,24 @@ def test_notes_that_come_in_are_struck_and_reported():
     assert len(sound.hits(SNARE)) == 1
 
 
+def test_a_master_that_starts_again_is_at_its_beginning_and_stops_even_before_its_first_tick():
+    sound, ticks = Sound(FOLLOWING, beats()), master_ticks(120, 4)
+    sound.run(ticks[-1], hear(ticks)[:-10])
+    sound.run(ticks[-1] + 0.2, [(ticks[-1], bytes([START])), (ticks[-1] + 0.05, bytes([TICK]))])
+    assert [kind for _, kind, *_ in sound.sent if kind in ("start", "stop")] == ["start", "stop", "start"]
+    sound.run(ticks[-1] + 0.6, [(ticks[-1] + 0.3, bytes([START])), (ticks[-1] + 0.31, bytes([STOP]))])
+    assert [kind for _, kind, *_ in sound.sent if kind in ("start", "stop")] == ["start", "stop", "start", "stop"]
+
+
+def test_a_port_that_takes_nothing_is_closed_and_the_sound_goes_on(monkeypatch):
+    sound, ended = Sound(MidiSettings("out"), beats()), []
+    monkeypatch.setattr("engine.sound_process.end_process", lambda child, *_: ended.append(child))
+    sound.run(0.5)
+    sound.waiting = sound.midi.BACKLOG + 1
+    sound.run(1.0)
+    assert len(ended) == 1 and sound.reports == [("refused", "no MIDI: its port takes nothing more, and was closed")]
+
+
 def test_what_is_sent_is_what_is_heard_in_time():
     bars = beats()
     sound = Sound(MidiSettings("out"), bars)
@@ -430,6 +488,7 @@ def jack(tmp_path_factory):
                 time.sleep(0.1)
             else:
                 pytest.skip(f"jackd does not start: {log.read_text()[-300:]}")
+            rtmidi.server = server
             yield rtmidi
         finally:
             server.terminate()
@@ -461,7 +520,7 @@ def test_notes_and_clock_leave_a_virtual_port_of_jack_in_their_order_and_all_end
     now = time.perf_counter() + 0.2
     events = [(now, "start"), *((now + k / 48, "clock") for k in range(24)), (now + 0.01, "hit", KICK, 99, 0.1),
               (now + 0.05, "hit", KICK, 88, 0.1), (now + 30, "hit", SNARE, 1, 0.1)]
-    commands.put(pickle.dumps(("events", events)))
+    commands.put(pickle.dumps(events))
     wait_for(lambda: heard.count((TICK,)) == 24)
     end_process(child, commands, 10)
     wait_for(lambda: heard[-1] == (STOP,))
@@ -489,6 +548,19 @@ def test_a_port_that_is_not_there_is_reported_and_what_is_to_be_sent_is_dropped(
     commands.put(pickle.dumps(MidiSettings("TR-8")))
     name, reason = pickle.load(child.stdout)
     assert name == "refused" and reason.startswith("no MIDI output: expected a port named like 'TR-8', found")
-    commands.put(pickle.dumps(("events", [(0.0, "hit", KICK, 99, 0.1)])))
+    commands.put(pickle.dumps([(0.0, "hit", KICK, 99, 0.1)]))
     end_process(child, commands, 10)
     assert child.returncode == 0
+
+
+def test_a_system_that_stands_still_holds_nobody_else(jack):
+    child, commands = start_process("midi_ports")
+    commands.put(pickle.dumps(MidiSettings(VIRTUAL)))
+    connected(jack, "MidiIn")
+    jack.server.send_signal(signal.SIGSTOP)
+    try:
+        commands.put(pickle.dumps([(0.0, "clock")] * 50_000))  # more than the library has room for
+        end_process(child, commands, 2)
+        assert child.returncode == -signal.SIGKILL  # it did block
+    finally:
+        jack.server.send_signal(signal.SIGCONT)
