@@ -46,7 +46,7 @@ SIZES = ((1024, 640), (1300, 700), (1024, 1400), (1920, 1080))
 class Pacer(Sequencer):
     """A player without a sound card: a thread computes the samples at their pace."""
 
-    underruns, latency, message = 0, 0.0, ""
+    underruns, latency, message, followed_bpm = 0, 0.0, "", None
 
     def open(self):
         if not hasattr(self, "thread"):

@@ -31,6 +31,7 @@ class Live:
     recording, count_in = False, 0  # count_in: bars, for the next start
     taps = played = ()  # moments; (moment, row, velocity) that are not yet in the loop
     recorded, touched, hits = None, frozenset(), 0  # the bars after the last hit of this pass, which of them, all hits
+    rows_played = frozenset()  # that were recorded last
     last_place = 0  # the step of the loop that was heard with the last frame
 
     def begin_live(self):
@@ -101,7 +102,7 @@ class Live:
         if not self.playing:
             self.count_in = 0
             return self.show_message("There is no sound card to record along with.", "warning")
-        self.recording, self.hits, self.last_place = True, 0, 0
+        self.recording, self.hits, self.last_place, self.rows_played = True, 0, 0, frozenset()
         self.report("record", "A bar of clicks, then play the rows: they are recorded." if begins else
                     "Recording: play the rows.")
 
@@ -153,6 +154,7 @@ class Live:
         if step > heard:
             self.playing_bars = self.heard_bars  # nothing new to play yet
         self.recorded, self.touched, self.hits = bars, self.touched | {bar}, self.hits + 1
+        self.rows_played |= {row}
         self.remember_series("pass", before)
         self.update()
 

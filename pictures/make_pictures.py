@@ -46,7 +46,7 @@ PARTS = (  # the area that a number marks, and where in its box; what it is and 
     ("Kick", 0, 1, "Rows: click a name to lock its row"),
     ("Kick hits", 0, 1, "Hits of a row: one fewer, one more"),
     ("Density", 0, 1, "What is drawn: hits, steady or fill, temperature"),
-    ("Tight", 0, 1, "How it is played: tight, swing"),
+    ("Tight", 0, 1, "How it is played: tight, swing, evolving"),
     ("Random", 0, 1, "Random: another point of the map"),
     ("Variation", 0, 1, "Variation; with Shift the same score played anew"),
     ("Path", 0, 1, "Path: bars from one point to another"),
@@ -67,7 +67,7 @@ COLUMNS, LINE, MARGIN = 3, 26, 18  # of the list below the window; pixels
 class NoSound:
     """The methods of Player, in silence; the playhead stands."""
 
-    underruns, message = 0, ""
+    underruns, message, followed_bpm = 0, "", None
 
     def open(self):
         pass

@@ -96,7 +96,7 @@ class SilentPlayer:
     def __init__(self, reason=None):
         self.reason, self.bars, self.bpm, self.bar, self.step, self.underruns = reason, None, None, 0, 0, 0
         self.kit, self.mixer, self.struck = None, Mixer(), []
-        self.latency, self.message = 0.04, ""
+        self.latency, self.message, self.followed_bpm = 0.04, "", None
 
     def open(self):
         if self.reason:

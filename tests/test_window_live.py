@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from matplotlib.backend_bases import KeyEvent
-from test_window import SilentPlayer, click, make_window, model, model_path, press_area  # noqa: F401
+from test_window import (SilentPlayer, click, make_window, model, model_path, press_area,  # noqa: F401
+                         press_slider)
 
 from window.window import LIVE_KEYS
 
@@ -91,3 +92,49 @@ def test_the_tempo_is_tapped_by_key_and_on_its_number(window):
     for _ in range(3):
         press_area(window, "tap")
     assert editor.bpm == 150 and len(editor.past) == past + 1
+
+
+def test_the_masters_tempo_is_shown_while_a_clock_is_followed(window):
+    editor = window.editor
+    value = window.view.sliders["Tempo"].value_text
+    window.tick()
+    assert value.get_text() == "120 bpm"
+    editor.player.followed_bpm = 133.337
+    editor.needs_paint = True
+    window.tick()
+    assert value.get_text() == "133.3" and "clock" in window.view.signs() and editor.bpm == 120
+    editor.player.followed_bpm = None
+    assert not window.view.signs()
+
+
+def test_evolve_and_fills_are_set_by_mouse_and_key(window):
+    editor = window.editor
+    for expected in (1, 2, 4, 8, 16, 0):
+        key(window, "e")
+        assert editor.evolve == expected
+    press_slider(window, "Evolve", 3)
+    assert editor.evolve in (2, 3, 4)
+    for name, expected in (("f", 4), ("f", 8), ("Fill every", 0), ("Fill every", 4)):
+        key(window, name) if name == "f" else press_area(window, name)
+        assert editor.fill_every == expected
+
+
+def test_bars_follow_the_one_that_is_shown(window):
+    click(window, window.view.map, 0.3, 0.4)
+    bar = window.editor.bar.copy()
+    key(window, "c")
+    assert len(window.editor.bars) == 8 and np.array_equal(window.editor.bars[0], bar)
+
+
+def test_the_rows_that_were_recorded_stay_and_the_others_are_drawn_around_them(window):
+    editor = window.editor
+    key(window, "i")
+    assert "Record some rows" in editor.message and not editor.bar.any()
+    key(window, "f9")
+    for step in (0, 16, 32):
+        editor.player.step = step
+        editor.play_row(KICK)
+    key(window, "f9")
+    kick = editor.bar[KICK].copy()
+    key(window, "i")
+    assert np.count_nonzero(kick) == 3 and np.array_equal(editor.bar[KICK], kick) and editor.bar[1:].any()

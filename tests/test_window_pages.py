@@ -395,6 +395,7 @@ def test_no_text_of_the_song_overlaps_another_at_any_size(model, tmp_path, size)
         editor.change_part(part, repeats=16, fill=True, morph=8)
     editor.toggle_metronome()
     window.play_by_keys()
+    editor.player.followed_bpm = 239.9
     editor.show_message("a long message " * 20)
     for page in ("Song", "Bar"):
         window.view.show_page(page)

@@ -19,6 +19,7 @@ from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT
 # Boxes: left, bottom, width, height, in fractions of the right half.
 GRID, STRIP = (0.155, 0.445, 0.725, 0.395), (0.5, 0.884, 0.47, 0.034)
 SLOT_BOXES = (0.03, 0.884, 0.05, 0.034)  # of the first slot
+EVOLVED, FILLS = (0, 1, 2, 4, 8, 16), (0, 4, 8)  # cells that change with each pass; bars from a fill to the next
 SEEN = (64, 32, 16)  # steps of the bar that are seen: all, two beats, one
 STILL, LOUDER = 0.03, 340  # shares of the bar's height: a move that is none; velocity for a move as high as the bar
 ACTIONS = (0.155, 0.052)  # bottom and height of the row of buttons
@@ -153,6 +154,11 @@ class BarGrid:
         self.set_cells(x, 0)
 
 
+def following(values, value):
+    """The value after one, the first after the last or after one that is not there."""
+    return values[(values.index(value) + 1) % len(values)] if value in values else values[0]
+
+
 def make_slots(editor, panel):
     """The letters of the slots: the present one lit, empty ones faint."""
     left, bottom, width, height = SLOT_BOXES
@@ -211,7 +217,8 @@ class BarPage:
 
         def look():
             one = len(editor.bars) == 1
-            return len(editor.bars), editor.index, self.novelty_text() if one else "", editor.audition_source
+            auditioned = editor.audition_source in ("nearest", "model")
+            return len(editor.bars), editor.index, self.novelty_text() if one else "", auditioned
 
         def change(count, index, text, auditioned):
             panel.fit_text(facts, text, width)
@@ -290,6 +297,14 @@ class BarPage:
         self.panel.button("Swing of", (0.889, 0.288, 0.081, 0.039), editor.change_swing_of,
                           lambda: ("8ths" if editor.feel.swing_of == "eighth" else "16ths", False),
                           "Swing eighths, or sixteenths.")
+        slider("Evolve", (0.515, 0.225, 0.37, 0.045), (0, EVOLVED[-1], 1), lambda cells: editor.set_evolve(int(cells)),
+               lambda: (editor.evolve, "{:g} cells" if editor.evolve else "off", not editor.evolve),
+               "Cells that change each time the pattern comes round.", label="Evolve", room=(0.12, 0.105),
+               default=lambda: editor.set_evolve(0))
+        self.panel.button("Fill every", (0.889, 0.228, 0.081, 0.039),
+                          lambda: editor.set_fill_every(following(FILLS, editor.fill_every)),
+                          lambda: (f"fill {editor.fill_every}" if editor.fill_every else "no fill", False),
+                          "A fill in each fourth bar, each eighth, or none.")
         slider("Morph slider", (0.03, 0.393, 0.93, 0.042), (0, 1, 0.01), editor.morph_to,
                lambda: (editor.share, "{:.2f}"), "From the first bar of the morph to the second.", label="Morph",
                room=(0.125, 0.09), shown=lambda: editor.morph is not None)

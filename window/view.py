@@ -28,6 +28,7 @@ HELP = ("""\
 space            play, stop
 F9               record what you play, after a bar of metronome
 l                play the rows by keys: a s d f g h j k; Esc ends it
+i                draw the other rows around those you recorded
 Enter            tap the tempo; or click its number
 up, down         tempo, by 5 bpm; with Shift by 1
 x                metronome
@@ -40,6 +41,7 @@ r                a random point
 t, T             another variation; the same score played anew
 p                a path: p, go to its end, p for 8 bars, or 2 to 9
 g                a morph: g, go to its end, g; then its slider
+c                go on from here: the next bars in the same style
 y, Y             the next style, the one before
 n, N             hear the nearest bar a drummer played; the next
 m                hear what the model makes of your bar
@@ -50,6 +52,7 @@ drag up, down    on a hit of the bar: how loud it is
 padlock          keep that row, redraw the others around it
 right, left      one hit more, one fewer;  a  the model's own
 < >, [ ]         temperature; steadier bars, or fills
+e, f             cells that change with each pass; fills
 v, d             velocities of a drummer; timing of the next one
 Ctrl+C, Ctrl+V   copy, paste: the row under the mouse, or the bar
 Shift+left       the same a sixteenth earlier; Shift+right: later
@@ -174,9 +177,9 @@ class View:
         button("Play", (0.03, 0.082, 0.125, 0.058), editor.play_or_stop,
                lambda: ("Stop" if editor.playing else "Play", editor.playing), "Play, or stop: space.")
         self.make_record((0.159, 0.082, 0.04, 0.058))
-        self.frame.slider("Tempo", (0.205, 0.087, 0.46, 0.048), (SLOWEST, FASTEST, 1), editor.set_tempo,
-                          lambda: (editor.bpm, "{:g} bpm"), "The tempo. Up and down do it too.", label="Tempo",
-                          room=(0.115, 0.14), default=lambda: editor.set_tempo(120))
+        self.frame.slider("Tempo", (0.205, 0.087, 0.46, 0.048), (SLOWEST, FASTEST, 1), editor.set_tempo, self.tempo,
+                          "The tempo. Up and down do it too.", label="Tempo", room=(0.115, 0.14),
+                          default=lambda: editor.set_tempo(120))
         self.frame.area("tap", (0.54, 0.087, 0.125, 0.048), "Tap the tempo here, or with Enter.",
                         lambda x, y: editor.tap())
         for i, (name, action, tip) in enumerate((("Undo", editor.undo, "The state before the last act."),
@@ -184,6 +187,11 @@ class View:
                                                  ("?", self.toggle_help, "All keys."))):
             button(name, (0.675 + 0.104 * i, 0.082, 0.097 - 0.01 * (i == 2), 0.058), action,
                    lambda name=name: (name, False), tip)
+
+    def tempo(self):
+        """The tempo that is heard: an outside clock's, where one is followed."""
+        followed = self.editor.player.followed_bpm
+        return (self.editor.bpm, "{:g} bpm") if followed is None else (followed, "{:.1f}", True)
 
     def make_record(self, box):
         """A dot, red while what is played is recorded."""
@@ -215,10 +223,11 @@ class View:
         frame.changing_text(0.03, 0.018, (0.02, 0.003, 0.97, 0.031), self.second_line, size=9.5)
 
     def signs(self):
-        """What goes on: recording, rows played by keys, a metronome."""
+        """What goes on: recording, rows played by keys, an outside clock."""
         editor = self.editor
         signs = ((editor.recording, "recording" if editor.player.position() else "count-in"),
-                 (self.live, "keys a to k play the rows"), (editor.metronome, "metronome"))
+                 (self.live, "keys a to k play the rows"), (editor.metronome, "metronome"),
+                 (editor.player.followed_bpm is not None, "follows a clock"))
         return MIDDLE_DOT.join(words for is_on, words in signs if is_on)
 
     def second_line(self):

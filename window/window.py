@@ -10,7 +10,7 @@ import time
 
 from formats.activation_matrix import INSTRUMENTS
 from session.state import SLOTS
-from window.bar_page import SEEN
+from window.bar_page import EVOLVED, FILLS, SEEN, following
 from window.map_view import ZOOM_STEP
 from window.view import View
 
@@ -26,7 +26,7 @@ EDITOR_KEYS = {  # key: the editor's command, its arguments
     **{key: ("change_steady", by) for key, by in (("[", 0.1), ("]", -0.1))},
     **{key: ("change_temperature", by) for key, by in (("<", -0.1), (",", -0.1), (">", 0.1), (".", 0.1))},
     "f9": ("record",), "enter": ("tap",), "x": ("toggle_metronome",), "w": ("set_take_over",),
-    "P": ("play_song",),
+    "c": ("continue_bars", 8), "P": ("play_song",),
     **{letter: ("choose_slot", slot) for slot, letter in enumerate(SLOTS)},
     "k": ("new_kit",), **{f"f{row + 1}": ("mute", row) for row in range(len(INSTRUMENTS))},
     **{f"shift+f{row + 1}": ("solo", row) for row in range(len(INSTRUMENTS))},
@@ -37,7 +37,7 @@ WINDOW_KEYS = {**dict.fromkeys(("o", "ctrl+o"), ("open_file",)), "0": ("show_who
                **dict.fromkeys(("h", "?"), ("show_help",)), **dict.fromkeys(("q", "ctrl+w"), ("ask_to_quit",)),
                "ctrl+c": ("edit", "copy"), "ctrl+v": ("edit", "paste"), "R": ("edit", "reverse"),
                "delete": ("edit", "clear"), "shift+left": ("shift_by", -1), "shift+right": ("shift_by", 1),
-               "l": ("play_by_keys",),
+               "l": ("play_by_keys",), "e": ("step_evolve",), "f": ("step_fills",), "i": ("fill_around",),
                **{key: ("zoom", by) for key, by in (("+", 1), ("=", 1), ("-", -1))}}
 LIVE_KEYS = {key: row for row, key in enumerate("asdfghjk")}  # that play the rows, while they do
 REPEAT = 0.004  # seconds from a release to a press of a key that is held down: some systems repeat both
@@ -265,6 +265,20 @@ class Window:
             self.editor.shift(cells * page.grid.cell, page.row_at(*self.mouse))
         elif self.view.page == "Song":
             page.move(cells)
+
+    def step_evolve(self):
+        """Let more cells change with each pass of the pattern, or none."""
+        self.editor.set_evolve(following(EVOLVED, self.editor.evolve))
+
+    def step_fills(self):
+        """Ask for fills more seldom, or for none."""
+        self.editor.set_fill_every(following(FILLS, self.editor.fill_every))
+
+    def fill_around(self):
+        """Keep the rows that were recorded and those that are locked, and draw the others around them."""
+        if self.editor.rows_played or self.editor.locks:
+            return self.editor.fill_around(self.editor.rows_played)
+        self.editor.show_message("Record some rows first (F9, then l), or lock them; i draws the others around these.")
 
     def show_help(self):
         """Show the keys."""
