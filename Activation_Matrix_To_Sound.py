@@ -38,6 +38,7 @@ import numpy as np
 import torch
 
 from editor.cells import backwards, shifted
+from editor.kit_commands import followed_character
 from editor.pattern_editor import PatternEditor
 from engine.midi_ports import MidiSettings, port_names
 from engine.mixer import Mixer
@@ -55,7 +56,8 @@ from session.session_file import read_session, to_text
 from session.song import song_bars, state_of_bars
 from session.state import MOST_BARS, State
 from sounds.codes import load_sound_model
-from sounds.kits import MadeSound, file_sound, first_of, kit_of_model, sound_at, sound_like, whole
+from sounds.kits import (MadeSound, file_sound, first_of, kit_of_character, kit_of_model, sound_at, sound_like,
+                         whole)
 from window import browser
 from window.window import Window, file_dialog
 
@@ -272,17 +274,22 @@ def kit_paths(options):
     return folder, models[0] if models else SOUND_MODEL if SOUND_MODEL.exists() else None
 
 
-def sounds_of(options, state=None):
+def sounds_of(options, state=None, character=None):
     """What the rows are to play, eight Sounds or MadeSounds, and the sound model: None where it has nothing to make.
-    state: of a session, which has them."""
-    if state is not None and state.sounds:
+    state: of a session, which has them. character: of a kit that follows the bars, see `followed_character`."""
+    if state is not None and state.sounds and not character:
         made = any(isinstance(sound, MadeSound) for sound in state.sounds)
         return state.sounds, load_sound_model(kit_paths(options)[1]) if made else None
     (folder, path), seed = kit_paths(options), kit_seed_of(options)
     sounds = list(load_kit(folder, complete=path not in options.kit) if folder else [None] * len(INSTRUMENTS))
-    model = load_sound_model(path) if path and (None in sounds or options.sound or options.sound_like) else None
+    needed = None in sounds or options.sound or options.sound_like or character
+    model = load_sound_model(path) if path and needed else None
     made = kit_of_model(model, seed) if None in sounds else sounds
     sounds = [sound or other for sound, other in zip(sounds, made)]
+    if character:
+        if model is None:
+            raise ValueError("--follow: expected a sound model, found none: name one by --kit")
+        sounds = list(kit_of_character(model, character, seed))
     if model is None and (options.sound_like or any(not isinstance(place, Path) for _, place in options.sound)):
         raise ValueError("--sound, --sound-like: expected a sound model, found none: name one by --kit")
     for row, place in options.sound:
@@ -290,6 +297,15 @@ def sounds_of(options, state=None):
     for row, path in options.sound_like:
         sounds[row] = sound_like(model, row, path, seed)
     return tuple(sounds), model
+
+
+def character_of(options, bars, facts):
+    """The character of the kit that suits bars, at their mean place on the map."""
+    model = open_model(options.model)
+    plane = latent_map.LatentPlane(model)
+    style = sampling.style_index(model, options.style)
+    points = [fact["point"] for fact in facts] if facts else plane.from_codes(sampling.encode(model, bars, style))
+    return followed_character(plane, np.mean(points, 0), None if style is None else model.styles[style])
 
 
 def kit_seed_of(options):
@@ -341,6 +357,10 @@ def open_window(options):
         editor.use_sounds(sounds, kit_paths(options)[1], sound_model, kit_seed_of(options))
         if session is not None:
             editor.begin_with(session)
+        if options.follow:
+            editor.toggle_follow()
+            editor.past.clear()
+            editor.saved = editor.state
         tk = matplotlib.get_backend().lower() == "tkagg"
         choose_file = file_dialog(figure) if tk else None
         window = Window(figure, editor, browser.stop if web else lambda: pyplot.close(figure), choose_file)
@@ -381,8 +401,9 @@ def main(argv=None):
                 "hydrogen": options.hydrogen}
     kit = session = None
     if options.midi or options.save_session or any(sounding.values()):
-        sounds, sound_model = sounds_of(options, state)
-        session = session_of(options, replace(state, sounds=sounds), bars, model)
+        character = character_of(options, bars, facts) if options.follow else None
+        sounds, sound_model = sounds_of(options, state, character)
+        session = session_of(options, replace(state, sounds=sounds, follow=options.follow or state.follow), bars, model)
         kit = [whole(sound_model, sound) for sound in sounds] if any(sounding.values()) else None
     written = write_all(bars, state.bpm, kit, state.feel, state.mixer, options.bits, options.tail, session,
                         npy=options.npy, midi=options.midi, png=options.png, json=options.save_session, **sounding)

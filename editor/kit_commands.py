@@ -11,20 +11,41 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from command_line import one_line
 from editor.sound_maker import SoundMaker
 from editor.stateful import command
 from formats.activation_matrix import INSTRUMENTS
 from formats.kit import Sound
 from sounds.codes import encode_file, load_sound_model
-from sounds.kits import MadeSound, file_sound, folder_kit, kit_of_model, plain_values, sound_like
+from sounds.kits import (MadeSound, file_sound, folder_kit, kit_of_character, kit_of_model, plain_values, sound_like,
+                         style_character)
 from sounds.sound_map import SoundPlane
 
 NO_MODEL = "There is no sound model to make sounds with: name one by --kit."
+FOLLOWED_STEP, FOLLOWED_GAIN = 0.1, 2.5  # of the map, within which the kit stays; of what differs between its places
+
+
+def followed_character(plane, point, style=None):
+    """Brightness and length, -1 to 1, of the kit that suits a style, or else a point (x, y) of the map.
+
+    At a point it is the mean over the training bars around it, against that over all bars, so that land which several
+    styles share is in the middle. The point counts to FOLLOWED_STEP.
+    """
+    if style is not None or not len(plane.names):
+        return style_character(style)
+    values = np.array([style_character(name) for name in plane.names])                # (styles, 2)
+    weights = np.bincount(plane.labels, minlength=len(values)) ** 0.5
+    apart = plane.mean_near(FOLLOWED_STEP * np.round(np.asarray(point) / FOLLOWED_STEP), values) \
+        - weights @ values / max(weights.sum(), 1)
+    return tuple(np.tanh(FOLLOWED_GAIN * apart).tolist())
 
 
 class KitCommands:
     """The commands of a PatternEditor on sounds and mixer."""
+
+    followed = None  # the place whose kit was taken last, None where that is not known: see `follow_place`
 
     def begin_sounds(self, kit):
         """Begin with eight Sounds, without a sound model."""
@@ -60,10 +81,45 @@ class KitCommands:
     def new_kit(self, seed=None):
         """New sounds that belong together, for all rows whose sounds are not locked. seed: None for the next."""
         seed = self.kit_seed + 1 if seed is None else seed
-        self.take_kit(kit_of_model(self.sound_model(), seed))
         self.kit_seed = seed
+        self.take_kit(self.place_kit() if self.follow else kit_of_model(self.sound_model(), seed))
         kept = f", but for the {len(self.sound_locks)} kept" if self.sound_locks else ""
         self.report("new kit", f"Kit {seed}: sounds that belong together{kept}.", seed=seed)
+
+    @command
+    def toggle_follow(self):
+        """Let the kit move with the place on the map, but for rows whose sounds are locked; or no more."""
+        self.sound_model()
+        self.follow, self.followed = not self.follow, self.place()
+        if self.follow:
+            self.take_kit(self.place_kit())
+        self.report("follow", "The kit follows the place on the map; a locked sound stays." if self.follow else
+                    "The kit stays as it is.", on=self.follow)
+
+    def place(self):
+        """What a kit that follows depends on: the style, the place on the map of the pattern's bars, in steps."""
+        point = np.round(self.plane.from_codes(self.codes).mean(0) / FOLLOWED_STEP)
+        return self.style_name(), *(point * FOLLOWED_STEP).tolist()
+
+    def place_kit(self):
+        """The kit that suits the place, as eight MadeSounds."""
+        style, *point = self.place()
+        return kit_of_character(self.sound_model(), followed_character(self.plane, point, style), self.kit_seed)
+
+    def follow_place(self):
+        """Once a frame: let a kit that follows be that of the place. It is a part of the command that went there, and a
+        drag ends first, since sounds take a while to make."""
+        if not self.follow or self.gesture or not self.drawn or self.audition_source == "song":
+            return
+        before, self.followed = self.followed, self.place()
+        if before in (None, self.followed):
+            return
+        try:
+            self.take_kit(self.place_kit())
+            self.update()
+        except (ValueError, OSError) as error:  # of a session, whose sound model is not here
+            self.follow = False
+            self.show_message(f"The kit does not follow the place any more: {one_line(error)}", "warning")
 
     @command
     def open_kit(self, folder):

@@ -148,6 +148,7 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         """Once a frame: draw the bars that the state asks for, and record what was played."""
         self.watch_player()
         self.go_on()
+        self.follow_place()
         if not self.drawn:
             self.draw_asked()
         self.listen()
@@ -322,6 +323,7 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         self.report_step("redo", super().redo(), "Done again")
 
     def report_step(self, name, done, word):
+        self.followed = None  # the state has the sounds that belong to it
         self.update()
         if done:
             return self.report(name, f"{word}: {self.describe()}.")

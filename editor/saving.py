@@ -90,7 +90,7 @@ class Saving:
             path = claim(self.folder)
             try:
                 midi, wav, png = map(path.with_suffix, (".mid", ".wav", ".png"))
-                write_all(self.heard_bars, self.bpm, self.whole_kit(), self.feel, self.mixer, session=self.session(),
+                write_all(self.written_bars, self.bpm, self.whole_kit(), self.feel, self.mixer, session=self.session(),
                           midi=midi, wav=wav, png=png)
             except BaseException:
                 midi.unlink()  # it was only claimed
@@ -105,7 +105,7 @@ class Saving:
         try:
             path = claim(self.folder, None)
             try:
-                save_everything(path, self.heard_bars, self.bpm, self.whole_kit(), self.feel, self.mixer,
+                save_everything(path, self.written_bars, self.bpm, self.whole_kit(), self.feel, self.mixer,
                                 session=self.session())
             except BaseException:
                 path.rmdir()  # it was only claimed

@@ -142,6 +142,11 @@ class Transitions:
         self.leave_fill()
         self.report("fill every", f"A fill in one bar of {bars}, while it plays." if bars else "No fills.", bars=bars)
 
+    @property
+    def written_bars(self):
+        """What is saved: what is heard, but for a fill, which is left again: uint8 (bars, 8, 64)."""
+        return self.bars if self.audition_source == "fill" else self.heard_bars
+
     def leave_fill(self):
         """Be without a fill, and without what was to come."""
         self.ahead, self.playing_bars = None, self.playing_bars if self.ahead is None else None

@@ -22,6 +22,7 @@ from patterns.sampling import Constraints, encode, humanise
 
 RANDOM_STEP = 0.1  # a random code lies about as far from that of a training bar, in units of the map
 STYLE_NEIGHBOURS = 15  # training bars whose commonest style is that of a point
+MEAN_RADIUS = 0.3  # on the map, of what is a mean over the bars around a point
 DENSITY_CELLS = 36  # along each side of the map
 COVERAGE_RADIUS = 0.1  # of the map's reach: a point is covered if some training bars are within
 SMOOTH_RADIUS = 2.5  # of the hit density, in cells
@@ -148,6 +149,18 @@ class LatentPlane:
         distances = ((self.points - (x, y)) ** 2).sum(axis=1)
         nearest = np.argpartition(distances, min(STYLE_NEIGHBOURS, len(distances)) - 1)[:STYLE_NEIGHBOURS]
         return self.names[np.bincount(self.labels[nearest]).argmax()]
+
+    def mean_near(self, point, values):
+        """The mean of what each style has, values (styles, m), over the training bars around a point (x, y), by weights
+        that fall off with the distance, a bar's less the more its style has: (m,). Without any bars, over all styles.
+        """
+        values = np.asarray(values, float)
+        if not len(self.points):
+            return values.mean(0) if len(values) else np.zeros(values.shape[1:])
+        distances = ((self.points - point) ** 2).sum(1) / MEAN_RADIUS ** 2
+        counts = np.bincount(self.labels)[self.labels]                                # (bars,)
+        weights = np.exp(0.5 * (distances.min() - distances)) / np.sqrt(counts)
+        return np.bincount(self.labels, weights, len(values)) @ values / weights.sum()
 
 
 class HitDensity:

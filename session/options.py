@@ -154,7 +154,7 @@ def check_options(parser, options):
          "continue evolve bars hits reverse shift", "does not go with --song, which is made of slots"),
         (not window, "web port log latency midi_out midi_in clock", f"is for the window, not for {sources}"),
         (silent, "tight swing swing_of push", "is for what is heard: --wav, --stems, --midi or the window"),
-        (not window and not sounds, "kit_seed sound sound_like mix",
+        (not window and not sounds, "kit_seed sound sound_like mix follow",
          "is for --wav, --stems, --save-kit, --sfz, --hydrogen, --save-session or the window"),
         ("wav" not in given, "bits", "is for --wav"),
         (not given & {"wav", "stems"}, "tail", "is for --wav and --stems"),
@@ -291,6 +291,8 @@ def add_sound_options(parser):
                             "to 64), a sound model, or both: the model makes what the folder lacks, and the sound maps "
                             "(default: dataset_audio/kit and pretrained/sound_vae.pt)")
     group.add_argument("--kit-seed", type=number(int, 0, 2**32 - 1), help="seed of a made kit (default: --seed, or 0)")
+    group.add_argument("--follow", action="store_true", help="a made kit that suits --style, or the place of the bars "
+                       "on the map")
     group.add_argument("--sound", type=row_sound, nargs="+", default=[], metavar="ROW=FILE|X,Y",
                        help="a row's sound: your own, or that at a point of its sound map")
     group.add_argument("--sound-like", type=row_file, nargs="+", default=[], metavar="ROW=FILE",

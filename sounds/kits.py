@@ -4,6 +4,7 @@
     kit = generate_kit(model, seed=3)                       # a tuple of eight Sounds that belong together
     made = kit_of_model(model, seed=3)                      # the same as plain values: eight MadeSounds
     first, *_, whole = make_sound(model, code, row=1, seed=3)       # the first at once, without layers
+    kit = kit_of_character(model, style_character("jazz"), seed=3)  # dark, and it rings: MadeSounds
 """
 
 import functools
@@ -15,16 +16,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from formats.activation_matrix import INSTRUMENTS
+from formats.activation_matrix import CLOSED_HAT, CYMBAL, INSTRUMENTS, KICK, SNARE
 from formats.audio import load_audio, resample
 from formats.kit import HARDEST, SAMPLE_RATE, Sound, load_kit, plain_sound
 from sounds.codes import class_weights, encode_file, load_sound, random_codes, seeded_generator
+from sounds.exemplars import SHARED
 from sounds.sound_map import SoundPlane
-from sounds.spectrograms import one_thread_each, plan_transforms
+from sounds.spectrograms import denormalise, one_thread_each, plan_transforms
 from sounds.synthesis import WORKERS, Drum, Source, check_codes, other_take
 
 VELOCITIES = (32, 64, 96, HARDEST)  # the highest of each layer, at which it is struck
 ALTERNATES = 2
+# How the drums of a style sound, from -1 to 1: brightness, length. Our opinion, by no data: only what follows of it is
+# fitted, see `kit_of_character`. Styles that are not here are in the middle.
+STYLE_CHARACTERS = {
+    "jazz swing jazzballad ballad bossa blues gospel neworleans secondline march shuffle bolero": (-0.4, 1.0),
+    "rock hardrock metal punk pop country ska bluegrass train": (0.3, 0.6),
+    "funk soul motown rnb newjack disco": (0.1, -0.4),
+    "latin samba afrocuban bembe songo chacha mambo son rumba merengue cumbia baiao partido soukous highlife afrobeat "
+    "middleeastern": (0.5, 0.1),
+    "techno house deephouse techhouse acidhouse minimal trance garage ukfunky electro miamibass footwork jerseyclub "
+    "gqom bailefunk reggaeton dancehall synthpop dance afrohouse amapiano idm hardcore": (0.8, -1.0),
+    "dnb jungle breakbeat": (1.0, -0.5),
+    "hiphop lofi triphop trap drill": (-1.0, -0.7),
+    "dub dubstep reggae": (-1.0, 0.1)}
+CHARACTER_REACH, CHARACTER_WIDTH = 1.4, 0.45  # of 1, and around it, in standard deviations of training machines
+CHARACTER_ROWS = (KICK, SNARE, CLOSED_HAT, CYMBAL)  # by whose sounds a kit's character is measured
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,54 @@ def kit_of_model(model, seed):
     codes, kits = random_codes(model, range(len(INSTRUMENTS)), seed)
     return tuple(MadeSound(row, plain_values(code), seed, plain_values(kit))
                  for row, (code, kit) in enumerate(zip(codes, kits)))
+
+
+def style_character(style):
+    """Brightness and length of a style's drums, from -1 to 1, see STYLE_CHARACTERS."""
+    return next((character for styles, character in STYLE_CHARACTERS.items() if style in styles.split()), (0.0, 0.0))
+
+
+@functools.lru_cache(maxsize=4)
+@torch.no_grad()
+def machine_characters(model):
+    """Brightness and length of the kit code of each training machine, standardised: float64 (machines, 2).
+
+    Brightness: the mean frequency of what is decoded at it, in octaves, by power; length: log2 of the seconds that its
+    sounds are to last; each the mean over CHARACTER_ROWS.
+    """
+    known, found = model.exemplars, []
+    for row in CHARACTER_ROWS:
+        standard = SHARED * known.kits @ known.known["weights"][row]                  # (machines, latent)
+        codes = known.centres[row] + known.scales[row] * standard
+        decoded = denormalise(model.decode_mean(codes, label=torch.full((len(codes),), row)), model.sound)
+        power = (10 ** (decoded / 10)).sum(2).double()                                # (machines, bands)
+        octaves = torch.arange(power.shape[1], dtype=torch.float64) / model.sound["settings"]["bins"]
+        length = torch.stack([known.duration_at(code, row) for code in codes]).log2()
+        found.append(torch.stack([power @ octaves / power.sum(1), length.double()], 1))
+    found = torch.stack(found).mean(0)
+    return (found - found.mean(0)) / found.std(0).clamp(min=1e-6)
+
+
+def kit_code_of_character(model, character):
+    """The kit code of a brightness and length, each from -1 to 1: float32 (KIT,).
+
+    A kernel regression of the training machines' kit codes on their characters (Nadaraya 1964, eq. 2): a mean of theirs
+    by weights, so it lies between them, and moves continuously with the character.
+    """
+    wanted = CHARACTER_REACH * torch.as_tensor(character, dtype=torch.float64)
+    apart = (machine_characters(model) - wanted).square().sum(1)
+    weights = torch.softmax(-0.5 * apart / CHARACTER_WIDTH ** 2, 0)
+    return weights.float() @ model.exemplars.kits
+
+
+def kit_of_character(model, character, seed):
+    """The kit of a seed as eight MadeSounds, with another kit code: what is each sound's own stays."""
+    codes, kits = random_codes(model, range(len(INSTRUMENTS)), seed)
+    kit, known, sounds = kit_code_of_character(model, character), model.exemplars, []
+    for row, (code, own) in enumerate(zip(codes, kits)):
+        moved = code + SHARED * known.scales[row] * ((kit - own) @ known.known["weights"][row])
+        sounds.append(MadeSound(row, plain_values(moved), seed, plain_values(kit)))
+    return tuple(sounds)
 
 
 def sound_at(model, row, point, seed):

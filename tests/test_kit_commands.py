@@ -12,12 +12,15 @@ from test_window import SilentPlayer
 from tiny_map import write_tiny_map
 
 from Activation_Matrix_To_Sound import main
-from sounds.kits import MadeSound, kit_of_model, whole
+from sounds.kits import (STYLE_CHARACTERS, MadeSound, kit_code_of_character, kit_of_character, kit_of_model,
+                         machine_characters, style_character, whole)
+from editor.kit_commands import followed_character
 from editor.pattern_editor import PatternEditor
 from engine.mixer import Mixer
 from engine.sequencer import render
 from formats.kit import plain_sound
 from patterns import latent_map
+from session.options import MODEL
 from sounds.codes import load_sound_model
 
 KICK, SNARE, CLAP, HHO, HHC, TOM, CYMB, PERCU = range(8)
@@ -203,3 +206,100 @@ def test_a_mix_that_is_none_is_one_line(mix, capsys):
     with pytest.raises(SystemExit) as end:
         main(["--at", "0", "0", "--wav", "a.wav", "--mix", mix])
     assert end.value.code == 2 and "--mix" in capsys.readouterr().err
+
+
+# A kit that follows the place on the map
+
+
+def go(editor, x, y):
+    editor.go_to(editor.plane.to_code(x, y), "There")
+    editor.frame()
+
+
+def test_a_kit_that_follows_moves_with_the_place_but_for_locked_rows_and_undo_takes_both_back(editor):
+    editor.lock_sound(SNARE)
+    own = editor.sounds
+    editor.toggle_follow()
+    first = editor.sounds
+    assert editor.follow and first[SNARE] is own[SNARE] and all(isinstance(first[row], MadeSound) for row in (0, 4, 7))
+    go(editor, 2, -2)
+    there = editor.sounds
+    assert there[KICK] != first[KICK] and there[SNARE] is own[SNARE]
+    assert len({sound.kit for row, sound in enumerate(there) if row != SNARE}) == 1  # they belong together
+    editor.undo()
+    editor.frame()
+    assert editor.sounds == first
+    editor.redo()
+    editor.frame()
+    assert editor.sounds == there
+    editor.toggle_follow()
+    go(editor, -2, 2)
+    assert editor.sounds == there
+
+
+def test_what_was_chosen_by_hand_comes_back_with_undo_while_the_kit_follows(editor):
+    editor.toggle_follow()
+    editor.sound_at(KICK, 0.5, -1)
+    mine = editor.sounds
+    go(editor, 2, -2)
+    assert editor.sounds[KICK] != mine[KICK]
+    editor.undo()
+    editor.frame()
+    assert editor.sounds == mine
+
+
+def test_a_drag_over_the_map_changes_the_kit_at_its_end(editor):
+    editor.toggle_follow()
+    before = editor.sounds
+    editor.begin_gesture()
+    for x in (0.5, 1, 2):
+        go(editor, x, -2)
+        assert editor.sounds == before
+    editor.end_gesture()
+    editor.frame()
+    assert editor.sounds != before
+    editor.undo()
+    assert editor.sounds == before
+
+
+def test_the_kit_of_a_style_is_that_of_a_place_where_only_it_lies(editor):
+    plane = editor.plane
+    for style, far in (("jazz", (40, -40)), ("funk", (40, 40))):
+        assert followed_character(plane, (0, 0), style) == style_character(style) != (0, 0)
+        lies = plane.points[plane.labels == plane.names.index(style)].mean(0)
+        assert np.isfinite(followed_character(plane, lies)).all() and np.isfinite(followed_character(plane, far)).all()
+
+
+def test_kits_of_characters_move_steadily_and_lie_between_those_of_the_machines(sound_model_path):
+    model = load_sound_model(sound_model_path)
+    kits = np.stack([kit_code_of_character(model, (0.3, length)).numpy() for length in np.linspace(-1, 1, 41)])
+    steps = np.abs(np.diff(kits, axis=0)).max(1)
+    assert 0 < steps.sum() and steps.max() < 0.3 * steps.sum()
+    known = model.exemplars.kits.numpy()
+    assert (kits >= known.min(0) - 1e-5).all() and (kits <= known.max(0) + 1e-5).all()
+    lengths = machine_characters(model)[:, 1].numpy()
+    ends = [np.abs(known - kit).max(1).argmin() for kit in kits[[0, -1]]]
+    assert lengths[ends[0]] < lengths[ends[1]]
+    short, long = (kit_of_character(model, (0, length), 3) for length in (-1, 1))
+    assert short != long and short == kit_of_character(model, (0, -1), 3)
+
+
+def test_each_style_of_the_shipped_map_has_a_character():
+    names = latent_map.load_bar_model(MODEL).map["label_names"]
+    assert {name for name in names if style_character(name) == (0, 0)} == set()
+    assert sum(len(styles.split()) for styles in STYLE_CHARACTERS) == len(names)
+
+
+def test_a_kit_follows_without_a_window(map_model, sound_model_path, tmp_path, capsys):
+    def sound(*more):
+        main(["--at", *more, "--model", str(map_model[1]), "--kit", str(sound_model_path), "--follow", "--wav",
+              str(tmp_path / "a.wav"), "--seed", "1"])
+        return (tmp_path / "a.wav").read_bytes()
+    assert sound("2", "-2") == sound("2", "-2") and sound("2", "-2", "--style", "jazz") != sound("2", "-2")
+
+
+def test_without_a_sound_model_no_kit_follows(map_model, tmp_path):
+    kit = tuple(plain_sound(name, np.full(50, 0.1)) for name in "abcdefgh")
+    editor = PatternEditor(map_model[0], kit, SilentPlayer(), tmp_path, seed=3)
+    editor.toggle_follow()
+    assert not editor.follow and editor.message_kind == "warning" and "sound model" in editor.message
