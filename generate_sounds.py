@@ -5,7 +5,7 @@
     python generate_sounds.py near --like my_snare.wav --spread 0.3       # sounds around one of yours
     python generate_sounds.py morph --between kick.wav clap.wav --steps 8
     python generate_sounds.py tom --class Tom --at 0.5 -1                 # at a point of the sound map of the window
-    python generate_sounds.py my_kit --seed 3 --layers                    # struck soft to hard: for --kit, SFZ and Hydrogen
+    python generate_sounds.py my_kit --seed 3 --layers                    # struck soft to hard: --kit, SFZ, Hydrogen
     python generate_sounds.py mine --model runs/audio --class Tom
 
 A sound depends on --seed and its number alone: more sounds, or more classes, leave those that were there.

@@ -71,7 +71,7 @@ def save_audio(path, samples, sample_rate, subtype="PCM_24"):
         raise ValueError(f"{path}: expected samples within [-1, 1], found a peak of {peak:.6g}; scale the sound first")
     content = io.BytesIO()  # libsndfile itself would not report a full disk
     soundfile.write(content, samples, int(sample_rate), subtype, format=kind)
-    peak_chunk = content.getvalue()[:128].find(b"PEAK") if kind == "WAV" else -1
+    peak_chunk = bytes(content.getbuffer()[:128]).find(b"PEAK") if kind == "WAV" else -1
     if peak_chunk >= 0:  # of float files, which holds the time of writing: the same sound is to be the same bytes
         content.getbuffer()[peak_chunk + 12:peak_chunk + 16] = bytes(4)
     with replacing(path) as temporary:

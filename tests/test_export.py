@@ -236,6 +236,17 @@ def test_what_is_asked_for_is_written_whole_or_not_at_all(tmp_path):
     assert len(write_all(probe_bars(), 120, TONES, **outputs)) == 3 and len(load_kit(tmp_path / "kit")) == 8
 
 
+def test_the_command_line_writes_stems_and_kits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = main(["--pattern", str(HOUSE), "--bars", "1", "--stems", "stems", "--tail", "--save-kit", "kit", "--sfz",
+                   "sfz", "--hydrogen", "kit.h2drumkit", "--wav", "a.wav", "--bits", "32", "--mix", "Kick.level=-6"])
+    assert len(result["written"]) == 5 and soundfile.info("a.wav").subtype == "FLOAT"
+    rows = [name for name, row in zip(INSTRUMENTS, result["bars"][0]) if row.any()]
+    assert sorted(path.stem for path in (tmp_path / "stems").iterdir()) == sorted(rows)
+    assert len(soundfile.read("stems/Kick.wav")[0]) == len(soundfile.read("stems/Clap.wav")[0]) > 240 / 122 * RATE
+    assert "volume=-6.00" in (tmp_path / "sfz" / "sfz.sfz").read_text() and len(load_kit(tmp_path / "kit")) == 8
+
+
 def test_everything_is_written_into_one_folder(tmp_path):
     path = save_everything(tmp_path / "it", probe_bars(), 97, TONES)
     assert path == tmp_path / "it" and np.array_equal(np.load(path / "it.npy"), probe_bars())
