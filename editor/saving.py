@@ -151,9 +151,8 @@ class Saving:
         if path is None:
             return self.show_message("There is nothing to bring back.")
         self.open_session(session_text(path), path)
-        self.autosaver.write(self.session())  # before that copy goes
-        self.autosaver.forget(path)
-        self.report("recover", "This was open when the program ended. Ctrl+Z: what was here before.")
+        name = self.autosaver.keep(path).name
+        self.report("recover", f"This was open when the program ended; {name} has it. Ctrl+Z: what was here before.")
 
     def autosave_if_due(self):
         """Keep a copy, once in a minute."""

@@ -5,6 +5,7 @@
 """
 
 import struct
+import zlib
 from collections import defaultdict
 from itertools import islice
 
@@ -45,13 +46,20 @@ def read_parts(path):
 
 
 def read_text_tag(path):
-    """The text that `to_bytes` wrote into a MIDI file besides its notes, None where there is none. Raises what
-    `read_parts` raises."""
-    for track in _split_into_tracks(_read_bytes(path))[1]:
-        for _, kind, content in _read_track(track)[1]:
-            if kind == TEXT and content.startswith(TAG):
-                return content.removeprefix(TAG).decode()  # a UnicodeDecodeError is a ValueError
+    """The text that `to_bytes` wrote into a MIDI file beside its notes, None where there is none or the notes have been
+    changed since. Raises what `read_parts` raises."""
+    tracks = [_read_track(track) for track in _split_into_tracks(_read_bytes(path))[1]]
+    hits = [hit for notes, *_ in tracks for of_channel in notes.values() for hit in zip(*[iter(of_channel)] * 3)]
+    for _, metas, _ in tracks:
+        for _, kind, content in metas:
+            if kind == TEXT and content.startswith(_tag(hits)):
+                return content.removeprefix(_tag(hits)).decode()  # a UnicodeDecodeError is a ValueError
     return None
+
+
+def _tag(hits):
+    """What the text of a file with these hits [(tick, pitch, velocity)] begins with."""
+    return b"%s%08x " % (TAG, zlib.crc32(np.array(sorted(hits), "<i8").tobytes()))
 
 
 def _read_bytes(path):
@@ -143,7 +151,7 @@ def to_bytes(hits, end, note_ticks, bpm=120, name="Drums", text=None):
     events = [(0, _meta(NAME, name.encode())), (0, _meta(INSTRUMENT, b"Drums")),
               (0, _meta(TEMPO, round(60e6 / bpm).to_bytes(3, "big"))), (0, _meta(METER, b"\x04\x02\x18\x08"))]  # 4/4
     if text is not None:
-        events.append((0, _meta(TEXT, TAG + text.encode())))
+        events.append((0, _meta(TEXT, _tag(hits) + text.encode())))
     next_of, stop_of = {}, {}  # pitch: the tick of its next note; (tick, pitch): the tick at which that note ends
     for tick, pitch, _ in sorted(hits, reverse=True):
         stop_of[tick, pitch] = min(tick + note_ticks, next_of.get(pitch, end))

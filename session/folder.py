@@ -82,9 +82,14 @@ class Autosave:
             self.forget(self.path)
             self.path = None
         for path in list(self.held):
-            if path.is_file():
-                os.replace(path, claim(self.folder, ".json").with_suffix(".json"))
-            self.forget(path)
+            self.keep(path)
+
+    def keep(self, path):
+        """Make a copy that was left a file like those that are saved; return its path."""
+        name = claim(self.folder, ".json").with_suffix(".json")
+        os.replace(path, name)
+        self.forget(path)
+        return name
 
 
 def locked(path):

@@ -31,7 +31,7 @@ from patterns.noise import Anchor, Morph, Surface
 from patterns.sampling import Constraints
 from session.json_kinds import (Kind, bar, bars, by_row, expect, flag, one_of, optional, packed, pair, parse, real,
                                 record, several, text, vector, vectors, whole)
-from session.song import check_song, file_codes
+from session.song import file_codes
 from session.state import MOST_BARS, MOST_SONG_BARS, SLOTS, MorphEnds, Part, Pattern, State
 from sounds.exemplars import KIT
 from sounds.kits import MadeSound
@@ -227,10 +227,8 @@ def from_text(words, place, model, sound_model_path=None):
     state, notes = parts["state"], []
     for name, pattern in patterns_of(state):
         check_pattern(pattern, f"{place}.{name}")
-    try:
-        state.song and check_song(state)
-    except ValueError as error:
-        raise ValueError(f"{place}.state.song: {error}") from None
+    for i, part in enumerate(state.song):
+        expect(state.pattern_of(part.slot) is not None, f"{place}.state.song.{i}.slot", "one with a pattern", part.slot)
     mine = describe_model(getattr(model, "path", None), model.styles)
     if same_model(parts["bar_model"], mine):
         check_fits(noise, state, model, place)

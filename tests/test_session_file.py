@@ -1,6 +1,8 @@
 """Sessions as text: exact, strict, and carried by MIDI and WAV files."""
 
 import json
+import subprocess
+import sys
 from dataclasses import fields, replace
 
 import numpy as np
@@ -20,6 +22,7 @@ from patterns import latent_map
 from patterns.feel import Feel
 from patterns.noise import Surface
 from patterns.sampling import Constraints
+from session.folder import Autosave, claim
 from session.session_file import NOT_KEPT, from_text, read_session, state_kind, to_text
 from session.state import Part, Pattern, State
 from sounds.kits import MadeSound, file_sound
@@ -49,6 +52,13 @@ def test_a_tag_comes_back_and_the_file_is_what_it_was(tmp_path_factory, text, sa
     assert int.from_bytes(wav.read_bytes()[4:8], "little") == wav.stat().st_size - 8 and wav.stat().st_size % 2 == 0
 
 
+def test_a_midi_file_whose_notes_were_changed_is_opened_as_what_it_is_now(tmp_path):
+    data = midi_file.to_bytes(HITS, 1920, 15, text="x")
+    for name, content in (("a", data.replace(bytes([0x99, 38, 90]), bytes([0x99, 38, 91]))), ("b", data)):
+        (tmp_path / f"{name}.mid").write_bytes(content)
+    assert midi_file.read_text_tag(tmp_path / "a.mid") is None and midi_file.read_text_tag(tmp_path / "b.mid") == "x"
+
+
 def test_text_of_other_programs_is_no_tag(tmp_path):
     data = midi_file.to_bytes(HITS, 1920, 15, text="x").replace(midi_file.TAG, b"somebody's   ")
     (tmp_path / "a.mid").write_bytes(data)
@@ -72,6 +82,28 @@ def test_a_broken_tag_raises_nothing_but_valueerror(tmp_path_factory, data):
             assert isinstance(read(path), str | None)
         except ValueError as error:
             assert "\n" not in str(error)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_file_with_a_broken_session_raises_nothing_but_valueerror(model, rich, tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("broken")
+    path = folder / data.draw(st.sampled_from(["a.mid", "a.wav", "a.json"]))
+    if path.suffix == ".mid":
+        path.write_bytes(midi_file.to_bytes(HITS, 1920, 15, text=rich()))
+    elif path.suffix == ".wav":
+        soundfile.write(path, np.zeros(3), 8000, "PCM_16")
+        audio.write_tag(path, rich())
+    else:
+        path.write_text(rich())
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[:data.draw(st.integers(0, 2 * len(content)))])
+    try:
+        read_session(path, model)
+    except ValueError as error:
+        assert "\n" not in str(error) and str(error).startswith(str(path))
 
 
 def test_a_tag_goes_into_a_wav_file_alone(tmp_path):
@@ -163,7 +195,9 @@ def keep_in_slot(editor, slot):
 
 
 def set_song(editor, n):
-    editor.state = replace(editor.state, song=(Part(n % 8, 1 + n % 5, n % 2 == 0, n % 3), Part(0)), evolve=n % 9,
+    other = n % 8 if editor.state.pattern_of(n % 8) else editor.slot
+    song = Part(other, 1 + n % 5, n % 2 == 0, n % 3), Part(editor.slot)
+    editor.state = replace(editor.state, song=song, evolve=n % 9,
                            fill_every=n % 3 * 4, metronome=n % 2 == 1, take_over=("now", "beat", "bar")[n % 3],
                            follow=n % 2 == 0, kit_seed=n)
 
@@ -234,10 +268,13 @@ def rich(editors, model, sound_model_path):
     return lambda: text  # a test that fails would print it
 
 
-def refused(text, model, sound_model_path):
-    """Is a text refused in one line, or opened?"""
+def refused(text, model, sound_model_path, editor=None):
+    """Is a text refused in one line, or opened? What is opened can be played with."""
     try:
-        from_text(text, "any.json", model, sound_model_path)
+        state = from_text(text, "any.json", model, sound_model_path)[0]
+        if editor:
+            start_anew(editor, state)
+            next_bars(editor)
         return False
     except ValueError as error:
         assert str(error).startswith("any.json: ") and "\n" not in str(error) and len(str(error)) < 500, error
@@ -258,7 +295,7 @@ ODD = [None, True, -1, 0, 1, 7, 8, 1e3, 1e30, 10 ** 400, -0.5, "", "x", "0=0", "
 
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
-def test_a_changed_session_is_opened_or_refused_in_one_line(model, sound_model_path, rich, data):
+def test_a_changed_session_is_opened_or_refused_in_one_line(editors, model, sound_model_path, rich, data):
     content = json.loads(rich())
     *path, last = data.draw(st.sampled_from([place for place in places(content) if place]))
     parent = content
@@ -273,7 +310,8 @@ def test_a_changed_session_is_opened_or_refused_in_one_line(model, sound_model_p
         parent["another"] = data.draw(st.sampled_from(ODD))
     else:
         parent.append(parent[last])
-    found = refused(json.dumps(content), model, sound_model_path)
+    use = editors[0] if data.draw(st.integers(0, 9)) == 0 else None
+    found = refused(json.dumps(content), model, sound_model_path, use)
     if isinstance(parent, dict) and act != "change" and path[-1:] not in (["push"], ["row_hits"]) and path[:2] != [
             "state", "bars"] and "morph" not in path and "morph_start" not in path and "slots" not in path:
         assert found, (path, last, act)
@@ -357,3 +395,227 @@ def test_a_file_without_a_session_is_one_line(model, tmp_path):
     with pytest.raises(ValueError, match="--save-session|at most 16 bars"):
         main(["--random", "17", "--model", str(model.path), "--save-session", str(tmp_path / "a.json")])
     assert not (tmp_path / "a.json").exists()
+
+
+# In the window
+
+
+@pytest.fixture
+def editor(model, shipped, sound_model_path, tmp_path):
+    editor = PatternEditor(model, shipped, SilentPlayer(), tmp_path / "saved", seed=3)
+    editor.sound_model_path = sound_model_path
+    return editor
+
+
+def test_a_session_is_opened_whole_and_undone_whole(editor, model, tmp_path):
+    set_song(editor, 4)
+    editor.choose_slot(4)
+    editor.song = (Part(4, 2), Part(0))
+    editor.set_strip(1, level=-7)
+    editor.set_tempo(97)
+    (tmp_path / "a.json").write_text(editor.session())
+    mine = editor.state
+    other = PatternEditor(model, editor.sounds, SilentPlayer(), tmp_path, seed=8)
+    other.sound_model_path = editor.sound_model_path
+    other.toggle(3, 3)
+    before = other.state
+    other.open_file(tmp_path / "a.json")
+    assert other.state.same_as(mine) and other.message == "The session of a.json." and other.playing
+    assert (other.player.bpm, other.player.mixer) == (97, mine.mixer)
+    other.undo()
+    assert other.state.same_as(before) and other.bpm == before.bpm
+    other.redo()
+    assert other.state.same_as(mine)
+
+
+def test_what_is_saved_opens_as_it_was_and_names_are_taken_once(editor, model, tmp_path):
+    editor.toggle(2, 7)
+    editor.save()
+    assert sorted(path.name for path in editor.folder.iterdir()) == [f"pattern_001.{kind}" for kind in (
+        "mid", "png", "wav")] and not editor.unsaved
+    mine = editor.state
+    for kind in ("mid", "wav"):
+        editor.random()
+        editor.open_file(editor.folder / f"pattern_001.{kind}")
+        assert editor.state.same_as(mine) and editor.session() == to_text(mine, model, editor.sound_model_path)
+    found = claim(editor.folder), claim(editor.folder), claim(editor.folder, None)
+    assert [path.name for path in found] == ["pattern_002", "pattern_003", "pattern_004"]
+    editor.open_file(tmp_path / "none.mid")
+    assert "Not opened" in editor.message
+    soundfile.write(tmp_path / "foreign.wav", np.zeros(9), 8000)
+    editor.open_file(tmp_path / "foreign.wav")
+    assert "expected a .wav that carries a session" in editor.message and editor.state.same_as(mine)
+
+
+def test_two_windows_never_take_one_name(tmp_path, monkeypatch):
+    """The other is faster: it takes each name between looking and taking."""
+    names = iter(["pattern_001", "pattern_001", "pattern_002"])
+    monkeypatch.setattr("session.folder.next_name", lambda folder: next(names))
+    (tmp_path / "pattern_001.mid").write_bytes(b"precious")
+    assert claim(tmp_path) == tmp_path / "pattern_002"
+    assert (tmp_path / "pattern_001.mid").read_bytes() == b"precious"
+
+
+def test_everything_is_exported_into_a_folder_of_its_own(editor, model):
+    editor.export_all()
+    folder = editor.folder / "pattern_001"
+    assert str(folder) in editor.message
+    for kind in ("json", "mid", "wav"):
+        state, notes = read_session(folder / f"pattern_001.{kind}", model, editor.sound_model_path)
+        assert notes == [] and state.same_as(editor.state)
+    editor.sounds = ()
+    editor.export_all()
+    assert editor.message.startswith("Not exported") and not (editor.folder / "pattern_002").exists()
+
+
+# The copy of a running window
+
+
+class Killed(BaseException):
+    pass
+
+
+def run(editor, *acts, end=None):
+    """A window's life; end: what ends it."""
+    try:
+        with editor.autosaving():
+            for act in acts:
+                act()
+            if end:
+                raise end
+    except Killed:
+        pass
+
+
+def test_a_copy_is_kept_once_a_minute_while_something_changes(editor, monkeypatch):
+    now, kept = [1000.0], []
+    monkeypatch.setattr("editor.saving.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("editor.saving.Autosave.write", lambda autosaver, text: kept.append(text))
+
+    def wait(seconds):
+        now[0] += seconds
+        editor.frame()
+        editor.wait_for_copy()
+
+    with editor.autosaving():
+        wait(61)
+        assert kept == []  # nothing has changed
+        editor.toggle(1, 1)
+        wait(30)
+        assert kept == []
+        wait(31)
+        assert kept == [editor.session()]
+        wait(100)
+        assert len(kept) == 1
+        editor.toggle(1, 2)
+        wait(61)
+        assert kept[1:] == [editor.session()]
+
+
+def test_a_copy_that_cannot_be_written_is_shown_once(editor):
+    editor.folder.write_text("no folder")
+    with editor.autosaving():
+        for step in (1, 2):
+            editor.toggle(1, step)
+            editor.message = ""
+            editor.autosave()
+            editor.wait_for_copy()
+            assert editor.message.startswith("No copy is kept") == (step == 1)
+
+
+def test_what_was_open_when_the_program_was_killed_is_brought_back(editor, model, tmp_path):
+    run(editor, lambda: editor.toggle(2, 9), end=Killed())
+    killed = editor.state
+    again = PatternEditor(model, editor.sounds, SilentPlayer(), editor.folder, seed=8)
+    again.sound_model_path = editor.sound_model_path
+    with again.autosaving():
+        assert again.recovered_from and "brings it back" in again.message
+        again.recover()
+        assert again.state.same_as(killed) and again.recovered_from is None
+        again.undo()
+        assert not again.state.same_as(killed)
+        again.recover()
+        assert "nothing to bring back" in again.message
+    assert [path.name for path in editor.folder.iterdir()] == ["pattern_001.json"]  # it is not lost by the undo
+    assert read_session(editor.folder / "pattern_001.json", model, editor.sound_model_path)[0].same_as(killed)
+    with again.autosaving():
+        assert again.recovered_from is None
+
+
+def test_a_clean_end_offers_nothing_and_leaves_the_last_session(editor, model):
+    run(editor)
+    assert not editor.folder.exists()  # nothing was made
+    run(editor, lambda: editor.toggle(2, 9), editor.autosave)
+    assert [path.name for path in editor.folder.iterdir()] == ["last_session.json"]
+    assert read_session(editor.folder / "last_session.json", model, editor.sound_model_path)[0].same_as(editor.state)
+
+
+def test_what_was_offered_and_not_taken_becomes_a_file(editor, model):
+    run(editor, lambda: editor.toggle(2, 9), end=Killed())
+    killed = editor.session()
+    other = PatternEditor(model, editor.sounds, SilentPlayer(), editor.folder, seed=8)
+    run(other)
+    assert [path.name for path in editor.folder.iterdir()] == ["pattern_001.json"]
+    assert (editor.folder / "pattern_001.json").read_text() == killed
+
+
+def test_two_windows_at_once_do_not_offer_each_others_copies(editor, model):
+    others = [PatternEditor(model, editor.sounds, SilentPlayer(), editor.folder, seed=8) for _ in range(2)]
+    run(others[0], lambda: others[0].toggle(0, 0), end=Killed())
+    with editor.autosaving():
+        editor.toggle(2, 9)
+        editor.autosave()
+        editor.wait_for_copy()
+        assert editor.recovered_from
+        with others[1].autosaving():
+            assert others[1].recovered_from is None  # neither that of the first window, nor what is offered there
+
+
+def test_a_process_that_is_killed_lets_go_of_its_copy(tmp_path, root):
+    code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
+            "from pathlib import Path; from session.folder import Autosave\n"
+            "copy = Autosave(Path(sys.argv[2])); copy.write('a session'); print('ready', flush=True); input()")
+    with subprocess.Popen([sys.executable, "-c", code, root, tmp_path], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        assert Autosave(tmp_path).left == []
+        process.kill()
+        process.wait()
+    found = Autosave(tmp_path)
+    assert [path.read_text() for path in found.left] == ["a session"]
+    found.end()
+    assert [path.name for path in tmp_path.iterdir()] == ["pattern_001.json"]
+
+
+# What is not as it was
+
+
+def test_a_file_that_is_gone_or_changed_is_named_and_the_row_has_the_shipped_sound(model, shipped, editors, tmp_path):
+    for name in ("gone", "changed", "kept"):
+        soundfile.write(tmp_path / f"{name}.wav", np.linspace(0.5, 0, 500), 44100)
+    own = [file_sound(tmp_path / f"{name}.wav") for name in ("gone", "changed", "kept")]
+    state = replace(start_anew(editors[0]).state, sounds=(*own, plain_sound("none", np.ones(9)), *shipped[4:]))
+    text = to_text(state, model)
+    (tmp_path / "gone.wav").unlink()
+    soundfile.write(tmp_path / "changed.wav", np.zeros(500), 44100)
+    read, notes = from_text(text, "a.json", model)
+    assert [note.split(";")[0] for note in notes] == ["Kick: the file 'gone.wav' is gone",
+                                                      "Snare: the file 'changed.wav' has changed",
+                                                      "HHO: its sound was in no file"]
+    assert np.array_equal(read.sounds[2].samples(), own[2].samples()) and read.sounds[4:] == shipped[4:]
+    for row in (0, 1, 3):
+        assert np.array_equal(read.sounds[row].samples(), shipped[row].samples())
+
+
+def test_a_session_of_other_models_opens_with_its_bars(editors, model, sound_model_path, tmp_path):
+    commands = [("sound", 9), ("toggle", 3), ("style", 1), ("slot", 2), ("point", 40), ("toggle", 9), ("morph", 0)]
+    before = random_session(start_anew(editors[0]), commands)
+    text = to_text(before, model, sound_model_path)
+    other = write_tiny_map(tmp_path / "other.pt", latent=3)
+    state, notes = from_text(text, "a.json", other)
+    assert len(notes) == 2 and "another bar model, tiny.pt" in notes[0] and "another sound model" in notes[1]
+    assert np.array_equal(state.bars, before.bars) and state.codes.shape == (1, 3) and state.morph is None
+    assert np.array_equal(state.slots[0].bars, before.slots[0].bars) and state.slots[0].codes.shape == (1, 3)
+    assert state.constraints.style == other.styles.index("jazz")
+    again, notes = from_text(to_text(state, other), "a.json", other)
+    assert notes == [] and to_text(again, other) == to_text(state, other)
