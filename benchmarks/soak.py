@@ -39,7 +39,7 @@ from formats.kit import KIT, SAMPLE_RATE, load_kit
 from window.window import EDITOR_KEYS, LIVE_KEYS, WINDOW_KEYS, Window
 
 FRAME, ACTS = 1 / 30, 10  # seconds; a second
-KEYS = sorted({*EDITOR_KEYS, *WINDOW_KEYS, *LIVE_KEYS, "h", "f1", "f8", "shift+f2"} - {"q", "ctrl+w", "cmd+w"})
+KEYS = sorted({*EDITOR_KEYS, *WINDOW_KEYS, *LIVE_KEYS} - {"q", "ctrl+w", "ctrl+e"})  # these end it, or take a minute
 SIZES = ((1024, 640), (1300, 700), (1024, 1400), (1920, 1080))
 
 

@@ -81,6 +81,12 @@ class NoSound:
     def strike(self, row):
         pass
 
+    def stop(self):
+        pass
+
+    def take_notes(self):
+        return []
+
     def position(self):
         return 0, 22
 

@@ -1,8 +1,10 @@
 """Playing along in the window: rows by keys, recording, tempo by tapping, and what the window shows of it."""
 
+import contextlib
+
 import numpy as np
 import pytest
-from matplotlib.backend_bases import KeyEvent
+from matplotlib.backend_bases import KeyEvent, MouseEvent
 from test_window import (SilentPlayer, click, make_window, model, model_path, press_area,  # noqa: F401
                          press_slider)
 
@@ -138,3 +140,45 @@ def test_the_rows_that_were_recorded_stay_and_the_others_are_drawn_around_them(w
     kick = editor.bar[KICK].copy()
     key(window, "i")
     assert np.count_nonzero(kick) == 3 and np.array_equal(editor.bar[KICK], kick) and editor.bar[1:].any()
+
+
+def test_everything_is_written_once_the_window_shows_that_it_is(window):
+    done = []
+    window.editor.export_all = lambda: done.append(window.editor.message)
+    key(window, "ctrl+e")
+    assert not done and "Writing" in window.editor.message
+    window.tick()
+    window.tick()
+    window.tick()
+    assert len(done) == 1
+    MouseEvent("button_press_event", window.canvas, *window.view.pixel_of("Save"), button=1, key="shift")._process()
+    MouseEvent("button_release_event", window.canvas, *window.view.pixel_of("Save"), button=1)._process()
+    window.tick()
+    window.tick()
+    assert len(done) == 2
+
+
+def test_a_copy_that_was_left_is_offered_in_one_line_and_comes_back_by_its_key(model, tmp_path):  # noqa: F811
+    window = make_window(model, tmp_path, seed=5)
+    with contextlib.suppress(KeyboardInterrupt), window.editor.autosaving():
+        click(window, window.view.grid, 8, SNARE)
+        left = window.editor.bars
+        raise KeyboardInterrupt  # a copy is left
+    window = make_window(model, tmp_path, seed=5)
+    with window.editor.autosaving():
+        assert window.editor.recovered_from and "u brings it back" in window.editor.message
+        key(window, "u")
+        assert np.array_equal(window.editor.bars, left) and window.editor.recovered_from is None
+        key(window, "ctrl+z")
+        assert not np.array_equal(window.editor.bars, left)
+
+
+def test_a_session_is_opened_by_the_same_button_as_a_bar(model, tmp_path):  # noqa: F811
+    window = make_window(model, tmp_path, seed=5)
+    click(window, window.view.grid, 8, SNARE)
+    window.editor.choose_slot(2)
+    key(window, "ctrl+s")
+    other = make_window(model, tmp_path, seed=6, choose_file=lambda kind: str(tmp_path / "pattern_001.mid"))
+    press_area(other, "Open")
+    assert other.editor.slot == 2 and other.editor.slots[0].bars[0, SNARE, 8]
+    assert np.array_equal(other.editor.bars, window.editor.bars)

@@ -405,3 +405,12 @@ def test_no_text_of_the_song_overlaps_another_at_any_size(model, tmp_path, size)
         window.view.show_page("Song")
         window.tick()
         check_tips(window)
+
+
+def test_the_kit_follows_the_map_by_a_click(window):
+    editor = window.editor
+    press_area(window, "Sounds")
+    press_area(window, "Follow")
+    assert editor.follow
+    press_area(window, "Follow")
+    assert not editor.follow

@@ -321,7 +321,7 @@ class BarPage:
              lambda: ("Morph", editor.morph is not None) if editor.morph_start is None else ("To this", True),
              "A slider between this bar and another."),
             ("Open", lambda: ask_for("bars", editor.open_file), lambda: ("Open", False),
-             "A bar of your own: a MIDI file or a matrix."))
+             "A bar or a session of yours: MIDI, .npy, .json, .wav."))
         for i, (name, action, look, tip) in enumerate(buttons):
             self.panel.button(name, (0.03 + 0.19 * i, ACTIONS[0], 0.18, ACTIONS[1]), action, look, tip,
                               shifted=editor.play_anew if name == "Variation" else None)

@@ -62,11 +62,13 @@ class SoundsPage(RowsPage):
             self.make_row(row, name, ask_for, show_sound_map)
         button, (bottom, height) = panel.button, ACTIONS
         for left, width, name, action, tip in (
-                (0.03, 0.25, "New kit", editor.new_kit, "Other sounds that belong together, for rows without a lock."),
-                (0.29, 0.25, "Open kit", lambda: ask_for("kit", editor.open_kit),
+                (0.03, 0.17, "New kit", editor.new_kit, "Other sounds that belong together, for rows without a lock."),
+                (0.21, 0.17, "Open kit", lambda: ask_for("kit", editor.open_kit),
                  "A folder of sounds: Kick.wav, Snare.wav and so on.")):
             button(name, (left, bottom, width, height), action, lambda name=name: (name, False), tip)
-        button("As a point", (0.55, bottom, 0.42, height), self.change_use,
+        button("Follow", (0.39, bottom, 0.22, height), editor.toggle_follow, lambda: ("Follow the map", editor.follow),
+               "The sounds go with the point on the map of patterns.")
+        button("As a point", (0.62, bottom, 0.35, height), self.change_use,
                lambda: (f"Your files: {'nearest on the map' if self.as_point else 'as they are'}", self.as_point),
                "A file of yours: played as it is, or the sound map's nearest.")
 
