@@ -87,11 +87,15 @@ class Live:
         self.with_sound(self.player.strike, row, velocity)
         self.record_notes([(moment, row, velocity)])
 
-    @command
     def record(self):
         """Record what is played, from silence after a bar of clicks; the second time, no more."""
         if self.recording:
-            return self.end_recording()
+            self.end_recording()
+        else:
+            self.begin_recording()
+
+    @command
+    def begin_recording(self):
         self.leave_fill()
         if self.audition_source:
             self.set_bars(self.bars)
@@ -118,6 +122,8 @@ class Live:
         self.record_notes(self.player.take_notes())
         if self.recording and not self.playing:
             self.end_recording()
+        if self.recorded is not None and not self.recording:
+            self.end_pass()
         if any(until <= self.now() for _, until in self.fresh.values()):
             self.fresh = {cell: kept for cell, kept in self.fresh.items() if kept[1] > self.now()}
             self.playing_bars = None
@@ -171,10 +177,13 @@ class Live:
 
     def end_pass(self):
         """Let the next hit begin another step of undo, and the dot go where the bars lie that were played."""
+        if self.acting:
+            return  # a command that ends the recording is another step of undo: with the next frame
         if self.recorded is self.bars:
-            played, codes = sorted(self.touched), self.codes.copy()
+            before, played, codes = self.state, sorted(self.touched), self.codes.copy()
             codes[played] = sampling.encode(self.model, self.bars[played], self.constraints.style)
             self.state = replace(self.state, codes=codes, edited=True, on_path=False, morph=None)
+            self.remember_series("pass", before)
             self.update()
         self.begun.pop("pass", None)
         self.recorded, self.touched = None, frozenset()

@@ -260,6 +260,10 @@ def test_a_pass_of_recording_is_one_step_of_undo_and_commands_between_are_their_
     for _ in range(4):
         editor.redo()
     assert (0, SNARE, 20) in hits_of(editor)
+    steps = len(editor.past)
+    editor.play_row(SNARE)
+    editor.record()
+    assert len(editor.past) == steps + 1  # the dot has moved too
 
 
 def test_notes_of_a_midi_input_are_recorded_where_they_were_played_and_not_struck_again(editor):
