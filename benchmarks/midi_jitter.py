@@ -3,8 +3,8 @@
     python benchmarks/midi_jitter.py                            # a minute each, through JACK's dummy driver
     python benchmarks/midi_jitter.py --minutes 5 --period 32    # frames: of JACK, and the grain of what is measured
 
-The sound plays on a null sink of PulseAudio; jackd and PulseAudio are started for it, in a folder of their own. A line
-through the messages of a steady loop is the audio clock; the master's ticks are late by 0 to --jitter milliseconds.
+The sound plays on a null sink of PulseAudio; jackd and PulseAudio are started for it, in a folder of their own. The
+audio clock is the line through 96 messages of a steady loop; the master's ticks are late by 0 to --jitter milliseconds.
 """
 
 import contextlib
@@ -98,10 +98,13 @@ def spread(what, errors):
     return found.tolist()
 
 
-def off_line(times):
-    """How far moments are from the line through them: (n,) seconds."""
-    numbers = np.arange(len(times))
-    return times - np.polyval(np.polyfit(numbers, times, 1), numbers)
+def off_line(times, together=96):
+    """How far moments are from the line through each so many of them, since a dropout moves what follows: seconds."""
+    errors, numbers = [], np.arange(together)
+    for begin in range(0, len(times) - together + 1, together):
+        part = times[begin:begin + together]
+        errors.append(part - np.polyval(np.polyfit(numbers, part, 1), numbers))
+    return np.concatenate(errors)
 
 
 def measure_out(seconds):
@@ -155,7 +158,7 @@ def measure_following(seconds, jitter):
 def main(argv=None):
     """Return {"clock", "notes", "off": (median, 95th percentile, worst) in ms, "start", "drift": ms}."""
     parser = Parser(__doc__)
-    parser.add_argument("--minutes", type=number(float, 0.1, 600), default=1.0, help="of each measure (default: 1)")
+    parser.add_argument("--minutes", type=number(float, 0.3, 600), default=1.0, help="of each measure (default: 1)")
     parser.add_argument("--period", type=number(int, 16, 1024), default=64, help="of JACK, in frames (default: 64)")
     parser.add_argument("--jitter", type=number(float, 0, 10), default=1.0, help="of the master, in ms (default: 1)")
     options = parser.parse_args(argv)

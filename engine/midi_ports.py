@@ -73,7 +73,8 @@ def open_input(name, take):
 
 
 def open_port(kind, name):
-    """Open a port of the library, kind MidiOut or MidiIn: VIRTUAL, or the first that has the name, or has it in its."""
+    """Open a port of the library, kind MidiOut or MidiIn: VIRTUAL, or the first that has the name, or has it in its: but
+    for our own output, whose notes would come in again."""
     found = clients(kind)
     direction = "output" if kind == "MidiOut" else "input"
     if name == VIRTUAL:
@@ -82,7 +83,7 @@ def open_port(kind, name):
         found[0].open_virtual_port(VIRTUAL)
         return found[0]
     names = [(port, client, number) for client in found for number, port in enumerate(client.get_ports())]
-    for fits in (lambda port: port == name, lambda port: name.lower() in port.lower()):
+    for fits in (lambda port: port == name, lambda port: name.lower() in port.lower() and VIRTUAL not in port):
         for port, client, number in names:
             if fits(port):
                 client.open_port(number)

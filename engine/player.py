@@ -180,6 +180,7 @@ class Player:
             self.followed_bpm = value
         elif name == "closed":
             self._opened, self._places, self.message = False, (), value
+            self.followed_bpm = self.followed_bpm if value != ENDED else None
         else:
             self._opened, self._refused = value is None, value
             self._answered.set()

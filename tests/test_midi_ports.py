@@ -247,7 +247,7 @@ def test_every_pitch_of_a_row_strikes_it():
 @pytest.fixture
 def library(monkeypatch):
     """A library of MIDI with two systems, one of which does not run."""
-    opened = []
+    opened, others = [], []
 
     class RtMidiError(Exception):
         pass
@@ -258,7 +258,7 @@ def library(monkeypatch):
                 raise RtMidiError("it does not run")
 
         def get_ports(self):
-            return ["Midi Through:0", "Elektron Digitakt:1", "Digitakt"]
+            return ["Midi Through:0", "Elektron Digitakt:1", "Digitakt", *others]
 
         def open_port(self, number):
             opened.append(number)
@@ -269,7 +269,7 @@ def library(monkeypatch):
     module = types.SimpleNamespace(RtMidiError=RtMidiError, MidiOut=Client, MidiIn=Client,
                                    get_compiled_api=lambda: ["dead", "alive"])
     monkeypatch.setitem(sys.modules, "rtmidi", module)
-    return types.SimpleNamespace(module=module, opened=opened)
+    return types.SimpleNamespace(module=module, opened=opened, others=others)
 
 
 def test_a_port_is_found_by_its_name_or_by_part_of_it(library):
@@ -277,6 +277,15 @@ def test_a_port_is_found_by_its_name_or_by_part_of_it(library):
         midi_ports.open_output(name)
     assert library.opened == [2, 1, 0, VIRTUAL]
     assert midi_ports.port_names() == (["Digitakt", "Elektron Digitakt:1", "Midi Through:0"],) * 2
+
+
+def test_our_own_output_is_no_input_unless_it_is_named_whole(library):
+    own = f"{VIRTUAL}:{VIRTUAL}"
+    library.others.append(own)
+    with pytest.raises(OSError, match="expected a port named like 'seq'"):
+        midi_ports.open_output("seq")
+    midi_ports.open_output(own)
+    assert library.opened == [3]
 
 
 @pytest.mark.parametrize("fault, reason", [
@@ -390,6 +399,33 @@ def test_the_loop_stays_with_a_master_though_the_sound_card_has_another_second(b
     due = np.arange(len(hits)) * 60 / bpm
     assert 62 <= len(hits) and np.abs(hits - due)[4:].max() < 0.001
     assert ("followed", pytest.approx(bpm, abs=0.06)) in sound.reports
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data())
+def test_after_any_commands_and_any_master_the_loop_is_where_the_master_is(data):
+    sound, now, period = Sound(FOLLOWING, beats()), 0.1, 60 / 24 / 120
+    for _ in range(data.draw(st.integers(1, 8))):
+        act = data.draw(st.sampled_from(["play", "stop", "tempo", "ticks", "start", "continue", "halt", "jump", "silence"]))
+        if act == "play":
+            sound.midi.play(beats(), Feel(), "bar", 1)
+        elif act == "stop":
+            sound.midi.stop()
+        elif act == "tempo":
+            sound.midi.set_bpm(data.draw(st.floats(40, 240)))
+        elif act == "jump":
+            period = 60 / 24 / data.draw(st.floats(50, 200))
+        kind = {"start": START, "continue": CONTINUE, "halt": STOP}.get(act)
+        count = data.draw(st.integers(1, 30))
+        heard = [(now + period * k, bytes([TICK])) for k in range(1, count) if act != "silence"]
+        sound.run(now + period * count, ([(now, bytes([kind]))] if kind else []) + heard)
+        now += period * count
+    sound.midi.play(beats(), Feel())
+    ticks = now + 60 / 24 / 120 * np.arange(12 * 24)
+    sound.run(ticks[-1], [(now, bytes([START])), *((moment, bytes([TICK])) for moment in ticks)])
+    off = (sound.hits()[sound.hits() > now + 2] - now) / 0.5
+    assert len(off) >= 7 and np.abs(off - np.rint(off)).max() < 0.002  # a millisecond
+    assert np.diff(off).min() > 0.99  # none twice
 
 
 def test_a_stop_of_the_master_stops_the_loop_and_its_start_starts_it_again():
