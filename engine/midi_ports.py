@@ -73,8 +73,10 @@ def open_input(name, take):
 
 
 def open_port(kind, name):
-    """Open a port of the library, kind MidiOut or MidiIn: VIRTUAL, or the first that has the name, or has it in its: but
-    for our own output, whose notes would come in again."""
+    """Open a port of the library, kind MidiOut or MidiIn: VIRTUAL, or the first that has the name, or has it in its.
+
+    Our own output has to be named whole: as an input it would bring its notes back.
+    """
     found = clients(kind)
     direction = "output" if kind == "MidiOut" else "input"
     if name == VIRTUAL:

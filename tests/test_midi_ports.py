@@ -406,7 +406,8 @@ def test_the_loop_stays_with_a_master_though_the_sound_card_has_another_second(b
 def test_after_any_commands_and_any_master_the_loop_is_where_the_master_is(data):
     sound, now, period = Sound(FOLLOWING, beats()), 0.1, 60 / 24 / 120
     for _ in range(data.draw(st.integers(1, 8))):
-        act = data.draw(st.sampled_from(["play", "stop", "tempo", "ticks", "start", "continue", "halt", "jump", "silence"]))
+        act = data.draw(st.sampled_from(["play", "stop", "tempo", "ticks", "start", "continue", "halt", "jump",
+                                         "silence"]))
         if act == "play":
             sound.midi.play(beats(), Feel(), "bar", 1)
         elif act == "stop":
