@@ -55,8 +55,8 @@ def test_a_drag_up_or_down_changes_the_velocity_of_the_hit_that_was_pressed(wind
     step, velocity = (18, 60) if there else (16, editor.new_velocity(SNARE, 16))
     past = len(editor.past)
     drag(window, [(18, SNARE), (18, SNARE + 0.3), (19, SNARE + 1.3)])
-    assert hits(window, SNARE) == [step] and editor.bar[SNARE, step] == velocity - 42  # of 340 for eight rows
-    assert f"velocity {velocity - 42}" in editor.message and len(editor.past) == past + 1
+    assert hits(window, SNARE) == [step] and editor.bar[SNARE, step] == velocity - 45  # of 340 for eight rows
+    assert f"velocity {velocity - 45}" in editor.message and len(editor.past) == past + 1
     drag(window, [(18, SNARE), (18, SNARE - 0.3), (60, SNARE - 6)])
     assert editor.bar[SNARE, step] == 127
     drag(window, [(18, SNARE), (18, SNARE + 0.3), (18, 40)])

@@ -35,7 +35,7 @@ def test_keys_play_the_rows_until_escape(window):
     editor, player = window.editor, window.editor.player
     hits = editor.bar.copy()
     key(window, "l")
-    assert "play the rows" in window.view.signs()
+    assert "rows by keys" in window.view.signs()
     for name in "asdfghjk":
         key(window, name)
     assert player.struck == list(range(8)) and np.array_equal(editor.bar, hits)

@@ -117,15 +117,16 @@ class BarGrid:
 
     def drag(self, x, y):
         """Draw along the row, or set the velocity: the way of the first move decides."""
-        stroke, moved = self.stroke, y - self.stroke.up
+        stroke = self.stroke
+        moved = y - stroke.up
         if self.editor.gesture is None:  # it was undone meanwhile
             return
         if stroke.kind is None and snap(self.step_at(x), self.cell) != stroke.last:
             stroke.kind = "draw"
         elif stroke.kind is None and abs(moved) > STILL:
-            stroke.kind, stroke.up = "velocity", y
-        elif stroke.kind == "velocity":
-            self.editor.set_velocity(stroke.row, stroke.step, round(stroke.velocity + moved * LOUDER))
+            stroke.kind, stroke.up = "velocity", stroke.up + np.copysign(STILL, moved)
+        if stroke.kind == "velocity":
+            self.editor.set_velocity(stroke.row, stroke.step, round(stroke.velocity + (y - stroke.up) * LOUDER))
         if stroke.kind == "draw":
             self.set_cells(x, None)
 

@@ -13,7 +13,7 @@ from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT
 PARTS = (0.03, 0.42, 0.94, 0.44)  # left, bottom, width, height
 ROWS, COLUMNS, GAP = 4, 8, 0.008  # of the parts that are seen
 MOST_REPEATS, MOST_MORPH = 16, 8  # that the sliders offer
-WHEN = {"now": "Changes: now", "beat": "at the beat", "bar": "at the bar"}
+WHEN = {"now": "Changes: now", "beat": "Changes: beat", "bar": "Changes: bar"}
 NO_PARTS = "No parts yet: Add puts the pattern of the slot that is lit at the end."
 
 

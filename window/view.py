@@ -228,8 +228,8 @@ class View:
         """What goes on: recording, rows played by keys, an outside clock."""
         editor = self.editor
         signs = ((editor.recording, "recording" if editor.player.position() else "count-in"),
-                 (self.live, "keys a to k play the rows"), (editor.metronome, "metronome"),
-                 (editor.player.followed_bpm is not None, "follows a clock"))
+                 (self.live, "rows by keys"), (editor.metronome, "metronome"),
+                 (editor.player.followed_bpm is not None, "clock"))
         return MIDDLE_DOT.join(words for is_on, words in signs if is_on)
 
     def second_line(self):
