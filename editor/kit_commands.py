@@ -24,7 +24,7 @@ from sounds.kits import (MadeSound, file_sound, folder_kit, kit_of_character, ki
 from sounds.sound_map import SoundPlane
 
 NO_MODEL = "There is no sound model to make sounds with: name one by --kit."
-FOLLOWED_STEP, FOLLOWED_GAIN = 0.1, 2.5  # of the map, within which the kit stays; of what differs between its places
+FOLLOWED_STEP, FOLLOWED_GAIN = 0.1, 3.0  # of the map, within which the kit stays; of what differs between its places
 
 
 def followed_character(plane, point, style=None):

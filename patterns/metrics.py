@@ -46,11 +46,12 @@ def sample_statistics(draws, train, real):
             "hits_a_bar_real": np.count_nonzero(real) / len(real)}
 
 
-def classifier_auc(real, real_groups, other, other_groups=None, folds=5, seed=0):
+def classifier_auc(real, real_groups, other, other_groups=None, folds=5, seed=0, features=None):
     """How well a gradient-boosted classifier separates real bars from others: the area under its ROC curve, 0.5 to 1.
 
     The mean over the folds of a cross-validation whose classifiers have seen none of a fold's groups: bars of one
     performance stay in one fold; bars without groups are each their own. None with fewer than 40 bars or two groups.
+    features: what the classifier sees of them, see `bar_features`.
     """
     if min(len(real), len(other)) < 40:
         return None
@@ -64,13 +65,14 @@ def classifier_auc(real, real_groups, other, other_groups=None, folds=5, seed=0)
         places.append(random.permutation(groups.max() + 1)[groups])
     if folds < 2:
         return None
-    x, fold = np.concatenate([features(bars) for bars in (real, other)]), np.concatenate(places) % folds
+    x = np.concatenate([(features or bar_features)(bars) for bars in (real, other)])
+    fold = np.concatenate(places) % folds
     label = np.repeat([1, 0], [len(real), len(other)])
     classifier = HistGradientBoostingClassifier(random_state=0)
     return float(cross_val_score(classifier, x, label, scoring="roc_auc", cv=PredefinedSplit(fold)).mean())
 
 
-def features(bars):
+def bar_features(bars):
     """What the classifier sees: cells, and hits by row, step, row and sixteenth, bar. (n, 8, 64) -> float32 (n, 713)"""
     hits = (np.asarray(bars) > 0).astype(np.float32)
     sums = [hits.sum(2), hits.sum(1), hits.reshape(len(hits), 8, 16, 4).sum(3), hits.sum((1, 2))]

@@ -40,7 +40,7 @@ STYLE_CHARACTERS = {
     "dnb jungle breakbeat": (1.0, -0.5),
     "hiphop lofi triphop trap drill": (-1.0, -0.7),
     "dub dubstep reggae": (-1.0, 0.1)}
-CHARACTER_REACH, CHARACTER_WIDTH = 1.4, 0.45  # of 1, and around it, in standard deviations of training machines
+CHARACTER_REACH, CHARACTER_WIDTH = 1.8, 0.35  # of 1, and around it, in standard deviations of training machines
 CHARACTER_ROWS = (KICK, SNARE, CLOSED_HAT, CYMBAL)  # by whose sounds a kit's character is measured
 
 
