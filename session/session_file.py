@@ -32,7 +32,8 @@ from patterns.sampling import Constraints
 from session.json_kinds import (Kind, bar, bars, by_row, expect, flag, one_of, optional, packed, pair, parse, real,
                                 record, several, text, vector, vectors, whole)
 from session.song import file_codes
-from session.state import MOST_BARS, MOST_SONG_BARS, SLOTS, MorphEnds, Part, Pattern, State
+from session.state import (MOST_BARS, MOST_BETWEEN_FILLS, MOST_EVOLVING, MOST_SONG_BARS, SLOTS, MorphEnds, Part,
+                           Pattern, State)
 from sounds.exemplars import KIT
 from sounds.kits import MadeSound
 
@@ -140,7 +141,7 @@ def state_kind(noise):
         mixer=record(Mixer, strips=several(strip, ROWS, ROWS), master=real(*MASTER)), sound_locks=rows,
         kit_seed=whole(0, SEEDS), follow=flag, feel=feel, bpm=real(*BPM_RANGE),
         slots=several(optional(record(Pattern, **pattern)), len(SLOTS), len(SLOTS)), slot=whole(0, len(SLOTS) - 1),
-        song=several(part, MOST_SONG_BARS), evolve=whole(0, CELLS), fill_every=whole(0, 64),
+        song=several(part, MOST_SONG_BARS), evolve=whole(0, MOST_EVOLVING), fill_every=whole(0, MOST_BETWEEN_FILLS),
         take_over=one_of(*TAKE_OVER), metronome=flag)
 
 
