@@ -132,7 +132,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 # Sizes.
 
-MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 17000}
+MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 18200}
 MAY_TAKE_MORE_ARGUMENTS = {("models.py", "__init__")}  # a model is built from plain numbers
 
 
