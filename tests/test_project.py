@@ -455,7 +455,7 @@ README = ROOT / "README.md"
 
 
 def test_readme_is_short():
-    assert len(re.findall(r"\S*\w\S*", README.read_text(encoding="utf-8"))) <= 1200
+    assert len(re.findall(r"\S*\w\S*", README.read_text(encoding="utf-8"))) <= 1250
 
 
 def test_the_example_in_readme_runs_in_twenty_lines(tmp_path, monkeypatch):
