@@ -520,13 +520,15 @@ def jack(tmp_path_factory):
         try:
             for _ in range(100):
                 with contextlib.suppress(rtmidi.RtMidiError):
-                    rtmidi.MidiOut(rtapi=rtmidi.API_UNIX_JACK, name="try")
+                    rtmidi.MidiOut(rtapi=rtmidi.API_UNIX_JACK, name="try").delete()
                     break
                 time.sleep(0.1)
             else:
                 pytest.skip(f"jackd does not start: {log.read_text()[-300:]}")
-            rtmidi.server = server
+            rtmidi.server, rtmidi.others = server, []
             yield rtmidi
+            for client in rtmidi.others:  # before their server, or they leave semaphores behind
+                client.delete()
         finally:
             server.terminate()
             server.wait(10)
@@ -542,6 +544,7 @@ def wait_for(condition):
 def connected(jack, kind, name=VIRTUAL):
     """A client of ours at the port of that name, when it is there."""
     client, found = getattr(jack, kind)(rtapi=jack.API_UNIX_JACK, name="other"), []
+    jack.others.append(client)
     wait_for(lambda: found.extend(n for n, port in enumerate(client.get_ports()) if name in port) or found)
     client.open_port(found[0])
     return client
