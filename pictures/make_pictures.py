@@ -51,12 +51,12 @@ PARTS = (  # the area that a number marks, and where in its box; what it is and 
     ("Variation", 0, 1, "Variation; with Shift the same score played anew"),
     ("Path", 0, 1, "Path: bars from one point to another"),
     ("Morph", 0, 1, "Morph: a slider from one bar to another"),
-    ("Open", 0, 1, "Open: a MIDI file of yours"),
+    ("Open", 0, 1, "Open: a bar or a session of yours"),
     ("Play", 0, 1, "Play and stop"),
     ("Record", 0, 1, "Record what you play by keys or pads"),
     ("Tempo", 0, 1, "Tempo, while it plays"),
     ("Undo", 0, 1, "Undo: the state before the last command"),
-    ("Save", 0, 1, "Save: MIDI, WAV and PNG"),
+    ("Save", 0, 1, "Save: MIDI, WAV, PNG; with Shift everything"),
     ("?", 0, 1, "All keys"))
 SOUND_MODEL = ROOT / "pretrained" / "sound_vae.pt"
 ROW, MADE = 1, frozenset(range(6))  # of the sound map that is shown; those whose sounds are made

@@ -14,7 +14,7 @@ from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 from patterns.sampling import STEADY, TEMPERATURE
 from session.state import MOST_BARS, SLOTS
 from window import widgets
-from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT
+from window.widgets import ACCENT, BACKGROUND, BEAT, FAINT, LINE, QUIET, TEXT
 
 # Boxes: left, bottom, width, height, in fractions of the right half.
 GRID, STRIP = (0.155, 0.445, 0.725, 0.395), (0.5, 0.884, 0.47, 0.034)
@@ -173,7 +173,7 @@ def make_slots(editor, panel):
 
         def change(present, filled, hovered, face=face, words=words):
             face.set_facecolor(ACCENT if present else LINE if hovered else BEAT if filled else BACKGROUND)
-            words.set_color(BACKGROUND if present else TEXT if filled else QUIET if hovered else LINE)
+            words.set_color(BACKGROUND if present else TEXT if filled or hovered else FAINT)
 
         panel.region(box, [face, words], lambda slot=slot, area=area: (
             slot == editor.slot, editor.slots[slot] is not None, panel.hovered is area), change)

@@ -11,7 +11,7 @@ from window.bar_page import ACTIONS, STRIP, make_slots
 from window.widgets import ACCENT, BACKGROUND, BEAT, LINE, QUIET, TEXT
 
 PARTS = (0.03, 0.42, 0.94, 0.44)  # left, bottom, width, height
-ROWS, COLUMNS, GAP = 4, 8, 0.008  # of the parts that are seen
+ROWS, COLUMNS, GAP = 4, 8, 0.006  # of the parts that are seen
 MOST_REPEATS, MOST_MORPH = 16, 8  # that the sliders offer
 WHEN = {"now": "Changes: now", "beat": "Changes: beat", "bar": "Changes: bar"}
 NO_PARTS = "No parts yet: Add puts the pattern of the slot that is lit at the end."
@@ -55,11 +55,11 @@ class SongPage:
         width, height = PARTS[2] / COLUMNS, PARTS[3] / ROWS
         left, bottom = PARTS[0] + column * width, PARTS[1] + PARTS[3] - (row + 1) * height
         box = (left, bottom, width - GAP, height - GAP)
-        face = panel.part.add_artist(Rectangle((left + 0.003, bottom + 0.003), box[2] - 0.006, box[3] - 0.006, lw=1.5))
+        face = panel.part.add_artist(Rectangle((left + 0.002, bottom + 0.002), box[2] - 0.004, box[3] - 0.004, lw=1.5))
         letter, times, fill, morph = (
             panel.text(left + x * box[2], bottom + y * box[3], size=size, ha=align)
-            for x, y, size, align in ((0.06, 0.77, 12, "left"), (0.93, 0.77, 9.5, "right"), (0.06, 0.45, 9.5, "left"),
-                                      (0.06, 0.18, 9.5, "left")))
+            for x, y, size, align in ((0.07, 0.77, 12, "left"), (0.93, 0.77, 9.5, "right"), (0.07, 0.45, 9.5, "left"),
+                                      (0.07, 0.18, 9.5, "left")))
 
         def look():
             index = self.above * COLUMNS + place

@@ -13,7 +13,7 @@ from matplotlib.path import Path
 from formats.activation_matrix import INSTRUMENTS, STEPS_PER_BAR
 
 BACKGROUND, PANEL, BEAT, LINE = "#12151c", "#1a1f29", "#222936", "#343c4c"
-TEXT, QUIET, ACCENT, WARNING = "#e8ebf1", "#909bb0", "#ffb347", "#ff7b72"
+TEXT, QUIET, FAINT, ACCENT, WARNING = "#e8ebf1", "#909bb0", "#5d6880", "#ffb347", "#ff7b72"
 FILL = "#8a6a3c"  # of a slider whose value stands on it
 GHOST, LOUD = "#5c4a2e", "#fff1d6"  # the softest and the loudest hit; ACCENT lies between
 STYLE_COLOURS = ("#4ea8ff", "#ff8f5a", "#46d39a", "#ff6f91", "#b892ff", "#ffe066", "#5fe3ea")  # of the largest styles
