@@ -3,8 +3,8 @@
     python benchmarks/kit_follow.py --seeds 5
 
 At each style's place, the median of its training bars, the kits of the same seeds; of kick, snare, closed hat and
-cymbal the centroid of the spectrum and the time to -20 dB (sounds/descriptors.py). The right way round: of two places' kits of
-one seed, which is whose, by the numbers of the other seeds; chance is 50 %.
+cymbal the centroid of the spectrum and the time to -20 dB (sounds/descriptors.py). The right way round: of two places'
+kits of one seed, which is whose, by the numbers of the other seeds; chance is 50 %.
 """
 
 import itertools
@@ -69,8 +69,8 @@ def main(argv=None):
               f"{', '.join(f'{hertz:.0f} Hz {ms:.0f} ms' for hertz, ms in centre)}; "
               f"{torch.cdist(code[None], machines).min():.2f}")
     pairs = list(itertools.combinations(range(len(STYLES)), 2))
-    print(f"the right way round: jazz and techno {set_apart(kits[0], kits[STYLES.index('techno')]):.0%}, the mean over all "
-          f"pairs of places {np.mean([set_apart(kits[i], kits[k]) for i, k in pairs]):.0%}")
+    print(f"the right way round: jazz and techno {set_apart(kits[0], kits[STYLES.index('techno')]):.0%}, the mean over "
+          f"all pairs of places {np.mean([set_apart(kits[i], kits[k]) for i, k in pairs]):.0%}")
     way = np.linspace(places["jazz"], places["techno"], STEPS)
     codes = torch.stack([kit_code_of_character(model, followed_character(plane, point)) for point in way])
     steps = (codes[1:] - codes[:-1]).norm(dim=1)
