@@ -193,7 +193,10 @@ def test_painting_what_changed_on_each_page_equals_painting_everything(window):
             lambda: press_area(window, "sound map", 0.2, 0.3), lambda: view.show_page("Mixer"),
             lambda: press_slider(window, "Tom pan", -0.4), lambda: press_area(window, "HHC mute"),
             lambda: setattr(editor.player, "step", 17), lambda: window.on_key("0"), view.show_patterns,
-            lambda: press_area(window, "As a point"), lambda: window.on_key("tab"))
+            lambda: press_area(window, "As a point"), lambda: window.on_key("tab"), lambda: view.show_page("Song"),
+            lambda: press_area(window, "slot B"), lambda: press_area(window, "Add"), lambda: press_area(window, "Add"),
+            lambda: press_area(window, "Part fill"), lambda: press_area(window, "song", 0.05, 0.9),
+            lambda: press_area(window, "Play song"), lambda: press_area(window, "Metronome"), editor.record)
     for act in acts:
         act()
         wait_until_made(editor)

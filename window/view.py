@@ -184,9 +184,10 @@ class View:
                           default=lambda: editor.set_tempo(120))
         self.frame.area("tap", (0.54, 0.087, 0.125, 0.048), "Tap the tempo here, or with Enter.",
                         lambda x, y: editor.tap())
-        for i, (name, action, tip) in enumerate((("Undo", editor.undo, "The state before the last act."),
-                                                 ("Save", editor.save, "MIDI, sound, a picture. With Shift: everything."),
-                                                 ("?", self.toggle_help, "All keys."))):
+        for i, (name, action, tip) in enumerate((
+                ("Undo", editor.undo, "The state before the last act."),
+                ("Save", editor.save, "MIDI, sound, a picture. With Shift: everything."),
+                ("?", self.toggle_help, "All keys."))):
             button(name, (0.675 + 0.104 * i, 0.082, 0.097 - 0.01 * (i == 2), 0.058), action,
                    lambda name=name: (name, False), tip, shifted=export_all if name == "Save" else None)
 
