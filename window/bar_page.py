@@ -54,9 +54,10 @@ class BarGrid:
         left, bottom, width, height = GRID
         self.counts = [panel.text(left, bottom + height + 0.022, f"{1 + i // 4}{'e&a'[i % 4 - 1] if i % 4 else ''}",
                                   QUIET, 10, ha="center") for i in range(STEPS_PER_BAR // SIXTEENTH)]
-        self.region = panel.region((left - 0.01, bottom, width + 0.02, height + 0.04),
-                                   [self.cells, *lines, *self.counts],
+        self.region = panel.region(GRID, [self.cells, *lines],
                                    lambda: (editor.bar.tobytes(), self.first, self.count), self.change)
+        panel.region((left - 0.01, bottom + height + 0.005, width + 0.02, 0.035), self.counts,
+                     lambda: (self.first, self.count), self.place_counts)
         tip = "Click: a hit, or none. Drag along: more; up: louder. Right button: erase."
         self.area = panel.area("bar", GRID, tip, self.press, drag=self.drag, release=self.release, pan=self.erase,
                                drag_pan=self.erase_on, wheel=self.turn, slide=self.slide)
@@ -64,6 +65,9 @@ class BarGrid:
     def change(self, _, first, count):
         self.cells.set_array(widgets.bar_pixels(self.editor.bar))
         self.axes.set_xlim(first - 0.5, first + count - 0.5)
+
+    def place_counts(self, first, count):
+        """Place the beats' numbers; where one has zoomed in, their sixteenths too."""
         for i, number in enumerate(self.counts):
             place = (SIXTEENTH * i + 0.5 - first) / count
             number.set(x=GRID[0] + place * GRID[2], visible=0 < place < 1 and (i % 4 == 0 or count < STEPS_PER_BAR))
@@ -221,13 +225,16 @@ class BarPage:
             auditioned = editor.audition_source in ("nearest", "model")
             return len(editor.bars), editor.index, self.novelty_text() if one else "", auditioned
 
+        shown = [None]  # what the numbers show
+
         def change(count, index, text, auditioned):
             panel.fit_text(facts, text, width)
             facts.set_color(ACCENT if auditioned else QUIET)
-            for i, number in enumerate(numbers):
+            for i, number in enumerate(numbers if shown != [(count, index)] else ()):
                 ink, paper = (BACKGROUND, ACCENT) if i == index else (QUIET, BACKGROUND)
                 number.set(visible=count > 1 and i < count, x=left + width * (i + 0.5) / count, color=ink,
                            bbox=dict(boxstyle="round,pad=0.2", lw=0, fc=paper))
+            shown[0] = count, index
 
         panel.region(STRIP, [*numbers, facts], look, change, patient=True)
         panel.area("strip", STRIP, "Click a bar's number: see it. Again: keep it alone.",
