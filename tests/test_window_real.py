@@ -276,9 +276,15 @@ def test_slots_a_song_and_rows_by_keys_for_real(window, hand):
     window.wait_for("pattern", len(window.log("pattern")))
     hand.click("Bar")
     before = len(window.log("play row"))
-    hand.do("key", "l", "key", "s", "key", "g", "keydown", "a", "sleep", 1.2, "keyup", "a", "key", "Escape")
+    hand.do("key", "l", "key", "s", "key", "g", "keydown", "a", "sleep", 1.2, "keyup", "a")
     window.wait_for("play row", before + 3)
     assert [line["row"] for line in window.log("play row")[before:]] == [1, 4, 0], "a key that is held plays once"
+    hand.do("key", "F9")
+    window.wait_for("record")
+    hand.do("sleep", 2.5, "key", "d", "sleep", 0.3)  # after the count-in, if it began from silence
+    hand.click("Record")
+    assert window.wait_for("recorded")["hits"] == 1
+    hand.do("key", "Escape")
 
 
 def test_s_saves_and_closing_ends_the_program_silently_with_status_0(window, hand, material):
