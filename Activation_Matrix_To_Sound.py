@@ -370,7 +370,7 @@ def open_window(options):
             figure.canvas.manager.window.protocol("WM_DELETE_WINDOW", window.ask_to_quit)
         timer = figure.canvas.new_timer(83 if web else 5)  # milliseconds, from the end of one frame to the next
         timer.add_callback(window.tick)
-        with editor.autosaving():
+        with contextlib.closing(editor), editor.autosaving():
             if web:
                 browser.serve(figure, "Drum map", options.port or 0, on_start=timer.start, on_close=editor.stop)
             else:

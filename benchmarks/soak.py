@@ -217,7 +217,7 @@ def soak(options, folder):
         player, where = Pacer(kit), f"without a sound card ({error})"
     window = make_window(model, kit, player, folder, options.seed)
     hand = Hand(window, options.seed)
-    with contextlib.closing(player):
+    with contextlib.closing(player), contextlib.closing(window.editor):
         try:
             found = play(window, hand, 60 * options.minutes, options.acts)
         except Exception:

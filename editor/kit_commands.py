@@ -71,6 +71,11 @@ class KitCommands:
             self.begin_making(load_sound_model(self.sound_model_path))
         return self.maker.model
 
+    def close(self):
+        """Make no more sounds."""
+        if self.maker is not None:
+            self.maker.close()
+
     def begin_making(self, model):
         """Have sounds made by a sound model."""
         self.maker = SoundMaker(model, self.sound_is_made, self.sound_fails)
@@ -235,9 +240,10 @@ class KitCommands:
         self.sounds = tuple(old if new is None or row in self.sound_locks else new
                             for row, (old, new) in enumerate(zip(self.sounds, sounds)))
 
-    def whole_kit(self):
-        """The eight Sounds as the state asks for them, made now where they are not."""
-        return tuple(self.maker.whole(sound) if isinstance(sound, MadeSound) else sound for sound in self.sounds)
+    def whole_kit(self, sounds=None):
+        """The Sounds that a state asks for, the present one by default, made now where they are not."""
+        return tuple(self.maker.whole(sound) if isinstance(sound, MadeSound) else sound
+                     for sound in (self.sounds if sounds is None else sounds))
 
     def take_sound(self, row, sound):
         """Give a row a sound, and let it be heard as soon as it is there, unless the loop strikes it anyway."""

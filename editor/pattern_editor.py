@@ -145,13 +145,15 @@ class PatternEditor(Stateful, Controls, Cells, Transitions, Songs, KitCommands, 
         self.set_bars(self.draw(self.codes, self.on_path), start, edited=False)
 
     def frame(self):
-        """Once a frame: draw the bars that the state asks for, record what was played, keep a copy once a minute."""
+        """Once a frame: draw the bars that the state asks for, record what was played, keep a copy once a minute,
+        show the end of an export."""
         self.watch_player()
         self.go_on()
         self.follow_place()
         if not self.drawn:
             self.draw_asked()
         self.listen()
+        self.end_export()
         self.autosave_if_due()
 
     def draw_asked(self):

@@ -6,8 +6,10 @@
 """
 
 import contextlib
+import functools
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +34,7 @@ class Saving:
     recovered_from: the copy of a session whose window was killed, which `recover` brings back; None without one.
     """
 
+    export = None  # (future, state) of everything that is being written
     autosaver = writer = None  # while `autosaving`: what writes the copies; the thread that writes the last
     copied, next_copy, copies_fail = None, 0.0, False  # the state of the last copy; when the next is due
 
@@ -101,19 +104,39 @@ class Saving:
             self.report("not saved", f"Not saved: {one_line(error)}", "warning")
 
     def export_all(self):
-        """Write what is heard in every format into a folder of the next free name; an error becomes a warning."""
+        """Write what is heard in every format into a folder of the next free name: by a thread, since it takes seconds;
+        `frame` shows its end."""
+        if self.export:
+            return self.show_message("The export before is still being written.")
+        future = self.exporter.submit(self.write_export, self.state, self.written_bars, self.session())
+        self.export = future, self.state
+        self.show_message("Writing everything into a folder ...")
+
+    def write_export(self, state, bars, session):
+        """What the thread does: returns the folder. Raises OSError or ValueError."""
+        path = claim(self.folder, None)
         try:
-            path = claim(self.folder, None)
-            try:
-                save_everything(path, self.written_bars, self.bpm, self.whole_kit(), self.feel, self.mixer,
-                                session=self.session())
-            except BaseException:
-                path.rmdir()  # it was only claimed
-                raise
-            self.saved = self.state
+            return save_everything(path, bars, state.bpm, self.whole_kit(state.sounds), state.feel, state.mixer,
+                                   session)
+        except BaseException:
+            path.rmdir()  # it was only claimed
+            raise
+
+    def end_export(self):
+        """Show that everything is written; an error becomes a warning."""
+        if self.export is None or not self.export[0].done():
+            return
+        (future, state), self.export = self.export, None
+        try:
+            path = future.result()
+            self.saved = state
             self.report("export", f"Exported everything into {path}.", path=str(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # torch's is a RuntimeError
             self.report("not exported", f"Not exported: {one_line(error)}", "warning")
+
+    @functools.cached_property
+    def exporter(self):
+        return ThreadPoolExecutor(1)
 
     # Copies, for the day that the program is killed
 

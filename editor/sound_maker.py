@@ -21,7 +21,7 @@ class SoundMaker:
     def __init__(self, model, on_made, on_error):
         self.model, self.on_made, self.on_error = model, on_made, on_error
         self.kept, self.asked, self.begun, self.making = OrderedDict(), [], [], None  # the newest last
-        self.condition, self.thread = threading.Condition(), None
+        self.condition, self.thread, self.closed = threading.Condition(), None, False
 
     def sound(self, made):
         """The Sound of a MadeSound as far as it is made, else None; what is not whole is made next."""
@@ -48,11 +48,21 @@ class SoundMaker:
             self.asked = [made for made in self.asked if made in wanted]
             self.begun = [(made, steps) for made, steps in self.begun if made in wanted]
 
+    def close(self):
+        """Make no more. A thread within torch at the interpreter's end would end it with an error."""
+        with self.condition:
+            self.closed = True
+            self.condition.notify()
+        if self.thread is not None:
+            self.thread.join()
+
     def work(self):
         """What the thread does: the first of all that is asked for, then, strike by strike, what completes them."""
         while True:
             with self.condition:
-                self.condition.wait_for(lambda: self.asked or self.begun)
+                self.condition.wait_for(lambda: self.asked or self.begun or self.closed)
+                if self.closed:
+                    return
                 made, steps = (self.asked.pop(), None) if self.asked else self.begun.pop()
                 self.making = made
             try:

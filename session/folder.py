@@ -10,7 +10,6 @@ left there that was killed.
 import contextlib
 import itertools
 import os
-from pathlib import Path
 
 from command_line import replacing
 

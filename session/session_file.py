@@ -24,7 +24,7 @@ from engine.mixer import MASTER, RANGES, Mixer, Strip
 from engine.timing import BPM_RANGE, TAKE_OVER
 from formats.activation_matrix import INSTRUMENTS
 from formats.audio import read_tag
-from formats.kit import HARDEST, MOST_FILES, Sound, load_kit, load_sound_of
+from formats.kit import HARDEST, MOST_FILES, load_kit, load_sound_of
 from formats.midi_file import read_text_tag
 from patterns.feel import LATEST, SWUNG, Feel
 from patterns.noise import Anchor, Morph, Surface

@@ -456,8 +456,14 @@ def test_two_windows_never_take_one_name(tmp_path, monkeypatch):
     assert (tmp_path / "pattern_001.mid").read_bytes() == b"precious"
 
 
+def wait_for_export(editor):
+    while editor.export:
+        editor.end_export()
+
+
 def test_everything_is_exported_into_a_folder_of_its_own(editor, model):
     editor.export_all()
+    wait_for_export(editor)
     folder = editor.folder / "pattern_001"
     assert str(folder) in editor.message
     for kind in ("json", "mid", "wav"):
@@ -465,6 +471,7 @@ def test_everything_is_exported_into_a_folder_of_its_own(editor, model):
         assert notes == [] and state.same_as(editor.state)
     editor.sounds = ()
     editor.export_all()
+    wait_for_export(editor)
     assert editor.message.startswith("Not exported") and not (editor.folder / "pattern_002").exists()
 
 

@@ -1,6 +1,7 @@
 """Playing along in the window: rows by keys, recording, tempo by tapping, and what the window shows of it."""
 
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -77,8 +78,7 @@ def test_recording_begins_with_a_count_in_and_what_is_played_goes_into_the_bar(w
     window.tick()
     assert not editor.recording and "recording" not in window.view.signs()
     window.on_key("escape")
-    for _ in range(2):  # the dot on the map, the hit
-        window.on_key("ctrl+z")
+    window.on_key("ctrl+z")  # the hit, and with it the dot on the map
     assert not editor.bar.any()
 
 
@@ -142,20 +142,28 @@ def test_the_rows_that_were_recorded_stay_and_the_others_are_drawn_around_them(w
     assert np.count_nonzero(kick) == 3 and np.array_equal(editor.bar[KICK], kick) and editor.bar[1:].any()
 
 
-def test_everything_is_written_once_the_window_shows_that_it_is(window):
-    done = []
-    window.editor.export_all = lambda: done.append(window.editor.message)
+def test_the_window_goes_on_while_everything_is_written(window, monkeypatch):
+    go_on = threading.Event()
+    monkeypatch.setattr("editor.saving.save_everything", lambda path, *given: go_on.wait(20) and path)
     key(window, "ctrl+e")
-    assert not done and "Writing" in window.editor.message
     window.tick()
-    window.tick()
-    window.tick()
-    assert len(done) == 1
+    assert "Writing" in window.editor.message
+    key(window, "ctrl+e")
+    assert "still being written" in window.editor.message
+    go_on.set()
+    while window.editor.export:
+        window.tick()
+    assert window.editor.message.startswith("Exported everything into")
+
+
+def test_shift_and_save_exports(window, monkeypatch):
+    done = []
+    monkeypatch.setattr("editor.saving.save_everything", lambda path, *given: done.append(path) or path)
     MouseEvent("button_press_event", window.canvas, *window.view.pixel_of("Save"), button=1, key="shift")._process()
     MouseEvent("button_release_event", window.canvas, *window.view.pixel_of("Save"), button=1)._process()
-    window.tick()
-    window.tick()
-    assert len(done) == 2
+    while window.editor.export:
+        window.tick()
+    assert len(done) == 1
 
 
 def test_a_copy_that_was_left_is_offered_in_one_line_and_comes_back_by_its_key(model, tmp_path):  # noqa: F811

@@ -1,6 +1,6 @@
 """How the window looks: two halves, a map and a page; it reads the editor's state, and paints anew what has changed.
 
-    view = View(editor, figure, ask_for, export_all, hints)     # its buttons and sliders are the editor's commands
+    view = View(editor, figure, ask_for, hints)     # its buttons and sliders are the editor's commands
     figure.canvas.draw(); view.capture()
     editor.random(); view.paint()
 """
@@ -98,11 +98,11 @@ def arrange(width, height):
 class View:
     """The map on the left; on the right the title, the transport and a page; on a canvas of the Agg family.
 
-    ask_for(kind, action), export_all(), hints: see Window. page: the name of the page that is shown.
+    ask_for(kind, action), hints: see Window. page: the name of the page that is shown.
     live: do keys play the rows? captured: has the figure been drawn in full?
     """
 
-    def __init__(self, editor, figure, ask_for, export_all, hints):
+    def __init__(self, editor, figure, ask_for, hints):
         self.editor, self.figure, self.canvas, self.hints = editor, figure, figure.canvas, hints
         self.captured, self.page, self.live = False, "Bar", False
         figure.set_facecolor(BACKGROUND)
@@ -118,7 +118,7 @@ class View:
         self.bar = self.pages["Bar"].grid
         self.grid = self.bar.axes
         self.make_top()
-        self.make_transport(export_all)
+        self.make_transport()
         self.make_status()
         self.make_help()
         self.show_patterns()
@@ -174,7 +174,7 @@ class View:
             self.frame.button(name, (0.53 + 0.112 * i, 0.928, 0.107, 0.046), lambda name=name: self.show_page(name),
                               lambda name=name: (name, self.page == name), tips[name], quiet=True)
 
-    def make_transport(self, export_all):
+    def make_transport(self):
         editor, button = self.editor, self.frame.button
         button("Play", (0.03, 0.082, 0.125, 0.058), editor.play_or_stop,
                lambda: ("Stop" if editor.playing else "Play", editor.playing), "Play, or stop: space.")
@@ -189,7 +189,7 @@ class View:
                 ("Save", editor.save, "MIDI, sound, a picture. With Shift: everything."),
                 ("?", self.toggle_help, "All keys."))):
             button(name, (0.675 + 0.104 * i, 0.082, 0.097 - 0.01 * (i == 2), 0.058), action,
-                   lambda name=name: (name, False), tip, shifted=export_all if name == "Save" else None)
+                   lambda name=name: (name, False), tip, shifted=editor.export_all if name == "Save" else None)
 
     def tempo(self):
         """The tempo that is heard: an outside clock's, where one is followed."""

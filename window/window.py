@@ -28,10 +28,10 @@ EDITOR_KEYS = {  # key: the editor's command, its arguments
     "f9": ("record",), "enter": ("tap",), "x": ("toggle_metronome",), "w": ("set_take_over",),
     "c": ("continue_bars", 8), "P": ("play_song",), "u": ("recover",),
     **{letter: ("choose_slot", slot) for slot, letter in enumerate(SLOTS)},
-    "k": ("new_kit",), **{f"f{row + 1}": ("mute", row) for row in range(len(INSTRUMENTS))},
+    "ctrl+e": ("export_all",), "k": ("new_kit",), **{f"f{row + 1}": ("mute", row) for row in range(len(INSTRUMENTS))},
     **{f"shift+f{row + 1}": ("solo", row) for row in range(len(INSTRUMENTS))},
     **{str(count): ("end_path", count) for count in range(2, 10)}}
-WINDOW_KEYS = {**dict.fromkeys(("o", "ctrl+o"), ("open_file",)), "ctrl+e": ("export_all",),
+WINDOW_KEYS = {**dict.fromkeys(("o", "ctrl+o"), ("open_file",)),
                "0": ("show_whole",), "tab": ("step_page", 1), "escape": ("go_back",),
                **dict.fromkeys(("shift+tab", "shift+iso_left_tab"), ("step_page", -1)),
                **dict.fromkeys(("h", "?"), ("show_help",)), **dict.fromkeys(("q", "ctrl+w"), ("ask_to_quit",)),
@@ -92,13 +92,12 @@ class Window:
         self.frames, self.held_since = 0, None  # painted so far; (moment, frames) at which a button went down
         self.followed = editor.point()  # the point that is known to be seen
         self.mouse = (-1, -1)  # the pixel that it is at
-        self.due = None  # what is done after the next painting
         self.counting = False  # was the sound in a count-in with the last frame?
         self.pressed, self.released = set(), {}  # keys that are down; of the others the moment of their release
         self.shift = self.sound_asked_for = self.asked_to_quit = self.leaving = False
         self.density_style = editor.constraints.style  # the style that the map's hit density is drawn in
         self.hints = Hints(editor.folder and editor.folder / ".hints")
-        self.view = View(editor, figure, self.ask_for, self.export_all, self.hints)
+        self.view = View(editor, figure, self.ask_for, self.hints)
         for event, action in (("button_press_event", self.on_press), ("motion_notify_event", self.on_motion),
                               ("button_release_event", self.on_release), ("scroll_event", self.on_scroll),
                               ("key_press_event", lambda event: self.on_key(event.key, moment_of(event))),
@@ -294,11 +293,6 @@ class Window:
         """Ask for a file of bars, or a session."""
         self.ask_for("bars", self.editor.open_file)
 
-    def export_all(self):
-        """Write everything, once the window shows that it does: it takes seconds."""
-        self.editor.show_message("Writing everything into a folder ...")
-        self.due = self.editor.export_all
-
     def ask_for(self, kind, action):
         """Ask for a file of a kind, by the toolkit's dialogue or by its name, typed; then do action(path)."""
         if self.choose_file:
@@ -342,9 +336,6 @@ class Window:
         editor = self.editor
         if self.leaving:
             return self.leave()
-        if self.due and not editor.needs_paint:
-            action, self.due = self.due, None
-            action()
         self.view.left.frame()
         editor.frame()
         if not self.view.captured:
