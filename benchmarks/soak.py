@@ -2,10 +2,12 @@
 
     python benchmarks/soak.py --minutes 30                      # on this machine's sound card
     python benchmarks/soak.py --minutes 5 --sink --load 4       # on a null sink of PulseAudio, beside 4 busy processes
+    python benchmarks/soak.py --minutes 30 --sink --master 97.3 # clocked from outside, through JACK's dummy driver
 
 The picture is drawn into memory, 30 times a second, ten acts a second; all else is the program's own. Without a sound
 card the sound is computed at its pace and thrown away. After each act the bars that were sent to be heard are those
-that are shown, or the run ends; so it does at any exception, with the acts that led there.
+that are shown, or the run ends; so it does at any exception, with the acts that led there. Record is one of the controls,
+and the rows are played by keys. With a master, its beats are held against those that are heard.
 """
 
 import contextlib
@@ -28,11 +30,14 @@ import numpy as np
 from matplotlib.backend_bases import KeyEvent, MouseEvent, ResizeEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from midi_jitter import jack, port_of, send_clock
 from sound_card import missing, null_sink
 
 from Activation_Matrix_To_Sound import MODEL, SOUND_MODEL, open_model
 from command_line import ROOT
 from editor.pattern_editor import PatternEditor
+from engine.clock import TICKS
+from engine.midi_ports import VIRTUAL, MidiSettings
 from engine.player import AudioUnavailable, Player
 from engine.sequencer import Sequencer
 from formats.kit import KIT, SAMPLE_RATE, load_kit
@@ -137,6 +142,43 @@ def be_busy():
         pass
 
 
+def be_master(bpm, seconds, begun):
+    """Send the clock of a steady master; begun: a shared double, the moment of its first beat."""
+    period, port = 60 / bpm / TICKS, port_of("MidiOut")
+    ticks = time.perf_counter() + 1 + period * np.arange(TICKS + int(seconds / period))
+    begun.value = ticks[TICKS]
+    send_clock(port, ticks, 0.0, [])
+
+
+class Master:
+    """A master's clock in a process of its own, and how far the sound was from its beats. lags: (moment, seconds)."""
+
+    def __init__(self, player, bpm, seconds):
+        self.player, self.bpm, self.lags = player, bpm, []
+        player.set_midi(MidiSettings(input=VIRTUAL, send_clock=False, follow_clock=True))
+        self.begun = multiprocessing.get_context("spawn").Value("d", 0.0)
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=be_master, args=(bpm, seconds, self.begun), daemon=True)
+        self.process.start()
+
+    def compare(self):
+        """Take how much later than the master's the beat is that is heard now."""
+        now = time.perf_counter()
+        if (place := self.player.position_at(now)) and now > self.begun.value > 0:
+            late = (now - self.begun.value) * self.bpm / 60 - (64 * place[0] + place[1]) / 16  # beats
+            self.lags.append((now, (late - round(late)) * 60 / self.bpm))
+
+    def report(self):
+        """Print and return the median lag of each third, and how far it strays: seconds."""
+        lags = np.array([lag for _, lag in self.lags])
+        thirds = [float(np.median(part)) for part in np.array_split(lags, 3)]
+        off = np.quantile(np.abs(lags - np.median(lags)), [0.5, 0.95])
+        print(f"behind the master, ms: median {1000 * np.median(lags):.2f}; off that, median {1000 * off[0]:.2f}, 95th "
+              f"percentile {1000 * off[1]:.2f}; drift from the first third to the last "
+              f"{1000 * (thirds[-1] - thirds[0]):+.2f}")
+        return thirds
+
+
 def make_window(model, kit, player, folder, seed):
     """A window on a canvas in memory, whose dialogues give a file of ours."""
     figure = Figure(figsize=(13, 7), dpi=100)
@@ -149,7 +191,7 @@ def make_window(model, kit, player, folder, seed):
     return window
 
 
-def play(window, hand, seconds, acts):
+def play(window, hand, seconds, acts, master=None):
     """Act and paint for so long, or so many acts at full speed; a dict of figures, and one of each minute."""
     start, frames, minutes, done = time.monotonic(), [], [], 0
     progress = iter(Progress(range(acts or int(seconds * ACTS)), "acting", "acts"))
@@ -166,6 +208,8 @@ def play(window, hand, seconds, acts):
                 break
         if not window.editor.playing:
             hand.key(" ")
+        if master:
+            master.compare()
         begun = time.monotonic()
         window.tick()
         frames.append(time.monotonic() - begun)
@@ -183,13 +227,14 @@ def check(editor, hand):
 
 
 def main(argv=None):
-    """Return {"acts", "frames", "minutes": memory in MB, "underruns", "latency"}."""
+    """Return {"acts", "frames", "minutes": memory in MB, "underruns", "latency", "lags": seconds, with a master}."""
     parser = Parser(__doc__)
     parser.add_argument("--minutes", type=number(float, 0.01, 10_000), default=1.0, help="how long (default: 1)")
     parser.add_argument("--acts", type=number(int, 1, 10**7), help="so many acts at full speed, in place of minutes")
     parser.add_argument("--seed", type=number(int, 0), default=0)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--sink", action="store_true", help="on a null sink of PulseAudio")
+    parser.add_argument("--master", type=number(float, 40, 240), metavar="BPM", help="follow a clock of this tempo")
     parser.add_argument("--load", type=number(int, 0, 64), default=0, help="busy processes beside (default: 0)")
     options = parser.parse_args(argv)
     with contextlib.ExitStack() as stack:
@@ -197,6 +242,8 @@ def main(argv=None):
             if missing():
                 raise ValueError(f"--sink: {missing()}")
             os.environ.update(stack.enter_context(null_sink()).env)
+        if options.master:
+            stack.enter_context(jack(64))
         for _ in range(options.load):
             busy = multiprocessing.get_context("spawn").Process(target=be_busy, daemon=True)
             busy.start()
@@ -216,13 +263,16 @@ def soak(options, folder):
         player.close()
         player, where = Pacer(kit), f"without a sound card ({error})"
     window = make_window(model, kit, player, folder, options.seed)
-    hand = Hand(window, options.seed)
+    hand, seconds = Hand(window, options.seed), 60 * options.minutes
+    master = Master(player, options.master, seconds + 60) if options.master else None
     with contextlib.closing(player), contextlib.closing(window.editor):
         try:
-            found = play(window, hand, 60 * options.minutes, options.acts)
+            found = play(window, hand, seconds, options.acts, master)
         except Exception:
             print(f"the last acts: {hand.last}", file=sys.stderr)
             raise
+        if master:
+            found["lags"] = master.report()
         found |= {"underruns": player.underruns, "latency": player.latency}
     frames, minutes = 1000 * np.array(found["frames"]), found["minutes"]
     print(f"{found['acts']} acts {where}: no exception, the bars heard are those shown after each")

@@ -132,7 +132,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 # Sizes.
 
-MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 18200}
+MOST = {"top": 12, "package": 10, "module": 450, "function": 60, "arguments": 8, "total": 18400}
 MAY_TAKE_MORE_ARGUMENTS = {("models.py", "__init__")}  # a model is built from plain numbers
 
 
@@ -167,7 +167,7 @@ def test_a_module_and_its_functions_are_short_and_take_few_arguments(path):
 
 
 # Imports inside functions: what opens a window or a sound card, or is optional.
-MAY_BE_INSIDE = {"tkinter", "matplotlib.pyplot", "matplotlib.backends", "matplotlib.backends.backend_webagg",
+MAY_BE_INSIDE = {"tkinter", "rtmidi", "matplotlib.pyplot", "matplotlib.backends", "matplotlib.backends.backend_webagg",
                  "sounddevice", "fcntl", "tornado", "sklearn"}  # the last takes 1.2 s, for evaluate.py alone
 
 

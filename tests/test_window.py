@@ -221,7 +221,7 @@ def test_every_output_holds_the_bars_that_are_returned(model_path, kit_folder, t
     result = main(["--random", "3", "--seed", "1", "--bpm", "97", "--model", str(model_path), "--kit", str(kit_folder),
                    "--npy", str(npy), "--midi", str(midi), "--wav", str(wav), "--png", str(png)])
     bars = result["bars"]
-    assert bars.shape == (3, 8, 64) and bars.dtype == np.uint8 and result["written"] == [npy, midi, wav, png]
+    assert bars.shape == (3, 8, 64) and bars.dtype == np.uint8 and set(result["written"]) == {npy, midi, wav, png}
     assert np.array_equal(np.load(npy), bars)
     assert np.array_equal(read_bars(midi), bars)
     samples, rate = soundfile.read(wav)
@@ -329,7 +329,7 @@ def test_points_that_are_none_name_their_file(command, tmp_path, points):
 def test_too_many_points_for_a_sound_are_one_line(command, tmp_path):
     np.save(tmp_path / "points.npy", np.zeros((1001, 2)))
     status, _, errors = command("--points", tmp_path / "points.npy", "--midi", tmp_path / "a.mid")
-    assert status == 2 and "expected at most 1000 bars, found 1001" in errors and not (tmp_path / "a.mid").exists()
+    assert status == 2 and "expected at most 1000 bars but for --npy, found 1001" in errors and not (tmp_path / "a.mid").exists()
 
 
 def test_bars_repeats_the_pattern_or_cuts_it(model_path):
@@ -970,8 +970,7 @@ def visible_texts(window):
             if text.get_visible()}
 
 
-SIZES = [(1024, 640), (1300, 700), (1920, 1080), (3840, 2160), (1024, 2160), (3840, 640), (700, 480), (900, 500),
-         (1000, 1000)]
+SIZES = [(1024, 640), (1300, 700), (3840, 2160), (1024, 2160), (3840, 640), (700, 480), (1000, 1000)]
 
 
 def check_tips(window):
