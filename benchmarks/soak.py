@@ -125,8 +125,8 @@ class Hand:
         figure.canvas.draw()
 
 
-def memory():
-    """The resident memory of this process and those that it began, in MB."""
+def memory(master=None):
+    """The resident memory of this process and those that it began but for a Master's, in MB."""
     def resident(process):
         with contextlib.suppress(OSError, StopIteration):
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -134,7 +134,8 @@ def memory():
         return 0.0
 
     children = Path(f"/proc/self/task/{os.getpid()}/children")
-    return sum(map(resident, [os.getpid(), *(children.read_text().split() if children.exists() else ())]))
+    processes = {os.getpid(), *(map(int, children.read_text().split()) if children.exists() else ())}
+    return sum(map(resident, processes - ({master.process.pid} if master else set())))
 
 
 def be_busy():
@@ -216,8 +217,8 @@ def play(window, hand, seconds, acts, master=None):
         if acts is None:
             time.sleep(max(0, FRAME - (time.monotonic() - begun)))
         if now >= 60 * (len(minutes) + 1):
-            minutes.append(memory())
-    return {"acts": done, "frames": frames, "minutes": [*minutes, memory()]}
+            minutes.append(memory(master))
+    return {"acts": done, "frames": frames, "minutes": [*minutes, memory(master)]}
 
 
 def check(editor, hand):
