@@ -94,7 +94,7 @@ def evolved_bars(model, bars, codes, cells, count, seed, constraints=Constraints
 
 
 def with_fills(model, bars, codes, every, seed, constraints=Constraints()):
-    """Bars, of which each so manieth ends in a fill; 0 for none: (n, 8, 64) -> (n, 8, 64)."""
+    """Bars, of which every `every`-th ends in a fill; 0 for none: (n, 8, 64) -> (n, 8, 64)."""
     bars = np.array(bars)
     for i in range(every - 1, len(bars), every) if every else ():
         bars[i] = paths.fill(model, bars[i], codes[i], FILL_BEATS, seed + i, constraints)
