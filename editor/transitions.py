@@ -136,7 +136,7 @@ class Transitions:
 
     @command
     def set_fill_every(self, bars):
-        """Let each so manieth bar end in a fill while it plays; 0 for none."""
+        """Let every `bars`-th bar end in a fill while it plays; 0 for none."""
         check_range("bars from fill to fill", bars, 0, MOST_BETWEEN_FILLS)
         self.fill_every = int(bars)
         self.leave_fill()
