@@ -4,7 +4,6 @@ A program of its own plays (so that PortAudio sees only the null sink); the test
 is tried three times: a machine that is busy with other work can keep any program from its 40 ms, but not every time.
 """
 
-import functools
 import json
 import subprocess
 import sys
@@ -47,22 +46,6 @@ def card():
         pytest.skip(f"no null sink on this machine: {error}")
 
 
-def in_three_tries(test):
-    """The test passes where one of three tries does."""
-
-    @functools.wraps(test)
-    def tried(*arguments, **options):
-        for tries_left in (2, 1, 0):
-            try:
-                return test(*arguments, **options)
-            except AssertionError as error:
-                if not tries_left:
-                    raise
-                print(f"tried again, for {str(error).strip().splitlines()[0]}")
-
-    return tried
-
-
 def play(card, root, actions):
     """Run the actions in a program that plays to the card: (recording, the program's log as event -> moments)."""
     program = textwrap.dedent(PROGRAM).format(root=str(root)) + textwrap.dedent(actions) + "\nprint(json.dumps(log))\n"
@@ -86,7 +69,7 @@ def onset(samples, level=0.01):
     return int(np.argmax(np.abs(samples) > level))
 
 
-@in_three_tries
+@sound_card.in_three_tries
 def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
     recording, log = play(card, root, """
         player.set_bpm(240)
@@ -113,7 +96,7 @@ def test_the_card_plays_the_rendered_pattern_within_100_ms(card, root):
     assert log["underruns"] == [0]
 
 
-@in_three_tries
+@sound_card.in_three_tries
 def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
     recording, log = play(card, root, """
         for pattern in patterns:  # a click on the first beat, so that every pattern can be recognised in the recording
@@ -147,7 +130,7 @@ def test_ten_swaps_while_it_plays_leave_no_gap_and_no_underrun(card, root):
     assert log["underruns"] == [0]
 
 
-@in_three_tries
+@sound_card.in_three_tries
 def test_position_follows_what_the_card_sounds(card, root):
     recording, log = play(card, root, """
         pattern = np.zeros((1, 8, 64), np.uint8)
@@ -172,7 +155,7 @@ def test_position_follows_what_the_card_sounds(card, root):
     assert errors and max(errors) < 0.06
 
 
-@in_three_tries
+@sound_card.in_three_tries
 def test_every_gap_of_the_recording_is_counted_and_two_make_the_buffer_longer(card, root):
     recording, log = play(card, root, """
         player.close()

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 from real_window import HEIGHT, WIDTH, Hand, align, no_screen, running, virtual_screen, wait
-from sound_card import SAMPLE_RATE, missing, null_sink
+from sound_card import SAMPLE_RATE, in_three_tries, missing, null_sink
 from tiny_map import write_tiny_map
 
 from engine import sequencer
@@ -120,10 +120,11 @@ def hand(screen, model, window):
 
 # The tests of the window share one; they run in this order, and the last closes it.
 
+@in_three_tries
 def test_a_click_is_heard_within_100_ms_as_the_pattern_of_its_point(window, hand, card, model, material):
     recording, delays, likeness = card[1], [], []
-    kit = load_kit(material / "kit")
-    for i, (x, y) in enumerate([(0.6, 0.4), (-0.7, 0.2), (0.1, -0.8), (1.0, 0.9), (-0.3, 1.1)], start=1):
+    kit, first = load_kit(material / "kit"), 1 + len(window.log("point"))
+    for i, (x, y) in enumerate([(0.6, 0.4), (-0.7, 0.2), (0.1, -0.8), (1.0, 0.9), (-0.3, 1.1)], start=first):
         hand.do("mousemove", *hand.on_map(x, y))
         time.sleep(0.1)
         begin, clicked = len(recording.samples()), time.monotonic()
