@@ -134,13 +134,18 @@ def nats(model, bars, codes):
 def main(argv=None):
     """Print both tables."""
     parser = Parser(__doc__)
-    parser.add_argument("--performances", type=number(int, 40), default=100, help="of 8 bars in a row (default 100)")
+    parser.add_argument("--performances", type=number(int, 0), default=100,
+                        help="of 8 bars in a row, at least 40; 0 for none (default 100)")
     parser.add_argument("--loops", type=number(int, 0), default=48, help="that evolve, at least 40; 0 for none")
     parser.add_argument("--model", type=Path, default=ROOT / "pretrained" / "bernoulli_map.pt")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     model = load_bar_model(arguments.model)
-    print_continuation(model, arguments.performances)
+    for name in ("performances", "loops"):
+        if 0 < getattr(arguments, name) < 40:
+            parser.error(f"--{name}: expected 0, or at least the 40 that the classifier needs")
+    if arguments.performances:
+        print_continuation(model, arguments.performances)
     if arguments.loops:
         print_evolution(model, arguments.loops)
 

@@ -111,7 +111,8 @@ def evolve(model, bar, code, cells, seed, constraints=Constraints()):
 
     Cell after cell is drawn with probability in proportion to the square root of p(score with it changed | code, all
     the others), a locally balanced proposal (Zanella 2020, "Informed proposals for local MCMC in discrete spaces",
-    section 2): however often a bar is evolved, it stays as probable as bars that the model draws there.
+    section 2), without its rejections: the first pass makes a bar a little less probable than those that the model
+    draws there, the passes after it make it no more so (benchmarks/continuation.py).
     """
     constraints = replace(constraints, locked=bar)
     x, z = as_bars(model, np.array(bar)[None]), as_codes(model, np.asarray(code)[None])
