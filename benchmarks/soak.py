@@ -6,8 +6,8 @@
 
 The picture is drawn into memory, 30 times a second, ten acts a second; all else is the program's own. Without a sound
 card the sound is computed at its pace and thrown away. After each act the bars that were sent to be heard are those
-that are shown, or the run ends; so it does at any exception, with the acts that led there. Record is one of the controls,
-and the rows are played by keys. With a master, its beats are held against those that are heard.
+that are shown, or the run ends; so it does at any exception, with the acts that led there. Record is one of the
+controls, and the rows are played by keys. With a master, its beats are held against those that are heard.
 """
 
 import contextlib

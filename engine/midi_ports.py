@@ -9,6 +9,7 @@ port that takes nothing blocks: in the sound's process that would hold the audio
 """
 
 import contextlib
+import ctypes
 import heapq
 import os
 import pickle
@@ -207,8 +208,6 @@ def serve():
     commands, reports = sys.stdin.buffer, os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a library prints would spoil the reports
     if sys.platform == "win32":
-        import ctypes
-
         ctypes.windll.winmm.timeBeginPeriod(1)  # else it wakes every 16 ms
     lock = threading.Lock()
 
