@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("build machine", derandomize=True)  # new examples are looked for where one can mend them
+if os.environ.get("CI"):
+    settings.load_profile("build machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))

@@ -424,8 +424,8 @@ def test_after_any_commands_and_any_master_the_loop_is_where_the_master_is(data)
     sound.midi.play(beats(), Feel())
     ticks = now + 60 / 24 / 120 * np.arange(12 * 24)
     sound.run(ticks[-1], [(now, bytes([START])), *((moment, bytes([TICK])) for moment in ticks)])
-    off = (sound.hits()[sound.hits() > now + 2] - now) / 0.5
-    assert len(off) >= 7 and np.abs(off - np.rint(off)).max() < 0.002  # a millisecond
+    off = (sound.hits()[sound.hits() > now + 4] - now) / 0.5  # ticks of another tempo just before wear off by then
+    assert len(off) >= 3 and np.abs(off - np.rint(off)).max() < 0.002  # a millisecond
     assert np.diff(off).min() > 0.99  # none twice
 
 
