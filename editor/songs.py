@@ -13,7 +13,7 @@ from editor.stateful import command
 from session.song import check_song, song_bars
 from session.state import SLOTS, Part
 
-TIMES = ("", "second time", "third time", "fourth time")
+TIMES = ("", "2nd time", "3rd time")
 
 
 class Songs:
@@ -123,7 +123,7 @@ class Songs:
         """Where in the song one is."""
         place = self.song_places[self.song_bar]
         time = TIMES[place.repeat] if place.repeat < len(TIMES) else f"time {place.repeat + 1}"
-        words = f"Song, bar {self.song_bar + 1} of {len(self.song_places)}: {place.letter}"
+        words = f"Song, {self.song_bar + 1} of {len(self.song_places)}: {place.letter}"
         return words + f", {place.kind or time}" * bool(place.kind or time)
 
 

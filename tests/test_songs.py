@@ -233,11 +233,11 @@ def test_the_song_is_heard_and_shown_bar_by_bar(editor):
     editor.play_song()
     check_heard(editor)
     assert editor.playing and editor.audition_source == "song" and len(editor.player.bars) == 9
-    for bar, (slot, words) in enumerate([(0, "A"), (0, "A"), (0, "A, second time"), (0, "A, fill"), (0, "A, morph"),
-                                         (1, "B"), (2, "C"), (2, "C, second time"), (2, "C, third time")]):
+    for bar, (slot, words) in enumerate([(0, "A"), (0, "A"), (0, "A, 2nd time"), (0, "A, fill"), (0, "A, morph"),
+                                         (1, "B"), (2, "C"), (2, "C, 2nd time"), (2, "C, 3rd time")]):
         heard_at(editor, bar)
         assert np.array_equal(editor.bar, editor.player.bars[bar]) and editor.slot == slot
-        assert editor.describe() == f"Song, bar {bar + 1} of 9: {words}"
+        assert editor.describe() == f"Song, {bar + 1} of 9: {words}"
         assert np.array_equal(editor.code, editor.codes[editor.index])
     editor.play_song()
     assert editor.audition_source is None and np.array_equal(editor.player.bars, [a_bar(3)]) and editor.slot == 2
@@ -250,7 +250,7 @@ def test_the_song_begins_with_the_part_that_is_asked_for(editor):
     check_heard(editor)
     assert editor.slot == 1 and np.array_equal(editor.player.bars[0], editor.state.pattern_of(1).bars[0])
     heard_at(editor, 2)
-    assert (editor.slot, editor.index, editor.describe()) == (0, 0, "Song, bar 1 of 4: A")
+    assert (editor.slot, editor.index, editor.describe()) == (0, 0, "Song, 1 of 4: A")
     editor.play_song(2)
     assert editor.slot == 2 and editor.audition_source == "song"
 
