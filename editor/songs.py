@@ -90,6 +90,7 @@ class Songs:
         if self.recording:
             self.end_recording()
         self.draw_now()
+        check_song(self.state)  # before the loop stops
         self.stop()  # so that it begins at its beginning, not where the pattern stands
         self.hear_song(from_part or 0)
         self.playing = self.open_sound()

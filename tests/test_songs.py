@@ -421,3 +421,11 @@ def test_the_script_refuses_in_one_line_what_is_no_song_or_edit(files, capsys, a
         run_script(files, *arguments)
     found = capsys.readouterr().err or str(refused.value)
     assert words in found and found.strip().count("\n") == 0
+
+
+def test_a_loop_plays_on_where_there_is_no_song_to_play(editor):
+    editor.playing = editor.playing or editor.open_sound()
+    editor.update()
+    editor.play_song()
+    assert editor.message == "The song has no parts yet." and editor.playing
+    check_heard(editor)
